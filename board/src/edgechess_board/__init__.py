@@ -1,0 +1,1 @@
+"""Smart boards: placements, the DGT protocol and driver, settling. Knows pieces, not rules."""

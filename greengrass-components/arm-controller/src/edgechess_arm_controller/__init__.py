@@ -1,0 +1,1 @@
+"""Choreography: every arm of a table, its zone lease, tray and rack."""

@@ -1,0 +1,1 @@
+"""A smart board on the bus, and the recognition of moves."""

@@ -1,0 +1,1 @@
+"""What every component shares: messages, topics, the bus port, settings, journal, health, supervision."""

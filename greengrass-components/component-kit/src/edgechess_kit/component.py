@@ -1,0 +1,32 @@
+"""What a component is given, and the shape of its main function.
+
+Every component package has `component.py` with `async def run(context: Context[ItsSettings], ...ports) -> None`,
+which works under asyncio and trio, and `__main__.py`, which builds the real ports and calls it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from edgechess_kit.bus import Bus
+from edgechess_kit.clock import Clock, Ids
+from edgechess_kit.topics import Topics
+
+if TYPE_CHECKING:
+    from edgechess_kit.journal import Journal
+
+S = TypeVar("S")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Context(Generic[S]):
+    """The ports of one component process. `name` is the component's short name, e.g. "game-manager"."""
+
+    name: str
+    settings: S
+    bus: Bus
+    topics: Topics
+    journal: Journal
+    clock: Clock
+    ids: Ids

@@ -1,0 +1,31 @@
+"""The kit's errors, named by whose fault they are. One root: `KitError`."""
+
+from __future__ import annotations
+
+
+class KitError(Exception):
+    """Root of every error that the kit raises."""
+
+
+class WireError(KitError):
+    """The peer broke the wire: a payload that is too large, is not JSON, or lacks what its type needs.
+
+    `reason` is one sentence that names the field; it is fit to be sent back with status 400.
+    """
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(f"{topic}: {reason}")
+        self.topic = topic
+        self.reason = reason
+
+
+class LinkLost(KitError):
+    """The bus is gone. Whoever supervises the link reconnects; nobody re-sends a physical act."""
+
+
+class SettingsError(KitError):
+    """A setting is missing, unknown, of the wrong type or out of range. The text names the key and its source."""
+
+
+class JournalError(KitError):
+    """The journal cannot be opened, read or written. Nothing may be acted on until it can."""

@@ -1,0 +1,425 @@
+"""Every message on the bus, typed; decoding is validation.
+
+Field names on the wire are those of the AWS sample (camelCase); what we add to its messages is optional.
+Unknown fields are ignored, missing ones are an error that names the field. Positions are FEN text on the
+wire and are compared as positions by whoever reads them, never as strings. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+SIZE_LIMIT_BYTES = 7000  # fits every transport: nucleus lite's IPC frames end at 10,000 with headers
+
+LAN_PATTERN = r"^[a-h][1-8][a-h][1-8][qrbn]?$"
+SQUARE_PATTERN = r"^[a-h][1-8]$"
+
+Token = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]  # Step Functions tokens run to ~1,000 characters
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Fen = Annotated[str, msgspec.Meta(min_length=15, max_length=120)]
+Lan = Annotated[str, msgspec.Meta(pattern=LAN_PATTERN)]  # long algebraic = UCI text, e7e8q
+Square = Annotated[str, msgspec.Meta(pattern=SQUARE_PATTERN)]
+Text = Annotated[str, msgspec.Meta(max_length=2000)]
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+PieceLetter = Annotated[str, msgspec.Meta(pattern="^[PNBRQKpnbrqk]$")]  # FEN letters: upper case is White
+
+Executor = Literal["arm", "person"]
+Outcome = Literal["done", "refused", "unknown"]
+Phase = Literal["request", "board-before", "arm", "board-after"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of all messages: frozen, camelCase on the wire, defaults left out."""
+
+
+# ---------------------------------------------------------------- cloud or director <-> game manager
+
+
+class GameRequest(Message, frozen=True, kw_only=True):
+    """`cloud/request`. A chess.js verbose move plus `action`, `sessionId`, `taskToken` (the sample's three).
+
+    For "start", `before` is the starting position and the move fields are empty or absent.
+    For "move", `lan`, `before` and `after` are required; the other chess.js fields are taken if present.
+    Ours, all optional: `requestId`, `attempt`, `deadline` (Unix seconds, no answer is useful later),
+    `executor` ("person": a person moves or has moved the pieces; the arm stays parked; default: the arm where the
+    manager's `robotEnabled` is true).
+    """
+
+    action: Literal["start", "move"]
+    session_id: Identifier
+    task_token: Token
+    before: Fen = ""
+    after: Fen = ""
+    color: Literal["w", "b", ""] = ""
+    piece: Annotated[str, msgspec.Meta(max_length=1)] = ""
+    from_: Annotated[str, msgspec.Meta(max_length=2)] = msgspec.field(name="from", default="")
+    to: Annotated[str, msgspec.Meta(max_length=2)] = ""
+    san: Annotated[str, msgspec.Meta(max_length=12)] = ""
+    lan: Annotated[str, msgspec.Meta(max_length=5)] = ""
+    flags: Annotated[str, msgspec.Meta(max_length=8)] = ""
+    captured: Annotated[str, msgspec.Meta(max_length=1)] = ""
+    promotion: Annotated[str, msgspec.Meta(max_length=1)] = ""
+    request_id: Identifier | None = None
+    attempt: int | None = None
+    deadline: float | None = None
+    executor: Executor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.before:
+            raise ValueError("Object missing required field `before`")
+        if self.action == "move":
+            if not self.lan:
+                raise ValueError("Object missing required field `lan`")
+            if not re.match(LAN_PATTERN, self.lan):
+                raise ValueError(f"`lan` is {self.lan!r}: expected a move such as e2e4 or e7e8q")
+            if not self.after:
+                raise ValueError("Object missing required field `after`")
+
+
+class SquareDifference(Message, frozen=True, kw_only=True):
+    """One square that is not as expected. A piece is its FEN letter; None is an empty square."""
+
+    square: Square
+    expected: PieceLetter | None = None
+    found: PieceLetter | None = None
+
+
+class ResponseDetail(Message, frozen=True, kw_only=True):
+    """What a 400, 500 or 200 answer knows beyond its sentence. Every field is optional."""
+
+    phase: Phase | None = None
+    code: ShortText | None = None
+    """Short machine word: "busy", "illegal", "out-of-turn", "wrong-session", "malformed", "oversized",
+    "before-mismatch", "board-blind", "arm-refused", "missed-pick", "dropped", "wrong-square",
+    "neighbour-displaced", "off-centre", "extra-piece", "unchanged", "deadline", "arm-lost", …"""
+    differences: tuple[SquareDifference, ...] = ()
+    expected: Fen | None = None
+    """Expected placement (first FEN field) or position."""
+    found: Fen | None = None
+    """Placement that the board shows (first FEN field)."""
+    job_id: Identifier | None = None
+    timings_s: dict[str, float] = {}
+    result: Literal["1-0", "0-1", "1/2-1/2"] | None = None
+    termination: ShortText | None = None
+
+
+class GameResponse(Message, frozen=True, kw_only=True):
+    """`cloud/response`. The sample's `{taskToken, status, reason?}` and, optionally, what we know besides.
+
+    `taskToken` is absent only when the request could not be read far enough to find one.
+    """
+
+    status: Literal[200, 400, 500]
+    task_token: Token | None = None
+    reason: Text | None = None
+    request_id: Identifier | None = None
+    session_id: Identifier | None = None
+    lan: Annotated[str, msgspec.Meta(max_length=5)] | None = None
+    detail: ResponseDetail | None = None
+
+
+class SessionState(Message, frozen=True, kw_only=True):
+    """`edge/session/state`, retained, by the game manager: what is confirmed. The sensor recognises against it.
+
+    `status` "running" from an accepted start until the end of the game; `expecting` says who is to touch
+    the pieces for the request under way (None: no request is under way).
+    """
+
+    status: Literal["idle", "running", "ended"]
+    session_id: Identifier | None = None
+    start_fen: Fen | None = None
+    fen: Fen | None = None
+    moves: tuple[Lan, ...] = ()
+    """The last plies only (at most 20), newest last: enough to recognise a take-back."""
+    ply: int = 0
+    phase: Phase | None = None
+    expecting: Executor | None = None
+    lan: Lan | None = None
+    """The move of the request under way."""
+    result: Literal["1-0", "0-1", "1/2-1/2"] | None = None
+    termination: ShortText | None = None
+    robot_enabled: bool = True
+
+
+# ---------------------------------------------------------------- game manager <-> board
+
+
+class BoardStartResponse(Message, frozen=True, kw_only=True):
+    """`devices/board/start/response`. The request on `devices/board/start` is the game request itself."""
+
+    status: Literal[200, 500]
+    task_token: Token | None = None
+    reason: Text | None = None
+    request_id: Identifier | None = None
+    placement: Fen | None = None
+    differences: tuple[SquareDifference, ...] = ()
+
+
+class BoardValidateRequest(GameRequest, frozen=True, kw_only=True):
+    """`devices/board/validate`. The game request, `move_type` "RETRY" on attempts 2 and 3.
+
+    Ours: `expect` says which of the two positions the board is to be held against (the sample's board: before).
+    """
+
+    move_type: Literal["RETRY"] | None = msgspec.field(name="move_type", default=None)
+    expect: Literal["before", "after"] = "before"
+
+
+class BoardValidateResponse(Message, frozen=True, kw_only=True):
+    """`devices/board/validate/response`. 200: the settled placement equals the expected one.
+
+    500 with `placement` and `differences`: the board is seen and differs. 500 without `placement`: blind.
+    `settled` is always true with a placement: a reading in flux is waited for, never reported.
+    """
+
+    status: Literal[200, 500]
+    move: Annotated[str, msgspec.Meta(max_length=5)] = ""
+    reason: Text | None = None
+    request_id: Identifier | None = None
+    task_token: Token | None = None
+    placement: Fen | None = None
+    differences: tuple[SquareDifference, ...] = ()
+
+
+class BoardProcessed(Message, frozen=True, kw_only=True):
+    """`devices/board/processed`, unsolicited, after the pieces moved (for the sample's manager)."""
+
+    status: Literal[200, 500]
+    lan: Annotated[str, msgspec.Meta(max_length=5)] = ""
+    reason: Text | None = None
+
+
+class BoardState(Message, frozen=True, kw_only=True):
+    """`devices/board/state`, retained: the placement that the board shows.
+
+    `settled` false is the provisional reading: shown to people, never used to decide. `connected` false: blind.
+    `seq` rises by one with every state of one sensor process.
+    """
+
+    connected: bool
+    settled: bool = False
+    placement: Fen | None = None
+    """First FEN field only."""
+    seq: int = 0
+    at: float = 0.0
+    rotated: bool = False
+    board_id: ShortText | None = None
+    differences: tuple[SquareDifference, ...] = ()
+    """Against the position that the session expects now, once it has stood wrong long enough to be named."""
+    reason: Text | None = None
+
+
+class BoardMoved(Message, frozen=True, kw_only=True):
+    """`devices/board/moved`: a person made a legal move (or took one back) and the board has settled on it."""
+
+    kind: Literal["move", "takeback"] = "move"
+    session_id: Identifier
+    lan: Lan
+    san: ShortText
+    before: Fen
+    after: Fen
+    at: float = 0.0
+    ply: int = 0
+
+
+# ---------------------------------------------------------------- game manager <-> arms
+
+
+class ArmMoveResponse(Message, frozen=True, kw_only=True):
+    """`devices/arm/move/response` (the sample's arm protocol; the request is the game request)."""
+
+    status: Literal[200, 500]
+    lan: Annotated[str, msgspec.Meta(max_length=5)] = ""
+    reason: Text | None = None
+
+
+class ArmJob(Message, frozen=True, kw_only=True):
+    """`devices/arm/job`. One plan for one arm. The id makes it idempotent: sent again, it is answered, not done again.
+
+    `before` and `after` are positions; the controller plans what turns one into the other. `arm` None: the
+    controller takes the arm of the side to move. `deadline` (Unix seconds): not started later than this.
+    """
+
+    job_id: Identifier
+    kind: Literal["move", "repair", "setup"]
+    session_id: Identifier
+    before: Fen
+    after: Fen
+    lan: Annotated[str, msgspec.Meta(max_length=5)] = ""
+    arm: Identifier | None = None
+    deadline: float | None = None
+
+
+class GraspReport(Message, frozen=True, kw_only=True):
+    """What the gripper felt when it took one piece. `grasped` None: not measured (no feedback, or not reached)."""
+
+    piece: PieceLetter
+    from_place: ShortText
+    """A square ("e4"), a tray slot ("tray-white-3") or a rack slot ("rack-white-0")."""
+    to_place: ShortText
+    grasped: bool | None = None
+    released: bool | None = None
+    width_mm: float | None = None
+    kept: bool | None = None
+    """Still held just before release: false = lost on the way."""
+
+
+class ArmJobResult(Message, frozen=True, kw_only=True):
+    """`devices/arm/job/result`. What is known of the physical act.
+
+    "done": every motion reached, every grasp felt, the arm measured parked. "refused": nothing moved.
+    "unknown": something may have moved; `grasps` says what was felt, the board says what is.
+    """
+
+    job_id: Identifier
+    outcome: Outcome
+    reason: Text | None = None
+    code: ShortText | None = None
+    """Short machine word: "unreachable", "limits", "clearance", "no-slot", "no-piece", "stopped", "missed-grasp",
+    "lost-piece", "link-lost", "alarm", "deadline", "restarted", "busy", …"""
+    arm: Identifier | None = None
+    token: int | None = None
+    parked: bool = False
+    grasps: tuple[GraspReport, ...] = ()
+    duration_s: float | None = None
+
+
+class SlotState(Message, frozen=True, kw_only=True):
+    """One tray or rack slot; `piece` None is an empty slot."""
+
+    slot: ShortText
+    piece: PieceLetter | None = None
+
+
+class ArmStatus(Message, frozen=True, kw_only=True):
+    """One arm as measured. `mode` is what the arm reached, not what it was told."""
+
+    name: Identifier
+    kind: ShortText
+    mode: Literal["offline", "starting", "idle", "moving", "parked", "stopped", "fault"]
+    parked: bool = False
+    holding: PieceLetter | None = None
+    joints_deg: tuple[float, ...] = ()
+    tool_mm: tuple[float, ...] = ()
+    """Tool centre point in the board frame: x, y, z."""
+    alarm: Text | None = None
+
+
+class ArmState(Message, frozen=True, kw_only=True):
+    """`devices/arm/state`, retained: every arm of the table, the zone lease, tray and rack."""
+
+    arms: tuple[ArmStatus, ...]
+    at: float = 0.0
+    seq: int = 0
+    stopped: bool = False
+    lease_token: int = 0
+    lease_holder: Identifier | None = None
+    job_id: Identifier | None = None
+    step: ShortText | None = None
+    tray: tuple[SlotState, ...] = ()
+    rack: tuple[SlotState, ...] = ()
+
+
+class ArmControl(Message, frozen=True, kw_only=True):
+    """`devices/arm/control`. "stop" beats everything; "recover" demands a person's word that the table was looked at."""
+
+    command: Literal["stop", "park", "recover"]
+    arm: Identifier | None = None
+    request_id: Identifier | None = None
+    confirmed_by: ShortText | None = None
+    reason: Text | None = None
+
+
+class ArmControlResponse(Message, frozen=True, kw_only=True):
+    """`devices/arm/control/response`."""
+
+    status: Literal[200, 400, 500]
+    command: ShortText
+    request_id: Identifier | None = None
+    reason: Text | None = None
+
+
+# ---------------------------------------------------------------- operator <-> director; health; journal
+
+
+class SessionControl(Message, frozen=True, kw_only=True):
+    """`edge/session/control`. Player words are those of the command line (`stockfish:elo=1350`, `pgn:FILE#2` …)."""
+
+    command: Literal["create", "start", "pause", "resume", "resign", "draw"]
+    request_id: Identifier
+    session_id: Identifier | None = None
+    white: ShortText | None = None
+    black: ShortText | None = None
+    fen: Fen | None = None
+    color: Literal["w", "b"] | None = None
+    """Who resigns, or who agrees to the draw."""
+    max_plies: int | None = None
+    robot_enabled: bool | None = None
+
+
+class SessionControlResponse(Message, frozen=True, kw_only=True):
+    """`edge/session/control/response`."""
+
+    request_id: Identifier
+    status: Literal[200, 400, 500]
+    session_id: Identifier | None = None
+    reason: Text | None = None
+
+
+class EdgeStatus(Message, frozen=True, kw_only=True):
+    """`edge/status`: a component's health, every few seconds and when it changes; the last will says "lost"."""
+
+    component: Identifier
+    status: Literal["starting", "ready", "degraded", "stopping", "stopped", "lost"]
+    at: float = 0.0
+    reason: Text | None = None
+    version: ShortText | None = None
+    pid: int | None = None
+
+
+class EdgeEvent(Message, frozen=True, kw_only=True):
+    """`edge/events`: one journal entry as it becomes durable. `data` is small and flat; see the component's docs."""
+
+    component: Identifier
+    kind: ShortText
+    seq: int
+    at: float
+    session_id: Identifier | None = None
+    data: dict[str, Any] = {}
+
+
+class InferenceRequest(Message, frozen=True, kw_only=True):
+    """`inference/request`: one position for one player. `moves` from `start_fen` lead to `fen`, where they are known."""
+
+    request_id: Identifier
+    player: ShortText
+    fen: Fen
+    moves: tuple[Lan, ...] = ()
+    start_fen: Fen | None = None
+    session_id: Identifier | None = None
+    timeout_s: float = 10.0
+
+
+class InferenceAttempt(Message, frozen=True, kw_only=True):
+    """One try of the ladder: who answered what, and why it was not taken."""
+
+    by: ShortText
+    took_s: float
+    answer: ShortText | None = None
+    error: Text | None = None
+
+
+class InferenceResponse(Message, frozen=True, kw_only=True):
+    """`inference/response`. 200 carries a legal move and who really chose it."""
+
+    request_id: Identifier
+    status: Literal[200, 400, 500]
+    lan: Lan | None = None
+    san: ShortText | None = None
+    by: ShortText | None = None
+    reason: Text | None = None
+    attempts: tuple[InferenceAttempt, ...] = ()
+    took_s: float | None = None

@@ -1,0 +1,1 @@
+"""The Chess Game Manager: three-phase validation of every move."""

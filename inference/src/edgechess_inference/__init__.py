@@ -1,0 +1,1 @@
+"""The player port and its registry: engines, random, replay. Knows positions, not tables."""

@@ -1,0 +1,155 @@
+"""The arm port: plan -> check -> execute -> measure, the same for every vendor.
+
+Frames: everything a caller gives is in the board frame of `layout.py`; the arm holds its own calibration.
+"Commanded" and "reached" are different states: an `ArmState` only ever says what was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Literal, Protocol
+
+from edgechess_robots.poses import Pose
+
+Mode = Literal["offline", "starting", "idle", "moving", "stopped", "fault"]
+Outcome = Literal["done", "refused", "unknown"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Travel:
+    """Joint-interpolated motion to a tool pose (board frame), only above travel height."""
+
+    target: Pose
+    speed_mm_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Straight:
+    """Straight tool motion to a pose (board frame): descents, lifts, and crossings with a piece."""
+
+    target: Pose
+    speed_mm_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Park:
+    """Joint motion to the arm's own parking posture, away from the board."""
+
+    speed_mm_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Open:
+    """Open the gripper to a width between the fingers."""
+
+    width_mm: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Close:
+    """Close the gripper until it holds or reaches the width; the report says whether an object was felt."""
+
+    width_mm: float
+    label: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask the gripper whether it still holds (before release: was it lost on the way?)."""
+
+    label: str
+
+
+Step = Travel | Straight | Park | Open | Close | Verify
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps for one arm. `steps` end with `Park` unless the caller wants the arm to stay."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckedPlan:
+    """A plan that passed every check; only `Arm.check` makes one. `joints_deg` has one entry per step that moves,
+    None for gripper steps; `duration_s` is the planned time. Valid from the pose it was checked from."""
+
+    plan: Plan
+    joints_deg: tuple[tuple[float, ...] | None, ...]
+    start_joints_deg: tuple[float, ...]
+    duration_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grasp:
+    """What the gripper felt at one `Close` or `Verify`. `holding` None: the gripper gives no feedback."""
+
+    label: str
+    holding: bool | None
+    width_mm: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """The end of one execution. "done": every step reached and measured. "refused": nothing moved. "unknown": the rest.
+
+    A `Close` that feels nothing ends the plan at once (code "missed-grasp"), a `Verify` that feels nothing likewise
+    ("lost-piece"): outcome "unknown", the arm standing still where it was, link and drives healthy.
+    `completed` counts the steps that were reached.
+    """
+
+    outcome: Outcome
+    code: str
+    reason: str
+    completed: int
+    grasps: tuple[Grasp, ...]
+    duration_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArmState:
+    """What is measured. `tool` is in the board frame (None without calibration); `age_s` is that of the last frame."""
+
+    mode: Mode
+    joints_deg: tuple[float, ...]
+    tool: Pose | None
+    parked: bool
+    holding: bool | None
+    alarm: str | None
+    age_s: float
+
+
+class Arm(Protocol):
+    """One arm. `run()` owns the sockets and reconnects; nothing else touches them."""
+
+    name: str
+    kind: str
+
+    async def run(self) -> None:
+        """Serve the arm until cancelled. A reconnect never re-sends motion: it stops and re-measures."""
+
+    async def ensure_ready(self) -> None:
+        """Power, enable, speed limits, gripper. Never clears an emergency stop. Raises RobotError."""
+
+    def state(self) -> ArmState: ...
+
+    def states(self) -> AsyncIterator[ArmState]:
+        """Every change worth showing (at most a few per second). One consumer."""
+
+    def check(self, plan: Plan) -> CheckedPlan:
+        """Reach, joint limits, one branch kept, speeds; from the measured joints. Raises PlanRefused."""
+
+    async def execute(self, plan: CheckedPlan, token: int) -> Report:
+        """Run it. `token` is the zone lease: an older one than the newest seen raises PlanRefused("stale-token").
+
+        Cancelling stops the arm (under a shield) before the cancellation goes on. Never raises for a failed act:
+        the report says. Raises PlanRefused or ArmStopped only when nothing was sent.
+        """
+
+    async def stop(self) -> None:
+        """Stop all motion now; delivered even during cancellation. Nothing moves again until `recover`."""
+
+    async def recover(self) -> None:
+        """After a person looked: clear alarms, release the stop, enable, re-measure. Moves nothing. Raises RobotError."""
