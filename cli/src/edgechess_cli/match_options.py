@@ -1,0 +1,53 @@
+"""What a match on the table is asked to be: one frozen value, made from the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+TimeMode = Literal["real", "fast", "virtual"]
+
+FAST_SPEED = 20.0  # the twin's motion in `fast`: a quiet move of 11 s takes half a second, wires keep true timing
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MatchOptions:
+    """One match. `speed` scales the twin's motion only; `time` "virtual" runs everything in one process."""
+
+    white: str
+    black: str
+    time: TimeMode = "fast"
+    seed: int = 0
+    faults: str = "none"
+    robot: bool = True
+    rotated: bool = False
+    max_plies: int | None = None
+    pgn: Path | None = None
+    speed: float = FAST_SPEED
+    arms: tuple[str, str] = ("dobot", "dobot")
+    start_fen: str | None = None
+    broker: str = "auto"
+    firmware: Literal["4.5", "4.6"] = "4.6"
+
+    @property
+    def motion_speed(self) -> float:
+        """Factor on the twin's motion. Virtual time costs nothing, so motion there is true."""
+        return self.speed if self.time == "fast" else 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MatchSummary:
+    """The end of a match, as scripts read it: the last line of `--json`."""
+
+    result: str
+    termination: str
+    plies: int
+    confirmed: int
+    repaired: int
+    helped: int
+    final_fen: str
+    seconds: float
+
+    def as_event(self) -> dict[str, object]:
+        return {"event": "summary", **dataclasses.asdict(self)}
