@@ -15,10 +15,11 @@ from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, TaskStatus
-from edgechess_kit.bus import Delivery, Subscription
-from edgechess_kit.clock import Clock
 from edgechess_kit.journal import Entry, SqliteJournal
 from edgechess_kit.memory_bus import MemoryBus
+
+from edgechess_kit.bus import Delivery, Subscription
+from edgechess_kit.clock import Clock
 from edgechess_kit.topics import M, Topic
 
 

@@ -26,12 +26,7 @@ def run_virtual(main: Callable[..., Awaitable[T]], *args: Any, seed: int) -> T:
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     scheduler._r.seed(seed)
     try:
-        return anyio.run(
-            main, *args, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)}
-        )
+        return anyio.run(main, *args, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
     finally:
         scheduler._ALLOW_DETERMINISTIC_SCHEDULING = deterministic  # type: ignore[misc]
         scheduler._r.setstate(state)
-
-
-
