@@ -34,8 +34,8 @@ class Subscription(Protocol):
     Survives reconnects. When the queue overflows the oldest delivery is dropped and `dropped` counts it.
     """
 
-    dropped: int
-
+    @property
+    def dropped(self) -> int: ...
     def __aiter__(self) -> AsyncIterator[Delivery]: ...
     async def __anext__(self) -> Delivery: ...
 

@@ -14,8 +14,8 @@ import msgspec
 
 SIZE_LIMIT_BYTES = 7000  # fits every transport: nucleus lite's IPC frames end at 10,000 with headers
 
-LAN_PATTERN = r"^[a-h][1-8][a-h][1-8][qrbn]?$"
-SQUARE_PATTERN = r"^[a-h][1-8]$"
+LAN_PATTERN = r"^[a-h][1-8][a-h][1-8][qrbn]?\Z"
+SQUARE_PATTERN = r"^[a-h][1-8]\Z"
 
 Token = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]  # Step Functions tokens run to ~1,000 characters
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -24,7 +24,7 @@ Lan = Annotated[str, msgspec.Meta(pattern=LAN_PATTERN)]  # long algebraic = UCI 
 Square = Annotated[str, msgspec.Meta(pattern=SQUARE_PATTERN)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 ShortText = Annotated[str, msgspec.Meta(max_length=200)]
-PieceLetter = Annotated[str, msgspec.Meta(pattern="^[PNBRQKpnbrqk]$")]  # FEN letters: upper case is White
+PieceLetter = Annotated[str, msgspec.Meta(pattern=r"^[PNBRQKpnbrqk]\Z")]  # FEN letters: upper case is White
 
 Executor = Literal["arm", "person"]
 Outcome = Literal["done", "refused", "unknown"]
@@ -324,7 +324,7 @@ class ArmState(Message, frozen=True, kw_only=True):
 
 
 class ArmControl(Message, frozen=True, kw_only=True):
-    """`devices/arm/control`. "stop" beats everything; "recover" demands a person's word that the table was looked at."""
+    """`devices/arm/control`. "stop" beats everything; "recover" needs a person's word that the table was looked at."""
 
     command: Literal["stop", "park", "recover"]
     arm: Identifier | None = None
@@ -392,7 +392,7 @@ class EdgeEvent(Message, frozen=True, kw_only=True):
 
 
 class InferenceRequest(Message, frozen=True, kw_only=True):
-    """`inference/request`: one position for one player. `moves` from `start_fen` lead to `fen`, where they are known."""
+    """`inference/request`: one position for one player. `moves` from `start_fen` lead to `fen`, where known."""
 
     request_id: Identifier
     player: ShortText

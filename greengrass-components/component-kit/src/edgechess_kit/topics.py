@@ -13,6 +13,7 @@ from edgechess_kit.errors import WireError
 M = TypeVar("M", bound=m.Message)
 
 PREFIX = "robo-chess"
+REASON_LIMIT = 300  # characters; what a person reads, and far below what `reason` may hold
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Topic(Generic[M]):
         try:
             return msgspec.json.decode(payload, type=self.type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise WireError(self.name, str(error)) from error
+            # msgspec quotes the offending value, which may be as long as the message: the reason must fit an answer
+            raise WireError(self.name, str(error)[:REASON_LIMIT]) from error
 
 
 class Topics:
