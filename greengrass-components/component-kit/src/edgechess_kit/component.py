@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgechess_kit.bus import Bus
 from edgechess_kit.clock import Clock, Ids
+from edgechess_kit.outbox import Outbox
 from edgechess_kit.topics import Topics
 
 if TYPE_CHECKING:
@@ -30,3 +31,5 @@ class Context(Generic[S]):
     journal: Journal
     clock: Clock
     ids: Ids
+    outbox: Outbox = dataclasses.field(default_factory=Outbox)
+    """Events waiting for the bus; see `edgechess_kit.events`."""
