@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, TaskStatus
-from edgechess_kit.journal import Entry, SqliteJournal
-from edgechess_kit.memory_bus import MemoryBus
 
 from edgechess_kit.bus import Delivery, Subscription
 from edgechess_kit.clock import Clock
+from edgechess_kit.journal import Draft, Entry, SqliteJournal
+from edgechess_kit.memory_bus import MemoryBus
 from edgechess_kit.topics import M, Topic
 
 
@@ -110,10 +110,6 @@ class _PoweredSubscription:
     def dropped(self) -> int:
         return self._subscription.dropped
 
-    @dropped.setter
-    def dropped(self, value: int) -> None:
-        self._subscription.dropped = value
-
     def __aiter__(self) -> AsyncIterator[Delivery]:
         return self
 
@@ -152,20 +148,36 @@ class PoweredStream(ByteStream):
             await self._stream.aclose()
 
 
-class PoweredJournal(SqliteJournal):
+class PoweredJournal:
     """A process's journal. What was committed before the cut stays; what was not is gone."""
 
     def __init__(self, disk: sqlite3.Connection, clock: Clock, power: Power) -> None:
-        super().__init__(disk, clock)
+        self._journal = SqliteJournal.over(disk, clock)
         self._power = power
 
     def append(
         self, kind: str, data: Mapping[str, Any], *, session_id: str | None = None, key: str | None = None
     ) -> Entry:
         self._power.before_effect()
-        entry = super().append(kind, data, session_id=session_id, key=key)
+        entry = self._journal.append(kind, data, session_id=session_id, key=key)
         self._power.after_effect()
         return entry
+
+    def append_all(self, drafts: Sequence[Draft]) -> list[Entry]:
+        self._power.before_effect()
+        entries = self._journal.append_all(drafts)
+        self._power.after_effect()
+        return entries
+
+    def entries(
+        self, *, kind: str | None = None, session_id: str | None = None, key: str | None = None, after_seq: int = 0
+    ) -> list[Entry]:
+        self._power.check()
+        return self._journal.entries(kind=kind, session_id=session_id, key=key, after_seq=after_seq)
+
+    def last(self, *, kind: str | None = None, session_id: str | None = None, key: str | None = None) -> Entry | None:
+        self._power.check()
+        return self._journal.last(kind=kind, session_id=session_id, key=key)
 
     def close(self) -> None:
         """The disk outlives the process."""

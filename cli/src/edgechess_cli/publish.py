@@ -91,3 +91,14 @@ async def ask(bus: Bus, topics: Topics, request: m.GameRequest, timeout_s: float
                 if response.task_token == request.task_token:
                     return response
     return None
+
+
+async def confirmed_position(bus: Bus, topics: Topics, session_id: str, timeout_s: float = 2.0) -> str | None:
+    """The manager's confirmed position of a running session (it is retained); None when there is none."""
+    with anyio.move_on_after(timeout_s):
+        async with bus.subscribe(topics.session_state) as states:
+            async for delivery in states:
+                state = delivery.decode(topics.session_state)
+                if state.session_id == session_id and state.status == "running":
+                    return state.fen
+    return None

@@ -1,0 +1,210 @@
+"""`edgechess twin`: the software table alone, and `edgechess twin hand …`: the person at it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import anyio
+import chess
+import typer
+from edgechess_twin.control import ControlClient, ControlError, find_running
+from edgechess_twin.serve import Devices, serve
+from edgechess_twin.table import Table, TableOptions
+
+from edgechess_board.placement import Placement, square_index
+from edgechess_twin import faults as twin_faults
+
+app = typer.Typer(
+    help="The software table: a board on a serial device, two arm controllers on TCP, and a person.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+)
+hand_app = typer.Typer(help="Be the person at the running software table.", no_args_is_help=True)
+app.add_typer(hand_app, name="hand")
+
+SocketOption = Annotated[
+    Path | None, typer.Option("--control", help="Control socket (default: the one twin that runs).")
+]
+
+
+def loopback_addresses_work() -> bool:
+    """Whether 127.x.y.z beside 127.0.0.1 can be bound (Linux yes, macOS only after an alias)."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.77.0.2", 0))
+        except OSError:
+            return False
+    return True
+
+
+@app.callback()
+def run(
+    context: typer.Context,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is left to chance.")] = 0,
+    faults: Annotated[str, typer.Option("--faults", help="none, nominal, harsh, or NAME=PROBABILITY,…")] = "none",
+    speed: Annotated[float, typer.Option("--speed", help="Factor on motion; wires keep true timing.", min=0.1)] = 1.0,
+    rotated: Annotated[bool, typer.Option("--rotated", help="The board is turned by 180 degrees.")] = False,
+    fen: Annotated[
+        str | None, typer.Option("--fen", help="Placement at the start (default: the start position).")
+    ] = None,
+    firmware: Annotated[str, typer.Option("--firmware", help="Of the controllers: 4.5 or 4.6.")] = "4.6",
+    list_faults: Annotated[
+        bool, typer.Option("--list-faults", help="Print every fault and its unit, and exit.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print where the devices are as one JSON line.")] = False,
+) -> None:
+    """Run the software table until Ctrl-C and print where its devices are."""
+    if context.invoked_subcommand is not None:
+        return
+    if list_faults:
+        for fault in twin_faults.FAULTS:
+            typer.echo(f"{fault.name:24} {fault.unit:34} {fault.description}")
+        return
+    try:
+        options = TableOptions(
+            seed=seed,
+            faults=twin_faults.parse(faults),
+            speed=speed,
+            rotated=rotated,
+            firmware=_firmware(firmware),
+            placement=Placement.from_fen(fen or chess.STARTING_BOARD_FEN),
+        )
+    except ValueError as error:
+        _fail(str(error))
+    try:
+        anyio.run(_serve, options, as_json)
+    except OSError as error:
+        _fail(str(error), 1)
+
+
+def _firmware(text: str):  # type: ignore[no-untyped-def]
+    if text not in ("4.5", "4.6"):
+        raise ValueError(f"--firmware is {text!r}: expected 4.5 or 4.6")
+    return text
+
+
+async def _serve(options: TableOptions, as_json: bool) -> None:
+    table = Table(options)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(table.run, name="table")
+        async with serve(table) as devices:
+            print(json.dumps(devices_event(devices)) if as_json else devices_text(devices), flush=True)
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for _ in signals:
+                    break
+        tasks.cancel_scope.cancel()
+
+
+def devices_event(devices: Devices) -> dict[str, object]:
+    return {
+        "event": "ready",
+        "board": devices.board_path,
+        "arms": {
+            name: {"host": address.host, "ports": {str(port): real for port, real in address.ports.items()}}
+            for name, address in devices.arm_addresses.items()
+        },
+        "control": str(devices.control_path),
+    }
+
+
+def devices_text(devices: Devices) -> str:
+    lines = ["the software table is up", f"  board        {devices.board_path}  (DGT protocol, 9600 baud)"]
+    for name, address in devices.arm_addresses.items():
+        ports = ", ".join(str(port) for port in address.ports.values())
+        lines.append(f"  {name + ' arm':12} {address.host}  ports {ports}  (Dobot TCP/IP V4)")
+    lines += [f"  person       {devices.control_path}  (edgechess twin hand e2e4)", "Ctrl-C ends it."]
+    return "\n".join(lines)
+
+
+@hand_app.command("move")
+def hand_move(
+    move: Annotated[str, typer.Argument(help="A move such as e2e4 or e7e8q.", metavar="MOVE")],
+    fen: Annotated[
+        str | None, typer.Option("--fen", help="Position before it (default: the pieces as they stand).")
+    ] = None,
+    control: SocketOption = None,
+) -> None:
+    """Make a move by hand (captures, castling, en passant and promotion included)."""
+    _act(control, lambda client: _play(client, move, fen))
+
+
+async def _play(client: ControlClient, move: str, fen: str | None) -> None:
+    position = fen or f"{await client.truth()} {'w'} KQkq - 0 1"
+    board = chess.Board(position)
+    try:
+        parsed = chess.Move.from_uci(move)
+    except ValueError as error:
+        raise ControlError(f"{move!r} is not a move such as e2e4: {error}") from error
+    piece = board.piece_at(parsed.from_square)
+    if piece is None:
+        raise ControlError(f"{move!r}: nothing stands on {move[:2]}")
+    if fen is None:
+        board.turn = piece.color
+        position = board.fen()
+    await client.play(move, position)
+
+
+@hand_app.command()
+def lift(square: str, control: SocketOption = None) -> None:
+    """Lift the piece on SQUARE and keep it in the hand."""
+    _act(control, lambda client: client.lift(_square(square)))
+
+
+@hand_app.command()
+def place(square: str, control: SocketOption = None) -> None:
+    """Put the piece in the hand on SQUARE."""
+    _act(control, lambda client: client.place(_square(square)))
+
+
+@hand_app.command()
+def slide(origin: str, target: str, control: SocketOption = None) -> None:
+    """Slide the piece on ORIGIN over the board to TARGET."""
+    _act(control, lambda client: client.slide(_square(origin), _square(target)))
+
+
+@hand_app.command()
+def knock(square: str, control: SocketOption = None) -> None:
+    """Knock over the piece on SQUARE."""
+    _act(control, lambda client: client.knock(_square(square)))
+
+
+@hand_app.command()
+def arrange(fen: str, control: SocketOption = None) -> None:
+    """Put right whatever does not stand as FEN says."""
+    _act(control, lambda client: client.arrange(_placement(fen)))
+
+
+@hand_app.command()
+def take(arm: str, control: SocketOption = None) -> None:
+    """Take the piece that ARM (white, black) holds."""
+    _act(control, lambda client: client.take_from(arm))
+
+
+def _square(name: str) -> str:
+    square_index(name)
+    return name
+
+
+def _placement(fen: str) -> str:
+    return Placement.from_fen(fen).fen
+
+
+def _act(control: Path | None, act: Callable[[ControlClient], Awaitable[object]]) -> None:
+    async def main() -> None:
+        async with ControlClient(control or find_running()) as client:
+            await act(client)
+
+    try:
+        anyio.run(main)
+    except (ControlError, ValueError) as error:
+        _fail(str(error))
+
+
+def _fail(text: str, code: int = 2) -> NoReturn:
+    typer.echo(f"edgechess twin: {text}", err=True)
+    raise typer.Exit(code)
