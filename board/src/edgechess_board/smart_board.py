@@ -31,11 +31,13 @@ class Reading:
 
     An unsettled reading is provisional: shown to people, never used to decide.
     `changed_at_s` is the scheduler time of the last change that the board reported.
+    `flickering`: squares that keep changing (a piece off its centre); while there are any, nothing settles.
     """
 
     placement: Placement
     settled: bool
     changed_at_s: float
+    flickering: tuple[int, ...] = ()
 
 
 BoardEvent = Connected | Lost | Reading
@@ -59,3 +61,6 @@ class SmartBoard(Protocol):
     @property
     def rotated(self) -> bool:
         """White's right hand has the connector: the board is turned by 180 degrees."""
+
+    def expect(self, placement: Placement) -> None:
+        """What should stand on the board: a board that does not know which way it lies may tell by it."""
