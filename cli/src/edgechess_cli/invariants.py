@@ -1,0 +1,90 @@
+"""What must hold at every event of a simulated match, whatever goes wrong. Each breach is a sentence.
+
+1. No arm job is executed twice (a lease is granted once per job id).
+2. Nothing is confirmed that the world does not show.
+3. Nothing moves while the arms are stopped.
+4. At most one arm is above the board.
+5. Every task token has exactly one outcome, and every repeat of it gets the identical answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from edgechess_board.placement import Placement
+from edgechess_kit import messages as m
+from edgechess_kit.errors import WireError
+from edgechess_kit.topics import Topics
+from edgechess_twin.world import World
+
+
+@dataclasses.dataclass(slots=True)
+class Invariants:
+    """Fed with every message that the broker takes; looks at the world at once."""
+
+    topics: Topics
+    world: World
+    moving: Callable[[], tuple[str, ...]]
+    """Names of the arms in motion now, as the world knows it."""
+    breaches: list[str] = dataclasses.field(default_factory=list)
+    checks: int = 0
+    _answers: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    _afters: dict[str, str] = dataclasses.field(default_factory=dict)
+    _granted: dict[str, int] = dataclasses.field(default_factory=dict)
+    _leases: dict[int, str] = dataclasses.field(default_factory=dict)
+    _stopped: bool = False
+
+    def observe(self, sender: str, topic: str, payload: bytes) -> None:
+        """One message. Malformed ones are none of ours to judge: senders of the test make them on purpose."""
+        self.checks += 1
+        t = self.topics
+        try:
+            if topic == t.cloud_request.name:
+                self._request(t.cloud_request.decode(payload))
+            elif topic == t.cloud_response.name:
+                self._response(t.cloud_response.decode(payload), payload)
+            elif topic == t.arm_state.name:
+                self._arms(t.arm_state.decode(payload))
+            elif topic == t.events.name:
+                self._event(t.events.decode(payload))
+        except WireError:
+            return
+        self._one_arm_above()
+
+    def _request(self, request: m.GameRequest) -> None:
+        if request.action == "move":
+            self._afters.setdefault(request.task_token, request.after)
+
+    def _response(self, response: m.GameResponse, payload: bytes) -> None:
+        token = response.task_token
+        if token is None:
+            return
+        first = self._answers.setdefault(token, payload)
+        if first != payload:
+            self.breaches.append(f"token {token} was answered {first!r} and then {payload!r}")
+        elif response.status == 200 and first is payload and token in self._afters:
+            shown, expected = self.world.placement(), Placement.from_fen(self._afters[token])
+            if shown != expected:
+                wrong = "; ".join(str(difference) for difference in shown.differences(expected))
+                self.breaches.append(f"token {token} was confirmed although {wrong}")
+
+    def _arms(self, state: m.ArmState) -> None:
+        if state.stopped and self._stopped and self.moving():
+            self.breaches.append(f"{', '.join(self.moving())} moved while the arms were stopped")
+        self._stopped = state.stopped
+
+    def _event(self, event: m.EdgeEvent) -> None:
+        if event.component != "arm-controller" or event.kind != "lease-granted":
+            return
+        job, token = str(event.data.get("job_id")), int(event.data.get("token", 0))
+        if self._leases.get(token, job) != job:
+            self.breaches.append(f"lease {token} was granted to {self._leases[token]} and to {job}")
+        self._leases[token] = job
+        if self._granted.setdefault(job, token) != token:
+            self.breaches.append(f"job {job} was given lease {self._granted[job]} and lease {token}: executed twice")
+
+    def _one_arm_above(self) -> None:
+        above = self.world.arms_above_board()
+        if len(above) > 1:
+            self.breaches.append(f"{' and '.join(above)} are above the board together")

@@ -1,0 +1,140 @@
+"""Three ways to show a match: a live picture in a terminal, plain lines elsewhere, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+
+from edgechess_cli.match_options import MatchSummary
+from edgechess_cli.match_view import View, fold, render
+from edgechess_kit.bus import Delivery
+from edgechess_kit.errors import WireError
+from edgechess_kit.topics import Topics
+
+PICTURES_PER_S = 8
+DIRECTOR = "match-director"
+
+
+class Screen(Protocol):
+    """Shows what travels on the bus. `say` is for lines that are not on it: where the broker is, what goes on."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+    def say(self, text: str) -> None: ...
+    def show(self, delivery: Delivery) -> None: ...
+    def finish(self, summary: MatchSummary) -> None: ...
+
+
+def closing_line(summary: MatchSummary) -> str:
+    helps = f"{summary.helped} helped by a person" if summary.helped else "no help needed"
+    return (
+        f"{summary.result} by {summary.termination}: {summary.confirmed} of {summary.plies} plies confirmed on the board, "
+        f"{helps}, {summary.seconds:.0f} s"
+    )
+
+
+class _Lines:
+    """What the line-by-line screens share."""
+
+    def __init__(self, out: TextIO, topics: Topics | None = None) -> None:
+        self._out = out
+        self._topics = topics or Topics()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._out.flush()
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
+
+
+class JsonLines(_Lines):
+    """Every journal entry of every component as one JSON object per line; last the summary."""
+
+    def say(self, text: str) -> None:
+        """Prose has no place among JSON lines."""
+
+    def show(self, delivery: Delivery) -> None:
+        if delivery.topic != self._topics.events.name:
+            return
+        with contextlib.suppress(WireError):
+            event = delivery.decode(self._topics.events)
+            if event.kind == "summary":
+                return  # printed last, by `finish`
+            self._print(
+                json.dumps({"event": event.kind, "component": event.component, "at": event.at} | dict(event.data))
+            )
+
+    def finish(self, summary: MatchSummary) -> None:
+        self._print(json.dumps(summary.as_event()))
+
+
+class PlainLines(_Lines):
+    """One line per confirmed move and per failure: reads well in a log."""
+
+    def say(self, text: str) -> None:
+        self._print(text)
+
+    def show(self, delivery: Delivery) -> None:
+        if delivery.topic != self._topics.events.name:
+            return
+        with contextlib.suppress(WireError):
+            event = delivery.decode(self._topics.events)
+            if event.component == DIRECTOR:
+                line = move_line(event.kind, dict(event.data))
+                if line:
+                    self._print(line)
+
+    def finish(self, summary: MatchSummary) -> None:
+        self._print(closing_line(summary))
+
+
+def move_line(kind: str, data: dict[str, object]) -> str | None:
+    """A line for the director's events that a reader of a log wants; None for the others."""
+    if kind == "confirmed":
+        ply = data.get("ply")
+        number = f"{(ply + 1) // 2}{'.' if ply % 2 else '…'}" if isinstance(ply, int) else ""
+        timings = data.get("timings_s")
+        told = " · ".join(f"{name} {s:.2f} s" for name, s in timings.items()) if isinstance(timings, dict) else ""
+        return f"{number:>5} {data.get('san', ''):8} {told}"
+    if kind == "failed":
+        return f"      {data.get('status', '')} {data.get('reason', '')}"
+    if kind == "helped":
+        return "      put right by a person"
+    return None
+
+
+class LivePicture:
+    """The live picture of `match_view`, drawn a few times a second."""
+
+    def __init__(self, console: Console, white: str, black: str, topics: Topics | None = None) -> None:
+        self._console = console
+        self._topics = topics or Topics()
+        self._view = View(white, black)
+        self._live = Live(get_renderable=lambda: render(self._view), console=console, refresh_per_second=PICTURES_PER_S)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._live.__exit__(kind, error, tb)
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    def show(self, delivery: Delivery) -> None:
+        with contextlib.suppress(WireError):
+            self._view = fold(self._view, delivery, self._topics)
+
+    def finish(self, summary: MatchSummary) -> None:
+        self._console.print(closing_line(summary))

@@ -1,0 +1,279 @@
+"""A match in virtual time: every component, the bus and the software table in one process, from one seed.
+
+The components are the ones that run for real. Around each of them stands its power (see `power`), so that kills and
+lost links hit it as they would hit a process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from anyio.abc import ByteStream
+from edgechess_arm_controller.settings import Settings as ArmControllerSettings
+from edgechess_board_sensor.settings import Settings as BoardSensorSettings
+from edgechess_robots.dobot.driver import DobotArm
+from edgechess_twin.table import Table, TableOptions
+
+from edgechess_arm_controller import component as arm_controller
+from edgechess_board.driver import DgtBoard
+from edgechess_board.placement import Placement
+from edgechess_board_sensor import component as board_sensor
+from edgechess_cli.calibrate import calibrate_by_hand
+from edgechess_cli.invariants import Invariants
+from edgechess_cli.match_options import MatchOptions, MatchSummary
+from edgechess_cli.person_agent import PersonAgent
+from edgechess_cli.power import Power, PoweredBus, PoweredJournal, PoweredStream, SimulatedProcess
+from edgechess_cli.virtual_time import run_virtual
+from edgechess_game_manager import component as game_manager
+from edgechess_game_manager.settings import Settings as GameManagerSettings
+from edgechess_kit import messages as m
+from edgechess_kit.bus import Bus, Delivery
+from edgechess_kit.chaos_bus import Chaos, ChaosBus
+from edgechess_kit.clock import SeededIds, VirtualClock
+from edgechess_kit.component import Context
+from edgechess_kit.memory_bus import MemoryBroker, MemoryBus
+from edgechess_kit.topics import Topics
+from edgechess_match_director import component as match_director
+from edgechess_match_director.settings import Settings as MatchDirectorSettings
+from edgechess_robots.calibration import Calibration
+from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_twin import faults as twin_faults
+from edgechess_twin.memory_stream import MemoryStream
+
+ARMS = ("white", "black")
+FEEDBACK_PORT = 30005  # one frame in 200 ms: the driver's rules are the same, and a quiet arm costs next to nothing
+RESTART_S = 1.5  # what an interpreter needs to start a component again
+LINK_DOWN_S = 3.0  # a broker link that was lost comes back after this
+MATCH_LIMIT_S = 48 * 3600.0  # virtual; a match that takes longer hangs
+START_DATE = datetime.date(2024, 1, 1)
+OPERATIONS_OF_A_MOVE = 60  # a component's effects during one move are fewer: a kill is set among the next so many
+
+
+class Stuck(RuntimeError):
+    """The match did not end within `MATCH_LIMIT_S` of virtual time. The text says where it stood."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MatchReport:
+    """A finished virtual match. `trace` is the SHA-256 over everything that was published, with its virtual time."""
+
+    summary: MatchSummary
+    trace: str
+    breaches: tuple[str, ...]
+    kills: int
+    links_lost: int
+    accidents: tuple[str, ...]
+    pgn: str
+    final_placement: Placement
+
+
+Observer = Callable[[Delivery], None]
+
+
+def play_virtual(options: MatchOptions, observe: Observer | None = None) -> MatchReport:
+    """The whole match, deterministically from `options.seed`. Raises Stuck."""
+    return run_virtual(VirtualMatch(options, observe).run, seed=options.seed)
+
+
+class VirtualMatch:
+    """One match. `run` once."""
+
+    def __init__(self, options: MatchOptions, observe: Observer | None = None) -> None:
+        self._options = options
+        self._observe = observe
+        self._faults = twin_faults.parse(options.faults)
+        self._topics = Topics()
+        self._trace = hashlib.sha256()
+        self._processes: dict[str, SimulatedProcess] = {}
+        self._buses: dict[str, MemoryBus] = {}
+        self._wires: dict[str, MemoryStream] = {}
+        self._disks = {name: sqlite3.connect(":memory:", check_same_thread=False) for name in _STARTS}
+        self._calibrations: dict[str, Calibration] = {}
+        self._incarnations = 0
+        self._links_lost = 0
+        self._dice = random.Random(f"{options.seed}/misfortune")
+        self._requested: set[str] = set()
+        self._summary: MatchSummary | None = None
+        self._ended: anyio.Event
+        self._table: Table
+        self._broker: MemoryBroker
+        self._invariants: Invariants
+        self._last = ""
+
+    async def run(self) -> MatchReport:
+        options = self._options
+        self._ended = anyio.Event()
+        self._table = Table(
+            TableOptions(
+                seed=options.seed,
+                faults=self._faults,
+                rotated=options.rotated,
+                firmware=options.firmware,
+                placement=Placement.from_fen(options.start_fen or "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR"),
+            )
+        )
+        self._broker = MemoryBroker(self._topics, observer=self._published)
+        self._invariants = Invariants(self._topics, self._table.world, self._table.arms_in_motion)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._table.run, name="table")
+            for arm in ARMS:
+                self._calibrations[arm] = await self._calibrate(arm)
+            agent = PersonAgent(self._broker.client("person"), self._topics, self._table.person)
+            tasks.start_soon(agent.run, name="person")
+            for name, start in _STARTS.items():
+                process = SimulatedProcess(name, self._starter(name, start), RESTART_S)
+                self._processes[name] = process
+                await tasks.start(process.run, name=name)
+            with anyio.move_on_after(MATCH_LIMIT_S):
+                await self._ended.wait()
+            tasks.cancel_scope.cancel()
+        if self._summary is None:
+            raise Stuck(f"seed {options.seed}: no end after {MATCH_LIMIT_S / 3600:.0f} h; last: {self._last}")
+        return MatchReport(
+            self._summary,
+            self._trace.hexdigest(),
+            tuple(self._invariants.breaches),
+            sum(process.kills for process in self._processes.values()),
+            self._links_lost,
+            tuple(self._table.world.accidents),
+            self._pgn(),
+            self._table.world.placement(),
+        )
+
+    # -- processes -------------------------------------------------------------------------------------------------
+
+    def _starter(self, name: str, start: _Start) -> Callable[[Power], Awaitable[None]]:
+        async def run(power: Power) -> None:
+            self._incarnations += 1
+            seed = f"{self._options.seed}/{name}/{self._incarnations}"
+            bus = self._broker.client(name, m.EdgeStatus(component=name, status="lost", reason="connection lost"))
+            self._buses[name] = bus
+            power.when_cut(bus.lose)
+            chaos = Chaos(self._faults.mqtt_duplicate, self._faults.mqtt_delay, self._faults.mqtt_delay_max_s)
+            port: Bus = PoweredBus(bus, power)
+            if chaos.duplicate or chaos.delay:
+                port = ChaosBus(port, chaos, random.Random(f"{seed}/chaos"))
+            clock = VirtualClock()
+            journal = PoweredJournal(self._disks[name], clock, power)
+            ids = SeededIds(random.Random(seed).getrandbits(64))
+            await start(self, power, lambda settings: Context(name, settings, port, self._topics, journal, clock, ids))
+
+        return run
+
+    async def _start_sensor(self, power: Power, context: _Contexts) -> None:
+        board = DgtBoard(
+            lambda: self._wire("board", power, self._table.open_board),
+            orientation="rotated" if self._options.rotated else "normal",
+        )
+        await board_sensor.run(context(BoardSensorSettings()), board)
+
+    async def _start_arms(self, power: Power, context: _Contexts) -> None:
+        arms = {arm: self._arm(arm, power) for arm in ARMS}
+        await arm_controller.run(context(ArmControllerSettings()), arms)
+
+    async def _start_manager(self, _power: Power, context: _Contexts) -> None:
+        await game_manager.run(context(GameManagerSettings(robot_enabled=self._options.robot)))
+
+    async def _start_director(self, _power: Power, context: _Contexts) -> None:
+        options = self._options
+        settings = MatchDirectorSettings(
+            autostart=True,
+            white=options.white,
+            black=options.black,
+            fen=options.start_fen or "",
+            session_id=f"virtual-{options.seed}",
+            robot_enabled=options.robot,
+            max_plies=options.max_plies or 0,
+            seed=options.seed,
+            inline=True,
+            pgn_path=str(options.pgn) if options.pgn else "",
+        )
+        await match_director.run(context(settings))
+
+    # -- wires -----------------------------------------------------------------------------------------------------
+
+    async def _wire(self, device: str, power: Power, connect: Callable[[], Awaitable[ByteStream]]) -> ByteStream:
+        power.check()
+        stream = await connect()
+        assert isinstance(stream, MemoryStream)
+        self._wires[device] = stream
+        return PoweredStream(stream, power, stream.kill)
+
+    def _arm(self, name: str, power: Power) -> DobotArm:
+        async def connect(port: int) -> ByteStream:
+            return await self._wire(f"{name}:{port}", power, lambda: self._table.connect_arm(name, port))
+
+        return DobotArm(name, connect, DobotSettings(feedback_port=FEEDBACK_PORT), self._calibrations[name])
+
+    async def _calibrate(self, name: str) -> Calibration:
+        arm = DobotArm(
+            name,
+            lambda port: self._table.connect_arm(name, port),
+            DobotSettings(feedback_port=FEEDBACK_PORT),
+            None,
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(arm.run, name=f"calibrate {name}")
+            calibration = await calibrate_by_hand(
+                arm, self._table.options.layout, self._table.person.guide, arm_serial=f"twin-{name}", date=START_DATE
+            )
+            tasks.cancel_scope.cancel()
+        return calibration
+
+    # -- what is seen, and what goes wrong -------------------------------------------------------------------------
+
+    def _published(self, sender: str, topic: str, payload: bytes) -> None:
+        self._trace.update(f"{anyio.current_time():.6f} {sender} {topic} ".encode() + payload + b"\n")
+        self._invariants.observe(sender, topic, payload)
+        if self._observe is not None:
+            self._observe(Delivery(topic, payload))
+        if topic == self._topics.cloud_request.name:
+            self._misfortune(payload)
+        elif topic == self._topics.cloud_response.name:
+            self._last = payload.decode(errors="replace")
+        elif topic == self._topics.events.name and b'"summary"' in payload:
+            event = self._topics.events.decode(payload)
+            if event.component == "match-director" and event.kind == "summary":
+                fields = {field.name for field in dataclasses.fields(MatchSummary)}
+                self._summary = MatchSummary(**{key: value for key, value in event.data.items() if key in fields})
+                self._ended.set()
+
+    def _misfortune(self, payload: bytes) -> None:
+        """Rolled once per new move request, so that the rates are per move."""
+        token = self._topics.cloud_request.decode(payload).task_token
+        if token in self._requested:
+            return
+        self._requested.add(token)
+        if self._dice.random() < self._faults.process_killed:
+            victim = self._processes[self._dice.choice(list(self._processes))]
+            victim.power.cut_at(self._dice.randint(1, OPERATIONS_OF_A_MOVE), after_effect=self._dice.random() < 0.5)
+        if self._dice.random() < self._faults.link_lost:
+            self._links_lost += 1
+            self._lose(self._dice.choice([*self._wires, *self._buses]))
+
+    def _lose(self, link: str) -> None:
+        if link in self._wires:
+            self._wires[link].kill()
+            return
+        self._buses[link].lose(back_after_s=LINK_DOWN_S)
+
+    def _pgn(self) -> str:
+        path = self._options.pgn
+        return path.read_text(encoding="utf-8") if path is not None and path.exists() else ""
+
+
+_Contexts = Callable[[Any], Context[Any]]
+_Start = Callable[[VirtualMatch, Power, _Contexts], Awaitable[None]]
+_STARTS: dict[str, _Start] = {
+    "board-sensor": VirtualMatch._start_sensor,
+    "arm-controller": VirtualMatch._start_arms,
+    "game-manager": VirtualMatch._start_manager,
+    "match-director": VirtualMatch._start_director,
+}
