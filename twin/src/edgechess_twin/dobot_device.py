@@ -1,0 +1,282 @@
+"""A Dobot V4 controller with a real arm behind it: sockets, feedback, and the arm that stands a little differently.
+
+`run` keeps time, `serve` speaks one connection. Nothing ticks: a motion is a function of time with an end, and a frame is
+computed when a reader takes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+import anyio
+from anyio.abc import ByteStream
+
+from edgechess_robots.layout import ArmSite, Point
+from edgechess_twin import arm_model as model
+from edgechess_twin.arm_model import CR10A, HiddenError, Point3, TrueArm
+from edgechess_twin.dobot_agenda import Agenda
+from edgechess_twin.dobot_commands import RequestReader
+from edgechess_twin.dobot_controller import (
+    GUIDE_TILT_DEG,
+    START_JOINTS,
+    Active,
+    Controller,
+    Firmware,
+    scatter,
+)
+from edgechess_twin.dobot_feedback import PERIODS_S, encode, restamp
+from edgechess_twin.dobot_modbus import STROKE_MM
+from edgechess_twin.errors import TwinError
+from edgechess_twin.faults import NONE, Dice, Faults
+from edgechess_twin.world import World
+
+DASHBOARD_PORT = 29999
+PORTS = (DASHBOARD_PORT, *PERIODS_S)
+TOOL_MM = 180.0  # from the flange to the point between the fingertips (reference section 10 plans with it)
+EPOCH_S = 1_750_000_000.0  # what the controller's own clock shows at scheduler time 0: it has no network time
+STALL_PERIODS = (1.0, 4.0)  # how long a stalled feedback says nothing; ours: around what readers call stale
+HOVER_MM = 150.0  # a person carries the arm above the pieces
+
+
+class GuideError(TwinError):
+    """Nobody can drag the arm there now: its brakes are on, it moves by itself, or it cannot reach. The text says which."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WireFaults:
+    """What the network does to this controller's bytes. Probabilities per reply or frame."""
+
+    split: float = 0.0
+    """Sent as two segments."""
+    coalesce: float = 0.0
+    """A feedback frame is held back and goes out with the next one."""
+    slow_reply: float = 0.0
+    slow_reply_s: float = 0.5
+
+
+CLEAN_WIRE = WireFaults()
+
+
+class DobotDevice:
+    """One controller and its arm, at one site of the table.
+
+    `speed` scales motion, power-up and the gripper; wires and feedback periods keep true time. `epoch_s` is the unix time
+    that the controller shows at scheduler time 0.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        world: World,
+        site: ArmSite,
+        *,
+        seed: int = 0,
+        faults: Faults = NONE,
+        speed: float = 1.0,
+        firmware: Firmware = "4.6",
+        hidden: HiddenError | None = None,
+        wire: WireFaults = CLEAN_WIRE,
+        tcp_mode: bool = True,
+        tool_mm: float = TOOL_MM,
+        stroke_mm: float = STROKE_MM,
+        epoch_s: float = EPOCH_S,
+    ) -> None:
+        self.name = name
+        self._world = world
+        self._faults = faults
+        self._speed = speed
+        self._wire = wire
+        self._epoch_s = epoch_s
+        self._dice = Dice(seed)
+        base = site.base
+        self.truth = TrueArm.build(
+            (base.x_mm, base.y_mm, base.z_mm, base.rx_deg, base.ry_deg, base.rz_deg),
+            tool_mm,
+            HiddenError() if hidden is None else hidden,
+            random.Random(f"{seed}:{name} geometry"),
+        )
+        self._agenda = Agenda()
+        self.controller = Controller(
+            firmware=firmware,
+            speed=speed,
+            now=anyio.current_time,
+            agenda=self._agenda,
+            body=self,
+            repeatability=lambda: scatter(self._dice.stream(f"{name} repeatability"), faults.arm_repeatability_mm),
+            tcp_mode=tcp_mode,
+            stroke_mm=stroke_mm,
+        )
+        self._appeared = False
+        self._dashboard: ByteStream | None = None
+        self._links: list[ByteStream] = []
+        self._frame: tuple[int, bytes] | None = None
+        self.frames_made = 0
+
+    async def run(self) -> None:
+        """The arm lives: motions end, queues go on, power comes up. Until cancelled."""
+        self._appear()
+        await self._agenda.run()
+
+    def _appear(self) -> None:
+        if not self._appeared:
+            self._appeared = True
+            self._world.arm_appears(self.name, Point(*self.truth.fingertip(START_JOINTS)))
+
+    # -- sockets ---------------------------------------------------------------------------------------------------
+
+    async def serve(self, port: int, stream: ByteStream) -> None:
+        """Speaks on one connection until it closes. Raises ValueError for a port that the controller does not have.
+
+        29999 takes one client at a time: a second is closed at once, and the first notices nothing.
+        """
+        if port not in PORTS:
+            raise ValueError(f"port {port}: a controller has {', '.join(str(p) for p in PORTS)}")
+        self._appear()
+        if port == DASHBOARD_PORT and self._dashboard is not None:
+            await stream.aclose()
+            return
+        self._links.append(stream)
+        try:
+            if port == DASHBOARD_PORT:
+                self._dashboard = stream
+                await self._answer(stream)
+            else:
+                await self._feed(port, stream)
+        except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            pass  # the client has gone; what it queued goes on
+        finally:
+            self._links.remove(stream)
+            if self._dashboard is stream:
+                self._dashboard = None
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+
+    async def drop_links(self) -> None:
+        """Every connection breaks, in whatever state. The arm goes on with its queue."""
+        for stream in tuple(self._links):
+            await stream.aclose()
+
+    async def _answer(self, stream: ByteStream) -> None:
+        reader = RequestReader()
+        while True:
+            data = await stream.receive()
+            answers = b"".join(self.controller.execute(request) for request in reader.feed(data))
+            if not answers:
+                continue
+            if self._dice.happens(f"{self.name} slow reply", self._wire.slow_reply):
+                await anyio.sleep(self._wire.slow_reply_s)
+            await self._send(stream, answers)
+
+    async def _send(self, stream: ByteStream, data: bytes) -> None:
+        if len(data) > 1 and self._dice.happens(f"{self.name} split", self._wire.split):
+            cut = self._dice.stream(f"{self.name} cut").randrange(1, len(data))
+            await stream.send(data[:cut])
+            await anyio.sleep(0.001)  # so that no stack puts them together again
+            await stream.send(data[cut:])
+        else:
+            await stream.send(data)
+
+    async def _feed(self, port: int, stream: ByteStream) -> None:
+        """One frame per period, always the newest; periods in which the reader did not read are left out."""
+        period_s = PERIODS_S[port]
+        tick_s = anyio.current_time()
+        held = b""
+        while True:
+            frame = held + self.frame()
+            if not held and self._dice.happens(f"{self.name} coalesce", self._wire.coalesce):
+                held = frame
+            else:
+                held = b""
+                await self._send(stream, frame)
+            tick_s += period_s * (math.floor((anyio.current_time() - tick_s) / period_s) + 1)
+            if self._dice.happens(f"{self.name} feedback-stall", self._faults.feedback_stall):
+                tick_s += period_s * self._dice.stream(f"{self.name} stall").uniform(*STALL_PERIODS)
+            await anyio.sleep_until(tick_s)
+
+    def frame(self) -> bytes:
+        """The real-time frame now. While nothing moves or changes only its clock does."""
+        self.frames_made += 1
+        controller = self.controller
+        if controller.active is not None or self._frame is None or self._frame[0] != controller.version:
+            frame = encode(controller.reading(self._epoch_s))
+            self._frame = (controller.version, frame) if controller.active is None else None
+            return frame
+        stamp_ms, run_ms = controller.stamps(self._epoch_s)
+        return restamp(self._frame[1], stamp_ms, run_ms)
+
+    # -- the body under the controller -----------------------------------------------------------------------------
+
+    def moves(self, active: Active, end_s: float) -> None:
+        motion, start_s, speed, truth = active.motion, active.start_s, self._speed, self.truth
+
+        def path(at_s: float) -> Point3:
+            t_s = min(motion.duration_s, max(0.0, (at_s - start_s) * speed))
+            x, y, z = truth.fingertip(motion.joints(t_s))
+            dx, dy, dz = active.shift(t_s)
+            return x + dx, y + dy, z + dz
+
+        yaw_deg = truth.yaw_deg(motion.joints(motion.duration_s))
+        self._world.tip_path(self.name, path, start_s, end_s, yaw_deg)
+
+    def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
+        result = self._world.gripper_closed(self.name, from_mm, to_mm)
+        return result.width_mm, result.holding
+
+    def fingers_open(self, to_mm: float) -> None:
+        self._world.gripper_opened(self.name, to_mm)
+
+    def fingers_hold(self) -> bool:
+        return self._world.grip(self.name).holding
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    def press_estop(self) -> None:
+        """Somebody hits the red button."""
+        self.controller.press_emergency()
+
+    def release_estop(self) -> None:
+        """Somebody turns it free again. The alarm stays until it is cleared."""
+        self.controller.release_emergency()
+
+    def collide(self) -> None:
+        """The arm runs into something that it feels."""
+        self.controller.collide()
+
+    async def guide(self, point_mm: tuple[float, float, float]) -> None:
+        """A person drags the arm until its true fingertip touches the point (board frame), as well as people can.
+
+        In drag mode, or holding the drag button of an enabled arm that stands still. Up, across above the pieces, down.
+        Returns when the tip touches, or when somebody stopped the arm on the way.
+        Raises GuideError.
+        """
+        controller = self.controller
+        by_button = not controller.dragging
+        if (by_button and not controller.idle) or controller.active is not None:
+            raise GuideError(f"arm {self.name} cannot be dragged: its mode is {controller.mode().name.lower()}")
+        hand = self._dice.stream(f"{self.name} touch")
+        dx, dy, dz = scatter(hand, self._faults.calibration_touch_mm)
+        x, y, z = point_mm[0] + dx, point_mm[1] + dy, point_mm[2] + dz
+        here_x, here_y, here_z = self.truth.fingertip(controller.joints())
+        top = max(HOVER_MM, z)
+        legs = [(here_x, here_y, top), (x, y, top), (x, y, z)]
+        if here_z >= HOVER_MM:
+            del legs[0]
+        rz = model.to_pose(CR10A.flange(controller.joints()))[5]
+        down = model.from_pose(
+            (0.0, 0.0, 0.0, 180.0 + hand.gauss(0.0, GUIDE_TILT_DEG), hand.gauss(0.0, GUIDE_TILT_DEG), rz)
+        )
+        controller.press_drag_button(by_button)
+        try:
+            for leg in legs:
+                ended = anyio.Event()
+                try:
+                    controller.guide(self.truth.joints_touching(leg, down, controller.joints()), ended.set)
+                except model.Unreachable as error:
+                    raise GuideError(f"arm {self.name} cannot reach {point_mm}: {error}") from None
+                await ended.wait()
+                if controller.active is not None or controller.alarms or not controller.enabled:
+                    return
+        finally:
+            controller.press_drag_button(False)

@@ -1,0 +1,244 @@
+"""Motions as functions of time: where the joints are, how fast, and when it ends. Nothing here waits or ticks.
+
+Timing is jerk-limited (ruckig). A joint motion is limited joint by joint; a line is limited along its length, its
+joints following by inverse kinematics at whatever instant somebody asks for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Protocol
+
+from ruckig import ControlInterface, InputParameter, Ruckig, Synchronization, Trajectory
+
+from edgechess_twin.arm_model import (
+    Branch,
+    Chain,
+    Joints,
+    Point3,
+    Quaternion,
+    Transform,
+    Unreachable,
+    beyond_limit,
+    from_quaternion,
+    solve,
+    solve_near,
+    to_quaternion,
+)
+
+JOINT_SPEED_DEG_S = (180.0, 180.0, 223.0, 223.0, 223.0, 223.0)  # reference section 10, from memory of the data sheet
+LINE_SPEED_MM_S = 2000.0  # software maximum ("Playback settings"), reference section 6
+TURN_SPEED_DEG_S = 180.0  # of the tool about itself along a line; ours
+ACCELERATION_PER_S = 2.0  # full acceleration reaches full speed in 1 / 2 s (reference "robot-motion" C)
+JERK_PER_S = 5.0  # full acceleration is reached in 1 / 5 s (same place)
+STOP_FACTOR = 2.0  # a commanded stop may brake twice as hard as a planned end
+EMERGENCY_FACTOR = 6.0  # category 1 stop: as hard as the drives can
+SAMPLE_MM = 40.0  # a line is checked for reach, limits and joint speed at least this often
+SAMPLE_DEG = 10.0
+SLOWEST = 0.05  # a line whose joints would need less than this part of the asked speed is an alarm, not a crawl
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """The joints at one instant, in degrees, degrees/s and degrees/s²."""
+
+    joints: Joints
+    speed: Joints
+    acceleration: Joints
+
+
+STILL: Joints = (0.0,) * 6
+
+
+class Motion(Protocol):
+    """One motion from its start. `duration_s` and `t_s` are in motion time (speed-up not applied)."""
+
+    @property
+    def duration_s(self) -> float: ...
+
+    def joints(self, t_s: float) -> Joints: ...
+
+    def state(self, t_s: float) -> State: ...
+
+    def braking(self, t_s: float, factor: float) -> Motion:
+        """The motion that comes to rest as soon as possible from the state at `t_s`, on the same path."""
+        ...
+
+
+class JointMotion:
+    """All joints start and end together."""
+
+    def __init__(self, trajectory: Trajectory, acceleration: Joints, jerk: Joints) -> None:
+        self._trajectory = trajectory
+        self._acceleration = acceleration
+        self._jerk = jerk
+        self.duration_s: float = trajectory.duration
+
+    @classmethod
+    def plan(cls, start: Joints, target: Joints, velocity: float, acceleration: float) -> JointMotion:
+        """`velocity` and `acceleration` are parts (0 to 1] of the joints' maxima. Raises Unreachable with the alarm of the first joint
+        beyond its limit."""
+        alarm = beyond_limit(target)
+        if alarm is not None:
+            raise Unreachable(alarm, f"J{(alarm - 64) // 2 + 1} beyond its limit")
+        top = tuple(v * ACCELERATION_PER_S * acceleration for v in JOINT_SPEED_DEG_S)
+        jerk = tuple(a * JERK_PER_S for a in top)
+        request = InputParameter(6)
+        request.current_position = start
+        request.target_position = target
+        request.max_velocity = [v * velocity for v in JOINT_SPEED_DEG_S]
+        request.max_acceleration = top
+        request.max_jerk = jerk
+        request.synchronization = Synchronization.Phase  # straight in joint space where that is possible
+        return cls(_calculate(request), top, jerk)
+
+    def joints(self, t_s: float) -> Joints:
+        return tuple(self._trajectory.at_time(t_s)[0])
+
+    def state(self, t_s: float) -> State:
+        position, velocity, acceleration = self._trajectory.at_time(t_s)
+        return State(tuple(position), tuple(velocity), tuple(acceleration))
+
+    def braking(self, t_s: float, factor: float) -> JointMotion:
+        now = self.state(t_s)
+        top = tuple(a * factor for a in self._acceleration)
+        jerk = tuple(j * factor * factor for j in self._jerk)
+        request = InputParameter(6)
+        request.control_interface = ControlInterface.Velocity
+        request.current_position = now.joints
+        request.current_velocity = now.speed
+        request.current_acceleration = now.acceleration
+        request.target_velocity = STILL
+        request.max_velocity = JOINT_SPEED_DEG_S
+        request.max_acceleration = top
+        request.max_jerk = jerk
+        return JointMotion(_calculate(request), top, jerk)
+
+
+class Line:
+    """The straight way of a flange between two transforms: position linear, orientation by the shortest turn."""
+
+    def __init__(self, chain: Chain, start: Joints, target: Transform) -> None:
+        """Raises Unreachable (16, 17, 18, 26, 27, or a joint limit's alarm) when some point between has no joints
+        on the branch on which the line starts."""
+        self._chain = chain
+        begin = chain.flange(start)
+        self._from: Point3 = (begin[0][3], begin[1][3], begin[2][3])
+        self._step: Point3 = (target[0][3] - begin[0][3], target[1][3] - begin[1][3], target[2][3] - begin[2][3])
+        self._turn_from, self._turn_to = to_quaternion(begin), to_quaternion(target)
+        dot = sum(a * b for a, b in zip(self._turn_from, self._turn_to, strict=True))
+        if dot < 0.0:
+            w, x, y, z = self._turn_to
+            self._turn_to, dot = (-w, -x, -y, -z), -dot
+        self._half_angle = math.acos(min(1.0, dot))
+        self.length_mm = math.sqrt(sum(s * s for s in self._step))
+        self.turn_deg = math.degrees(2.0 * self._half_angle)
+        count = max(1, math.ceil(self.length_mm / SAMPLE_MM), math.ceil(self.turn_deg / SAMPLE_DEG))
+        self.branch: Branch = solve_near(chain, begin, start)[1]
+        self._samples: list[Joints] = [start]
+        for index in range(1, count + 1):
+            joints = solve(chain, self.flange(index / count), self.branch, self._samples[-1])
+            alarm = beyond_limit(joints)
+            if alarm is not None:
+                raise Unreachable(alarm, f"J{(alarm - 64) // 2 + 1} beyond its limit")
+            self._samples.append(joints)
+
+    def flange(self, part: float) -> Transform:
+        (x, y, z), (dx, dy, dz) = self._from, self._step
+        return from_quaternion(self._orientation(part), (x + part * dx, y + part * dy, z + part * dz))
+
+    def _orientation(self, part: float) -> Quaternion:
+        if self._half_angle < 1e-9:
+            return self._turn_from
+        whole = math.sin(self._half_angle)
+        a = math.sin((1.0 - part) * self._half_angle) / whole
+        b = math.sin(part * self._half_angle) / whole
+        w, x, y, z = (a * p + b * q for p, q in zip(self._turn_from, self._turn_to, strict=True))
+        return w, x, y, z
+
+    def joints(self, part: float) -> Joints:
+        reference = self._samples[min(len(self._samples) - 1, max(0, round(part * (len(self._samples) - 1))))]
+        return solve(self._chain, self.flange(part), self.branch, reference)
+
+    def joint_rate(self) -> float:
+        """The largest part of its maximal speed that some joint needs when the line is run through in one second."""
+        parts = len(self._samples) - 1
+        worst = 0.0
+        for before, after in zip(self._samples, self._samples[1:], strict=False):
+            for index, (a, b) in enumerate(zip(before, after, strict=True)):
+                worst = max(worst, abs(b - a) * parts / JOINT_SPEED_DEG_S[index])
+        return worst
+
+    def busiest_joint(self) -> int:
+        parts = list(zip(self._samples, self._samples[1:], strict=False))
+        rates = [max(abs(b[i] - a[i]) for a, b in parts) / JOINT_SPEED_DEG_S[i] for i in range(6)]
+        return rates.index(max(rates))
+
+
+class LineMotion:
+    """A line run through with jerk-limited speed. The trajectory's one degree of freedom is the part 0 to 1."""
+
+    def __init__(self, line: Line, trajectory: Trajectory, acceleration: float, jerk: float) -> None:
+        self._line = line
+        self._trajectory = trajectory
+        self._acceleration = acceleration
+        self._jerk = jerk
+        self.duration_s: float = trajectory.duration
+
+    @classmethod
+    def plan(cls, chain: Chain, start: Joints, target: Transform, speed_mm_s: float, acceleration: float) -> LineMotion:
+        """`speed_mm_s` is lowered where a joint could not follow; `acceleration` is a part (0 to 1] of the maximum. Raises Unreachable: as
+        `Line`, and 48 … for the joint that would have to be much faster than it can."""
+        line = Line(chain, start, target)
+        part_of_top = min(1.0, speed_mm_s / LINE_SPEED_MM_S)
+        # The slower of the two decides: length at linear speed, turn at turning speed.
+        seconds = max(line.length_mm / speed_mm_s, line.turn_deg / (TURN_SPEED_DEG_S * part_of_top), 1e-6)
+        least = line.joint_rate()
+        if least * SLOWEST > seconds:
+            raise Unreachable(48 + line.busiest_joint(), f"J{line.busiest_joint() + 1} would be too fast")
+        seconds = max(seconds, least)
+        full = min(LINE_SPEED_MM_S / max(line.length_mm, 1e-3), TURN_SPEED_DEG_S / max(line.turn_deg, 1e-3))
+        top = full * ACCELERATION_PER_S * acceleration
+        jerk = top * JERK_PER_S
+        request = InputParameter(1)
+        request.current_position = [0.0]
+        request.target_position = [1.0]
+        request.max_velocity = [1.0 / seconds]
+        request.max_acceleration = [top]
+        request.max_jerk = [jerk]
+        return cls(line, _calculate(request), top, jerk)
+
+    def part(self, t_s: float) -> float:
+        return min(1.0, max(0.0, float(self._trajectory.at_time(t_s)[0][0])))
+
+    def joints(self, t_s: float) -> Joints:
+        return self._line.joints(self.part(t_s))
+
+    def state(self, t_s: float) -> State:
+        """Joint speeds are the difference over 2 ms: the controller's own are computed no better."""
+        h = 0.001
+        before, now, after = (self.joints(min(self.duration_s, max(0.0, t_s + k * h))) for k in (-1, 0, 1))
+        speed = tuple((b - a) / (2 * h) for a, b in zip(before, after, strict=True))
+        bend = tuple((a - 2 * n + b) / (h * h) for a, n, b in zip(before, now, after, strict=True))
+        return State(now, speed, bend)
+
+    def braking(self, t_s: float, factor: float) -> LineMotion:
+        position, velocity, acceleration = self._trajectory.at_time(t_s)
+        top, jerk = self._acceleration * factor, self._jerk * factor * factor
+        request = InputParameter(1)
+        request.control_interface = ControlInterface.Velocity
+        request.current_position = position
+        request.current_velocity = velocity
+        request.current_acceleration = acceleration
+        request.target_velocity = [0.0]
+        request.max_velocity = [max(1e-6, abs(velocity[0]) * 2.0)]
+        request.max_acceleration = [top]
+        request.max_jerk = [jerk]
+        return LineMotion(self._line, _calculate(request), top, jerk)
+
+
+def _calculate(request: InputParameter) -> Trajectory:
+    trajectory = Trajectory(request.degrees_of_freedom)
+    Ruckig(request.degrees_of_freedom).calculate(request, trajectory)
+    return trajectory
