@@ -230,6 +230,8 @@ def _dumped(state: Settling, at_s: float, codes: tuple[int, ...]) -> Decision:
         state = dataclasses.replace(state, quiet_from_s=quiet_from_s)  # the quiet time began with the link
         return dataclasses.replace(state, wake_at_s=_ask_at_s(state)), effects
     if codes != state.codes:
+        if asked_s is not None and asked_s < state.changed_at_s:  # older than an update: another is asked for anyway
+            return state, ()
         return _changed(state, at_s, codes)
     if asked_s is None or asked_s < state.quiet_from_s or state.wake_at_s is None:
         return state, ()
