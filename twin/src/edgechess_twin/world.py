@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
+import itertools
 import math
 from collections.abc import Callable, Mapping
 
 import anyio
+
 from edgechess_board.placement import NAMES, Placement
 from edgechess_robots.layout import Point, TableLayout
 from edgechess_robots.shapes import Shape, ShapeSet
-
 from edgechess_twin.faults import NONE, Dice, Faults
 
 XYZ = tuple[float, float, float]
@@ -151,6 +152,8 @@ class World:
         self._pending: list[tuple[float, int, str, Callable[[float], None]]] = []
         self._pending_number = 0
         self._scene: Scene | None = None
+        self.placed = 0
+        """How often a piece was put down on the board, by whomever: a measure of moves."""
         self.accidents: list[str] = []
         """What went wrong by itself, in order, for the trace: "slip black Q", "bump white p"."""
         for square, letter in enumerate(placement or Placement.empty()):
@@ -333,6 +336,7 @@ class World:
             random = self.dice.stream("drop")
             x, y = x + random.gauss(0.0, 2.0), y + random.gauss(0.0, 2.0)
         self._put(held, x, y, upright=z <= UPRIGHT_DROP_MM)
+        self.placed += self.square_at(x, y) is not None
         if gripper.bumps:
             self._bump_neighbour(held, x, y)
         self._touch()
@@ -385,6 +389,7 @@ class World:
             self._shove(other, other.rest[0] - x_mm, other.rest[1] - y_mm, 6.0)
         piece.rest, piece.upright, piece.held_by, piece.path = (x_mm, y_mm, 0.0), True, None, None
         self._feel(piece)
+        self.placed += self.square_at(x_mm, y_mm) is not None
         self._touch()
 
     def hand_pockets(self, number: int) -> None:
@@ -517,7 +522,7 @@ class World:
         lowest = min(xyz[2] for _, xyz in samples) - FINGER_BELOW_TIP_MM
         if held is not None:
             lowest = min(lowest, min(xyz[2] for _, xyz in samples) + gripper.offset[2])
-        length = sum(math.dist(a[1][:2], b[1][:2]) for a, b in zip(samples, samples[1:], strict=False))
+        length = sum(math.dist(a[1][:2], b[1][:2]) for a, b in itertools.pairwise(samples))
         low = lowest < self.shapes.tallest_mm + 5.0
         if low and length > 20.0:
             samples = [(t, gripper.path(t)) for t in _times(start, end, min(129, 9 + int(length / 3.0)))]

@@ -1,0 +1,173 @@
+"""The table: one world, the devices in front of it, and the person beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import anyio
+import anyio.abc
+
+from edgechess_board.placement import Placement
+from edgechess_robots.layout import TableLayout, standard_layout
+from edgechess_robots.shapes import STAUNTON_6, ShapeSet
+from edgechess_twin.dgt_device import SQUARE_S, BoardOptions, DgtDevice
+from edgechess_twin.dobot_device import DobotDevice
+from edgechess_twin.errors import HandError, TwinError
+from edgechess_twin.faults import NONE, Faults
+from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
+from edgechess_twin.person import Person
+from edgechess_twin.world import XYZ, World
+
+START = Placement.from_fen("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR")
+RACKS = {"white": "QQRBN", "black": "qqrbn"}  # spare pieces beside each arm, slot 0 first
+LINK_LOST_WITHIN_S = 5.0  # a link of the fault "link-lost" goes at any time within a move
+
+
+@dataclasses.dataclass(frozen=True)
+class TableOptions:
+    """What table to build. `speed` scales the motion of arms and hands; wires, scans and feedback keep true time."""
+
+    seed: int = 0
+    faults: Faults = NONE
+    speed: float = 1.0
+    rotated: bool = False
+    arms: tuple[str, ...] = ("white", "black")
+    layout: TableLayout = dataclasses.field(default_factory=standard_layout)
+    shapes: ShapeSet = STAUNTON_6
+    placement: Placement = START
+    firmware: Literal["4.5", "4.6"] = "4.6"
+    bluetooth: bool = False
+    clock: bool = False
+    serial_number: str = "01025"
+    square_s: float = SQUARE_S
+
+
+class Table:
+    """The physical world with its devices. Works under asyncio and trio, in real and in virtual time."""
+
+    def __init__(self, options: TableOptions | None = None) -> None:
+        self.options = options = options or TableOptions()
+        self.world = World(
+            options.layout,
+            options.shapes,
+            seed=options.seed,
+            faults=options.faults,
+            speed=options.speed,
+            placement=options.placement,
+            racks={name: RACKS[name] for name in options.arms if name in RACKS},
+        )
+        self.board = DgtDevice(
+            self.world,
+            BoardOptions(
+                rotated=options.rotated,
+                bluetooth=options.bluetooth,
+                clock=options.clock,
+                serial_number=options.serial_number,
+                long_serial_number=options.serial_number.rjust(10, "0"),
+                square_s=options.square_s,
+            ),
+            seed=options.seed,
+        )
+        self.arms = {
+            name: DobotDevice(name, self.world, options.layout.site(name), firmware=options.firmware, seed=options.seed)
+            for name in options.arms
+        }
+        self.person = Person(self.world, guide=self._guide if self.arms else None)
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._links: dict[str, list[tuple[anyio.CancelScope, anyio.abc.ByteStream]]] = {}
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """All devices, until cancelled. Started when their wires can be opened."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self.board.run, name="dgt scan")
+            for name, arm in self.arms.items():
+                tasks.start_soon(arm.run, name=f"arm {name}")
+            if self.options.faults.link_lost:
+                tasks.start_soon(self._lose_links, name="links")
+            task_status.started()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
+
+    def arm_device(self, name: str) -> DobotDevice:
+        try:
+            return self.arms[name]
+        except KeyError:
+            raise TwinError(f"arm {name!r}: this table has {', '.join(self.arms) or 'none'}") from None
+
+    # -- wires -----------------------------------------------------------------------------------------------------
+
+    async def open_board(self) -> anyio.abc.ByteStream:
+        """An in-memory wire to the board. A second one takes the board from the first, as a replugged cable does."""
+        near, far = memory_stream_pair()
+        self._running().start_soon(self.serve_board, far, name="board wire")
+        return near
+
+    async def connect_arm(self, name: str, port: int) -> anyio.abc.ByteStream:
+        """An in-memory wire to one port of an arm's controller."""
+        self.arm_device(name)
+        near, far = memory_stream_pair()
+        self._running().start_soon(self.serve_arm, name, port, far, name=f"arm wire {name} {port}")
+        return near
+
+    async def serve_board(self, stream: anyio.abc.ByteStream) -> None:
+        """One host of the board on this wire, until it goes or the link is lost."""
+        with anyio.CancelScope() as scope:
+            link = (scope, stream)
+            self._links.setdefault("board", []).append(link)
+            try:
+                await self.board.serve(stream)
+            finally:
+                self._links["board"].remove(link)
+
+    async def serve_arm(self, name: str, port: int, stream: anyio.abc.ByteStream) -> None:
+        """One client of an arm's controller on this wire, until it goes or the link is lost."""
+        with anyio.CancelScope() as scope:
+            link = (scope, stream)
+            self._links.setdefault(name, []).append(link)
+            try:
+                await self.arms[name].serve(port, stream)
+            finally:
+                self._links[name].remove(link)
+                with anyio.CancelScope(shield=True):
+                    await stream.aclose()
+
+    def lose_link(self, name: str) -> None:
+        """Cut every wire to "board" or to an arm, now. The board is replugged: it comes back in bus mode."""
+        if name != "board":
+            self.arm_device(name)
+        for scope, stream in list(self._links.get(name, ())):
+            if isinstance(stream, MemoryStream):
+                stream.kill()
+            scope.cancel()
+        if name == "board":
+            self.board.power_cycle()
+
+    async def _lose_links(self) -> None:
+        """The fault "link-lost": drawn whenever a piece was put down, which is about once a move."""
+        random = self.world.dice.stream("link-lost-which")
+        names = ["board", *self.arms]
+        seen = self.world.placed
+        while True:
+            await self.world.wait_changed(self.world.version)
+            while seen < self.world.placed:
+                seen += 1
+                if self.world.dice.happens("link-lost", self.options.faults.link_lost):
+                    await anyio.sleep(random.uniform(0.0, LINK_LOST_WITHIN_S))
+                    self.lose_link(random.choice(names))
+
+    def _running(self) -> anyio.abc.TaskGroup:
+        if self._tasks is None:
+            raise TwinError("the table is not running: start Table.run first")
+        return self._tasks
+
+    async def _guide(self, arm: str, point: XYZ) -> None:
+        if arm not in self.arms:
+            raise HandError(f"arm {arm!r}: this table has {', '.join(self.arms)}")
+        if not all(math.isfinite(value) for value in point):
+            raise HandError(f"point {point}: expected three finite numbers")
+        await self.arms[arm].guide(point)
