@@ -15,6 +15,8 @@ from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.player import Player, PlayerFactory, PlayerOptions
 from edgechess_inference.words import split_word
 
+__all__ = ["check_word", "open_player", "player_names", "split_word"]
+
 GROUP = "edgechess.players"
 CHECK_GROUP = "edgechess.player_checks"
 
