@@ -1,0 +1,503 @@
+"""The arm controller on the bus: it measures, decides (`controller.decide`) and lets the arms act.
+
+Decisions and their journal entries are one synchronous step; only executions, stops and releases are tasks. What is
+published goes through bounded queues, so a broker that is away never holds up an arm or a stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import anyio.abc
+import msgspec
+
+from edgechess_arm_controller import controller as c
+from edgechess_arm_controller.errors import JobRefused
+from edgechess_arm_controller.motion import retreat
+from edgechess_arm_controller.planner import plan_job
+from edgechess_arm_controller.settings import Settings
+from edgechess_arm_controller.slots import Slots
+from edgechess_arm_controller.table import Note, restore, result_of
+from edgechess_kit.bus import Delivery
+from edgechess_kit.component import Context
+from edgechess_kit.errors import LinkLost, WireError
+from edgechess_kit.events import announce
+from edgechess_kit.health import Health
+from edgechess_kit.journal import Draft
+from edgechess_kit.messages import (
+    ArmControl,
+    ArmControlResponse,
+    ArmJob,
+    ArmJobResult,
+    ArmMoveResponse,
+    ArmState,
+    ArmStatus,
+    GameRequest,
+    Message,
+    SessionState,
+    SlotState,
+)
+from edgechess_kit.topics import Topic
+from edgechess_robots.arm import Arm, CheckedPlan, Plan, Report
+from edgechess_robots.errors import ArmStopped, PlanRefused, RobotError
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.5  # age limits and waits are in seconds; changes of an arm wake the controller at once
+STATE_PERIOD_S = 2.0  # a retained state older than a few of these means a dead controller
+STATE_GAP_S = 0.2  # joints change all the time while an arm moves; five states a second are enough to watch
+OUTGOING_LIMIT = 200  # answers waiting for the broker; whoever misses one asks again and gets the recorded one
+STOP_WAIT_S = 5.0  # for a driver to deliver a stop; after that the execution is cancelled as well
+BRING_WAIT_S = 30.0  # power, brakes and enabling of a cold arm take 10 to 20 s
+ACT_WAIT_FACTOR = 3.0  # an execution may take this much longer than planned (controllers slow down near limits) …
+ACT_WAIT_EXTRA_S = 30.0  # … and this much more for gripper and queue; the driver's own deadlines are shorter
+IDLE_LOOK_S, IDLE_LOOKS = 0.05, 60  # a feedback frame or two after the release; 3 s is far beyond that
+RETRY_S = 1.0  # before an arm's link or the bus is tried again
+
+FOREIGN = "foreign-"  # job ids made for managers that speak only the sample's `devices/arm/move`
+
+
+async def run(context: Context[Settings], arms: Mapping[str, Arm]) -> None:
+    """The component. `arms` by name, in the table's order (White's first). Runs until cancelled."""
+    await Controller(context, arms).run()
+
+
+class Controller:
+    """One table's arms. `stop` is the way in that needs no broker."""
+
+    def __init__(self, context: Context[Settings], arms: Mapping[str, Arm]) -> None:
+        """Raises ValueError when there is no arm or a rack does not fit; JournalError."""
+        if not arms:
+            raise ValueError("a table without arms needs no arm controller")
+        self._context = context
+        self._arms = dict(arms)
+        names = tuple(self._arms)
+        self._ground = context.settings.ground(names)
+        racks = {name: letters for name, letters in context.settings.racks.items() if name in self._arms}
+        self._fresh_slots = Slots.filled(self._ground.layout, racks)
+        self._state: c.State | None = None
+        self._group: anyio.abc.TaskGroup | None = None
+        self._halting = 0
+        self._acts: dict[str, anyio.CancelScope] = {}
+        self._brings: dict[str, anyio.CancelScope] = {}
+        self._bring_locks = {name: anyio.Lock() for name in names}
+        self._checked: tuple[Plan, CheckedPlan] | None = None
+        self._outgoing: deque[tuple[Topic[Any], Message]] = deque(maxlen=OUTGOING_LIMIT)
+        self._outgoing_changed = anyio.Event()
+        self._changed = anyio.Event()
+        self._seq = 0
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; started when the topics are subscribed."""
+        context, topics = self._context, self._context.topics
+        table = restore(context.journal, self._fresh_slots)
+        self._state = c.initial(
+            table, self._fresh_slots, tuple(self._arms), context.settings.limits(), anyio.current_time()
+        )
+        wanted = (topics.arm_job, topics.arm_control, topics.arm_move, topics.session_state)
+        async with (
+            Health(context) as health,
+            context.bus.subscribe(*wanted) as deliveries,
+            anyio.create_task_group() as group,
+        ):
+            self._group = group
+            for name, arm in self._arms.items():
+                group.start_soon(self._serve, arm, name=f"arm {name}")
+                group.start_soon(self._watch, arm, name=f"arm {name} states")
+            group.start_soon(self._tick, health, name="arm-controller tick")
+            group.start_soon(self._publish_state, name="arm-controller state")
+            group.start_soon(self._publish_outgoing, name="arm-controller answers")
+            task_status.started()
+            async for delivery in deliveries:
+                self._receive(delivery)
+
+    def stop(self, reason: str, control: ArmControl | None = None) -> None:
+        """Stops every arm now; nothing moves until a `recover`. Callable from any task of the same event loop.
+
+        The arms are told first, the journal second. Before `run` has started there is nothing to stop yet.
+        """
+        if self._group is None:
+            return
+        self._halting += 1
+        self._group.start_soon(self._halt, reason, control, name="arm-controller stop")
+
+    @property
+    def state(self) -> c.State:
+        """A snapshot of what the controller knows. Raises RuntimeError before `run`."""
+        if self._state is None:
+            raise RuntimeError("the controller is not running")
+        return self._state
+
+    # ---------------------------------------------------------------- decisions
+
+    def _handle(self, event: c.Event) -> None:
+        """Decide, make durable, act. Synchronous: nothing else runs between a decision and its record."""
+        events: deque[c.Event] = deque([event])
+        while events:
+            state = c.observe(self.state, self._views(), anyio.current_time(), self._context.clock.unix_s())
+            self._state, effects = c.decide(state, events.popleft())
+            drafts: list[Draft] = []
+            for effect in effects:
+                if isinstance(effect, Note):
+                    drafts.append(Draft(effect.kind, effect.data, effect.session_id, effect.key))
+                    continue
+                self._write(drafts)
+                events.extend(self._apply(effect))
+            self._write(drafts)
+        self._changed.set()
+
+    def _write(self, drafts: list[Draft]) -> None:
+        if drafts:
+            for entry in self._context.journal.append_all(drafts):
+                announce(self._context, entry)
+            drafts.clear()
+
+    def _apply(self, effect: c.Effect) -> tuple[c.Event, ...]:
+        """Carries out one effect that is no note; returns the events that follow at once."""
+        assert self._group is not None
+        topics = self._context.topics
+        match effect:
+            case c.PlanJob(job, arm):
+                return (self._plan_job(job, arm),)
+            case c.PlanRetreat():
+                return (self._plan_retreat(effect),)
+            case c.Begin():
+                self._group.start_soon(self._act, effect, name=f"arm {effect.arm} act {effect.act}")
+            case c.StopArms(names):
+                self._group.start_soon(self._stop_arms, names, name="arm-controller halt")
+            case c.Bring(arm):
+                self._group.start_soon(self._bring, arm, name=f"arm {arm} bring")
+            case c.Answer(result, lan):
+                self._send(topics.arm_job_result, result)
+                if result.job_id.startswith(FOREIGN):
+                    self._send(topics.arm_move_response, _foreign_answer(result, lan))
+            case c.Respond(response):
+                self._send(topics.arm_control_response, response)
+            case _:
+                raise AssertionError(f"no such effect here: {effect}")
+        return ()
+
+    def _plan_job(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
+        try:
+            parts, checked = plan_job(job, arm, self.state.table.slots, self._ground, self._arms[arm])
+        except JobRefused as error:
+            return c.JobImpossible(job.job_id, error.code, error.reason)
+        except RobotError as error:
+            return c.JobImpossible(job.job_id, "not-ready", f"arm {arm}: {error}")
+        if len(parts) == 1 and checked is not None:
+            self._checked = (parts[0].plan, checked)  # the whole plan is this one part: it need not be checked twice
+        return c.JobPlanned(job.job_id, parts)
+
+    def _plan_retreat(self, effect: c.PlanRetreat) -> c.RetreatPlanned:
+        arm = self._arms[effect.arm]
+        measured = arm.state()
+        if measured.tool is None and not measured.parked:
+            return c.RetreatPlanned(effect.arm, None, "where its tool is cannot be measured (no calibration?)")
+        tool = None if measured.parked else measured.tool
+        plan = retreat(tool, self._ground.shapes, self._ground.handling, held=effect.held, open_first=effect.open_first)
+        try:
+            arm.check(plan)
+        except RobotError as error:
+            return c.RetreatPlanned(effect.arm, None, f"no safe way to its park: {error}")
+        return c.RetreatPlanned(effect.arm, plan)
+
+    def _views(self) -> dict[str, c.ArmView]:
+        limit_s = self._context.settings.age_limit_s
+        views = {}
+        for name, arm in self._arms.items():
+            now = arm.state()
+            fresh = now.mode != "offline" and now.age_s <= limit_s
+            views[name] = c.ArmView(now.mode, now.parked, now.holding, fresh, now.alarm, now.tool)
+        return views
+
+    # ---------------------------------------------------------------- the arms
+
+    async def _serve(self, arm: Arm) -> None:
+        """An arm's own task; it reconnects by itself, and is started again if it gives up."""
+        while True:
+            try:
+                await arm.run()
+            except RobotError as error:
+                log.error("arm %s: %s", arm.name, error)
+            self._handle(c.Looked())
+            await anyio.sleep(RETRY_S)
+
+    async def _watch(self, arm: Arm) -> None:
+        async for _ in arm.states():
+            self._handle(c.Looked())
+
+    async def _tick(self, health: Health) -> None:
+        while True:
+            self._handle(c.Looked())
+            await self._show_health(health)
+            await anyio.sleep(TICK_S)
+
+    async def _show_health(self, health: Health) -> None:
+        state = self.state
+        if state.table.stopped is not None:
+            await health.set("degraded", f"stopped: {state.table.stopped}")
+            return
+        for name, condition in state.conditions.items():
+            if condition.phase != "ready":
+                status = "degraded" if condition.phase in ("away", "blocked") else "starting"
+                await health.set(status, f"arm {name}: {condition.reason}")  # type: ignore[arg-type]
+                return
+        await health.set("ready")
+
+    async def _act(self, begin: c.Begin) -> None:
+        """One execution; exactly one ActEnded follows, unless this task is cancelled with the whole component."""
+        arm, began_s = self._arms[begin.arm], anyio.current_time()
+        report: Report | None = None
+        try:
+            checked = self._check(arm, begin)
+            wait_s = checked.duration_s * ACT_WAIT_FACTOR + ACT_WAIT_EXTRA_S
+            with anyio.move_on_after(wait_s) as scope:
+                self._acts[begin.arm] = scope
+                report = await arm.execute(checked, begin.token)
+        except PlanRefused as error:
+            report = Report("refused", error.code, str(error), 0, (), 0.0)
+        except ArmStopped as error:
+            report = Report("refused", "stopped", str(error), 0, (), 0.0)
+        except RobotError as error:
+            report = Report("unknown", "link-lost", str(error), 0, (), anyio.current_time() - began_s)
+        finally:
+            self._acts.pop(begin.arm, None)
+        if report is None:
+            took_s = anyio.current_time() - began_s
+            report = Report("unknown", "timeout", f"no end after {took_s:.0f} s", 0, (), took_s)
+        self._handle(c.ActEnded(begin.act, report))
+
+    def _check(self, arm: Arm, begin: c.Begin) -> CheckedPlan:
+        """Checked from where the arm is now. Raises PlanRefused, or ArmStopped when a stop came between."""
+        run = self.state.run
+        if self._halting or self.state.table.stopped is not None or run is None or run.cause is not None:
+            raise ArmStopped("a stop came before the motion began")
+        prepared, self._checked = self._checked, None
+        if prepared is not None and prepared[0] is begin.plan:
+            return prepared[1]
+        return arm.check(begin.plan)
+
+    async def _bring(self, name: str) -> None:
+        """Stop, release, make ready. A stop cancels it, and is then delivered once more, after whatever was under way."""
+        arm = self._arms[name]
+        async with self._bring_locks[name]:
+            if self.state.conditions[name].phase != "bringing":
+                return
+            error: str | None = f"not ready after {BRING_WAIT_S:.0f} s"
+            with anyio.move_on_after(BRING_WAIT_S) as scope:
+                self._brings[name] = scope
+                try:
+                    await arm.stop()
+                    await arm.recover()
+                    await arm.ensure_ready()
+                    error = await _until_idle(arm)
+                except RobotError as failure:
+                    error = str(failure) or type(failure).__name__
+                finally:
+                    self._brings.pop(name, None)
+                    if self._halting or self.state.table.stopped is not None:
+                        await self._stop_one(name)
+        cancelled_by_stop = scope.cancel_called and anyio.current_time() < scope.deadline
+        if not cancelled_by_stop:
+            self._handle(c.Brought(name, error))
+
+    # ---------------------------------------------------------------- the stop
+
+    async def _halt(self, reason: str, control: ArmControl | None) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._stop_arms(tuple(self._arms))
+            finally:
+                self._halting -= 1
+        self._handle(c.StopAsked(reason, control))
+
+    async def _stop_arms(self, names: tuple[str, ...]) -> None:
+        """Delivered under a shield. An execution that does not end by it is cancelled soon after."""
+        for scope in self._brings.values():
+            scope.cancel()
+        now_s = anyio.current_time()
+        for scope in self._acts.values():
+            scope.deadline = min(scope.deadline, now_s + STOP_WAIT_S)
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as group:
+                for name in names:
+                    group.start_soon(self._stop_one, name, name=f"arm {name} stop")
+
+    async def _stop_one(self, name: str) -> None:
+        with anyio.move_on_after(STOP_WAIT_S, shield=True):
+            try:
+                await self._arms[name].stop()
+            except RobotError as error:
+                log.warning("arm %s: the stop was not confirmed: %s", name, error)
+
+    # ---------------------------------------------------------------- the bus
+
+    def _receive(self, delivery: Delivery) -> None:
+        topics = self._context.topics
+        try:
+            if delivery.topic == topics.arm_control.name:
+                self._control(delivery.decode(topics.arm_control))
+            elif delivery.topic == topics.arm_job.name:
+                self._job(delivery.decode(topics.arm_job))
+            elif delivery.topic == topics.arm_move.name:
+                self._foreign_move(delivery.decode(topics.arm_move))
+            elif delivery.topic == topics.session_state.name:
+                self._session(delivery.decode(topics.session_state))
+        except WireError as error:
+            self._malformed(delivery, error)
+
+    def _control(self, control: ArmControl) -> None:
+        if control.command == "stop":
+            self.stop(control.reason or "asked on the bus", control)
+            return
+        request_id = control.request_id
+        repeated = request_id is not None and self._context.journal.last(kind="recovered", key=request_id) is not None
+        self._handle(c.ControlAsked(control, repeated))
+
+    def _job(self, job: ArmJob) -> None:
+        entry = self._context.journal.last(kind="job-ended", key=job.job_id)
+        recorded = result_of(entry) if entry is not None else None
+        self._handle(c.JobAsked(job, recorded, self._session_known(job.session_id)))
+
+    def _foreign_move(self, request: GameRequest) -> None:
+        """The sample's arm protocol. The task token makes it idempotent, however often that manager retries."""
+        if request.action != "move":
+            answer = ArmMoveResponse(status=500, lan=request.lan, reason="only moves move an arm")
+            self._send(self._context.topics.arm_move_response, answer)
+            return
+        digest = hashlib.sha256(request.task_token.encode()).hexdigest()[:32]
+        self._job(
+            ArmJob(
+                job_id=FOREIGN + digest,
+                kind="move",
+                session_id=request.session_id,
+                before=request.before,
+                after=request.after,
+                lan=request.lan,
+                deadline=request.deadline,
+            )
+        )
+
+    def _session(self, session: SessionState) -> None:
+        name = session.session_id
+        if session.status == "running" and name is not None and name != self.state.table.session_id:
+            self._handle(c.SessionSeen(name, self._session_known(name)))
+
+    def _session_known(self, session_id: str) -> bool:
+        """Was the table reset for it already? An old session's message, come late, must not empty the tray."""
+        return self._context.journal.last(kind="table-reset", key=session_id) is not None
+
+    def _malformed(self, delivery: Delivery, error: WireError) -> None:
+        log.warning("%s", error)
+        topics = self._context.topics
+        if delivery.topic == topics.arm_control.name:
+            self._send(
+                topics.arm_control_response, ArmControlResponse(status=400, command="unknown", reason=error.reason)
+            )
+        elif delivery.topic == topics.arm_move.name:
+            self._send(topics.arm_move_response, ArmMoveResponse(status=500, reason=error.reason))
+        elif delivery.topic == topics.arm_job.name:
+            job_id = _job_id_of(delivery.payload)
+            if job_id is not None:
+                result = ArmJobResult(job_id=job_id, outcome="refused", code="malformed", reason=error.reason)
+                self._send(topics.arm_job_result, result)
+
+    def _send(self, topic: Topic[Any], message: Message) -> None:
+        self._outgoing.append((topic, message))
+        self._outgoing_changed.set()
+
+    async def _publish_outgoing(self) -> None:
+        while True:
+            while self._outgoing:
+                topic, message = self._outgoing.popleft()
+                await self._publish(topic, message)
+            self._outgoing_changed = anyio.Event()
+            await self._outgoing_changed.wait()
+
+    async def _publish(self, topic: Topic[Any], message: Message) -> None:
+        while True:
+            try:
+                await self._context.bus.publish(topic, message)
+                return
+            except LinkLost:
+                await anyio.sleep(RETRY_S)
+
+    async def _publish_state(self) -> None:
+        shown: ArmState | None = None
+        while True:
+            self._changed = anyio.Event()
+            now = self._arm_state()
+            if now != shown:
+                shown = now
+                await self._show(now)
+                await anyio.sleep(STATE_GAP_S)
+                continue
+            with anyio.move_on_after(STATE_PERIOD_S) as waited:
+                await self._changed.wait()
+            if waited.cancelled_caught:
+                await self._show(now)
+
+    async def _show(self, state: ArmState) -> None:
+        self._seq += 1
+        stamped = msgspec.structs.replace(state, at=self._context.clock.unix_s(), seq=self._seq)
+        await self._publish(self._context.topics.arm_state, stamped)
+
+    def _arm_state(self) -> ArmState:
+        """Without time and number, so that two can be compared."""
+        state, table = self.state, self.state.table
+        job = table.job.job_id if table.job else state.waiting.job.job_id if state.waiting else None
+        return ArmState(
+            arms=tuple(self._status(name) for name in self._arms),
+            stopped=table.stopped is not None,
+            lease_token=table.token,
+            lease_holder=table.holder,
+            job_id=job,
+            step=state.step,
+            tray=tuple(SlotState(slot=slot.name, piece=slot.piece) for slot in table.slots.trays()),
+            rack=tuple(SlotState(slot=slot.name, piece=slot.piece) for slot in table.slots.racks()),
+        )
+
+    def _status(self, name: str) -> ArmStatus:
+        arm, condition = self._arms[name], self.state.conditions[name]
+        now = arm.state()
+        holding = self.state.table.hand(name) if now.holding is not False else None
+        tool = now.tool
+        return ArmStatus(
+            name=name,
+            kind=arm.kind,
+            mode="parked" if now.mode == "idle" and now.parked else now.mode,
+            parked=now.parked,
+            holding=holding,
+            joints_deg=tuple(round(joint, 1) for joint in now.joints_deg),
+            tool_mm=(round(tool.x_mm), round(tool.y_mm), round(tool.z_mm)) if tool else (),
+            alarm=now.alarm or (condition.reason if condition.phase == "blocked" else None),
+        )
+
+
+async def _until_idle(arm: Arm) -> str | None:
+    """None when the arm measures that it is idle; else what it measures instead."""
+    for _ in range(IDLE_LOOKS):
+        if arm.state().mode == "idle":
+            return None
+        await anyio.sleep(IDLE_LOOK_S)
+    now = arm.state()
+    return now.alarm or f"made ready, but it is {now.mode}"
+
+
+def _foreign_answer(result: ArmJobResult, lan: str) -> ArmMoveResponse:
+    return ArmMoveResponse(status=200 if result.outcome == "done" else 500, lan=lan, reason=result.reason)
+
+
+def _job_id_of(payload: bytes) -> str | None:
+    """The job id of a message that is otherwise unusable, so that its sender can be answered."""
+    try:
+        found = msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    job_id = found.get("jobId") if isinstance(found, dict) else None
+    return job_id if isinstance(job_id, str) and 1 <= len(job_id) <= 128 else None

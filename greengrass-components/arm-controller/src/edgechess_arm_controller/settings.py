@@ -1,0 +1,80 @@
+"""Settings of the arm controller: the arms, the table's layout, how pieces are handled, how long is waited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from edgechess_arm_controller.controller import Limits
+from edgechess_arm_controller.motion import Handling
+from edgechess_arm_controller.planner import Ground
+from edgechess_robots.layout import TableLayout, standard_layout
+from edgechess_robots.shapes import STAUNTON_6, load_shapes
+
+Millimetres = Annotated[float, msgspec.Meta(gt=0.0, le=5000.0)]
+Speed = Annotated[
+    float, msgspec.Meta(gt=0.0, le=1000.0)
+]  # beyond 750 mm/s nothing is gained (reference robot-motion C)
+Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=600.0)]
+
+WHITE_RACK = "QQRBN"  # the promotions that a long game needs: two queens, then one of each
+BLACK_RACK = "qqrbn"
+
+_HANDLING = Handling()
+_LIMITS = Limits()
+
+
+class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm. Ports of a Dobot controller are the vendor's own plus `port_offset`."""
+
+    name: str
+    kind: Literal["dobot"] = "dobot"
+    host: str = "127.0.0.1"
+    port_offset: int = 0
+    feedback_port: int = 30004
+    calibration: str = ""  # file of touched points; empty: the arm stands exactly where the layout says
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[arm-controller]`."""
+
+    arms: Annotated[tuple[ArmSettings, ...], msgspec.Meta(description="the arms of the table, White's first")] = (
+        ArmSettings(name="white"),
+        ArmSettings(name="black", host="127.0.0.2"),
+    )
+    live: Annotated[bool, msgspec.Meta(description="arms beyond this machine may be moved")] = False
+    square_mm: Annotated[float, msgspec.Meta(gt=0.0, le=200.0, description="edge of one square")] = 55.0
+    base_distance_mm: Annotated[Millimetres, msgspec.Meta(description="arm base to the board's centre")] = 600.0
+    tray_slots: Annotated[int, msgspec.Meta(ge=0, le=32, description="tray slots of each arm")] = 16
+    racks: Annotated[
+        dict[str, str], msgspec.Meta(description="spare pieces in each arm's rack, FEN letters, slot 0 first")
+    ] = msgspec.field(default_factory=lambda: {"white": WHITE_RACK, "black": BLACK_RACK})
+    set_file: Annotated[str, msgspec.Meta(description="set of pieces (TOML); empty: Staunton no. 6")] = ""
+    speed_mm_s: Annotated[Speed, msgspec.Meta(description="above travel height")] = _HANDLING.speed_mm_s
+    descent_speed_mm_s: Annotated[Speed, msgspec.Meta(description="vertical approaches")] = _HANDLING.descent_speed_mm_s
+    travel_margin_mm: Annotated[Millimetres, msgspec.Meta(description="above the tallest piece standing")] = (
+        _HANDLING.margin_mm
+    )
+    age_limit_s: Annotated[Seconds, msgspec.Meta(description="older measurements count as none")] = 1.0
+    ready_wait_s: Annotated[Seconds, msgspec.Meta(description="a job waits so long for arms on their way home")] = (
+        _LIMITS.ready_wait_s
+    )
+
+    def layout(self, arms: tuple[str, ...]) -> TableLayout:
+        longest = max((len(letters) for letters in self.racks.values()), default=0)
+        return standard_layout(self.square_mm, self.base_distance_mm, arms, self.tray_slots, max(5, longest))
+
+    def ground(self, arms: tuple[str, ...]) -> Ground:
+        """Raises ValueError or OSError for a set file that cannot be used."""
+        shapes = load_shapes(Path(self.set_file)) if self.set_file else STAUNTON_6
+        handling = Handling(
+            speed_mm_s=self.speed_mm_s,
+            descent_speed_mm_s=self.descent_speed_mm_s,
+            margin_mm=self.travel_margin_mm,
+        )
+        return Ground(self.layout(arms), shapes, handling)
+
+    def limits(self) -> Limits:
+        return Limits(ready_wait_s=self.ready_wait_s)
