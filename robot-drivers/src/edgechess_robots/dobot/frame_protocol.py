@@ -81,6 +81,14 @@ class Frame:
         return self.six(768)
 
     @property
+    def user(self) -> int:
+        return self.data[1012]
+
+    @property
+    def tool(self) -> int:
+        return self.data[1013]
+
+    @property
     def queue_running(self) -> bool:
         return self.data[1014] != 0
 

@@ -205,6 +205,14 @@ def speed_factor(percent: int) -> Command:
     return _command("SpeedFactor", _between("percent", percent, 1, 100))
 
 
+def user(index: int) -> Command:
+    return _command("User", _between("index", index, 0, 50))
+
+
+def tool(index: int) -> Command:
+    return _command("Tool", _between("index", index, 0, 50))
+
+
 def mov_j_joint(joints_deg: Sequence[float], *, v: int, a: int) -> Command:
     """Joint motion to joint angles. `v` and `a` are percent of the arm's maximum."""
     parameters = (f"joint={_six(joints_deg)}", f"a={_between('a', a, 1, 100)}", f"v={_between('v', v, 1, 100)}")

@@ -1,0 +1,756 @@
+"""The driver of one Dobot V4 arm: `DobotArm` is an `edgechess_robots.arm.Arm`.
+
+Contract between its parts: `run` owns both sockets (one task each); everything else submits commands to the command link
+and reads what the feedback link measured. Whatever ends motion early (a stop, an alarm, a lost link, a stale frame, a
+cancelled task) holds the arm until `recover`, and motion is never sent again on a new link.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Literal
+
+import anyio
+import anyio.abc
+
+from edgechess_robots.arm import (
+    ArmState,
+    CheckedPlan,
+    Close,
+    Grasp,
+    Mode,
+    Open,
+    Outcome,
+    Park,
+    Plan,
+    Report,
+    Step,
+    Verify,
+)
+from edgechess_robots.calibration import Calibration
+from edgechess_robots.dobot import done, planner, protocol
+from edgechess_robots.dobot.frame_protocol import Frame, FrameSplitter
+from edgechess_robots.dobot.gripper import Gripper
+from edgechess_robots.dobot.gripper_protocol import GripState
+from edgechess_robots.dobot.link import CommandLink, Pending
+from edgechess_robots.dobot.planner import Geometry, Segment
+from edgechess_robots.dobot.protocol import Command, NotTcpMode, Reply, RobotMode
+from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.dobot.tcp import Connect
+from edgechess_robots.errors import (
+    ArmAlarm,
+    ArmLost,
+    ArmProtocolError,
+    ArmRefused,
+    ArmStopped,
+    PlanRefused,
+    RobotError,
+)
+from edgechess_robots.kinematics import CR10A, Chain, Joints
+from edgechess_robots.poses import Pose
+from edgechess_robots.states import Event, after
+
+CONNECT_TIMEOUT_S = 5.0  # a controller in the same room answers in milliseconds, one that boots in none
+LINK_WAIT_S = 10.0  # how long `ensure_ready` waits for a link: two attempts to connect
+FIRST_FRAME_S = 3.0  # of a new feedback link: the slowest documented period is one second
+BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 5.0)  # between attempts to connect
+COMMAND_TIMEOUT_S = 2.0  # immediate commands answer in milliseconds; a busy controller was seen to take one second
+POWER_ON_TIMEOUT_S = 15.0  # PowerOn takes about ten seconds (reference section 6)
+ENABLE_TIMEOUT_S = 10.0  # brakes release in two or three
+READY_TIMEOUT_S = 60.0  # everything from power-off to enabled
+MODE_POLL_S = 0.2
+STOP_REPLY_S = 1.0  # a Stop that is not acknowledged in a second is not believed
+STANDSTILL_S = 2.0  # 250 mm/s ends in half a second; then the emergency stop is pressed
+BURST_S = 0.02  # our own scheduler was late, not the frame: what lies in the socket is read before it is called stale
+START_TOLERANCE_DEG = 0.5  # a plan is valid from the posture it was checked from
+MOTIONS_AHEAD = 2  # commands in the controller's queue: the next one waits there, a lost link leaves one more at most
+STATE_INTERVAL_S = 0.25  # of `states()`, for what only moves
+SHOWN_DEG = 0.05  # a joint that turned less has not moved
+FEEDBACK_BYTES = 65_536
+
+MayClear = Literal["nothing", "alarms", "everything"]
+"""Which alarms getting ready may clear: an emergency stop only after a person looked."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Flight:
+    """One motion in the controller's queue."""
+
+    segment: Segment
+    command_id: int | None
+
+
+@dataclasses.dataclass(slots=True)
+class _Progress:
+    """How far an execution came; what its report is made of."""
+
+    completed: int = 0
+    grasps: list[Grasp] = dataclasses.field(default_factory=list)
+    sent: bool = False
+    flight: deque[_Flight] = dataclasses.field(default_factory=deque)
+
+
+class _Interrupted(Exception):
+    """An execution cannot go on. Never leaves this module."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class DobotArm:
+    """See `edgechess_robots.arm.Arm` for the contract; here only what is particular to a Dobot."""
+
+    kind = "dobot"
+
+    def __init__(
+        self,
+        name: str,
+        connect: Connect,
+        settings: DobotSettings,
+        calibration: Calibration | None,
+        chain: Chain = CR10A,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.chain = chain
+        self._connect = connect
+        self._tip = planner.tip_in_flange(settings).matrix()
+        self._calibration: Calibration | None = None
+        self._geometry: Geometry | None = None
+        if calibration is not None:
+            self._adopt(calibration)
+        self._mode: Mode = "offline"
+        self._held = False
+        self._why = ("link-lost", "the arm was never connected")
+        self._alarm: str | None = None
+        self._stops = 0
+        self._pressed = False
+        self._newest_token: int | None = None
+        self._link: CommandLink | None = None
+        self._gripper: Gripper | None = None
+        self._holding: bool | None = None
+        self._frame: Frame | None = None
+        self._frame_at = -math.inf
+        self._shown: Frame | None = None
+        self._frame_event = anyio.Event()
+        self._change = anyio.Event()
+        self._procedure = anyio.Lock()
+
+    # --- what is measured ---------------------------------------------------------------------------------------------
+
+    @property
+    def calibration(self) -> Calibration | None:
+        return self._calibration
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """From now on this is where the board is; plans checked before are void. Raises ArmStopped in motion."""
+        if self._mode == "moving":
+            raise ArmStopped("an arm in motion is not calibrated")
+        self._adopt(calibration)
+
+    def tip_in_base(self) -> Pose:
+        """Where the fingertips are in the arm's base frame, for calibration. Raises ArmLost without a fresh frame."""
+        return Pose.from_matrix(Pose(*self._fresh_frame().tool_actual).matrix() @ self._tip)
+
+    def state(self) -> ArmState:
+        frame = self._frame
+        if frame is None:
+            return ArmState(self._mode, (), None, False, self._holding, self._alarm, math.inf)
+        tool = None
+        if self._calibration is not None:
+            tool = self._calibration.to_board(Pose.from_matrix(Pose(*frame.tool_actual).matrix() @ self._tip))
+        return ArmState(
+            self._mode,
+            frame.q_actual_deg,
+            tool,
+            self._parked(frame),
+            self._holding,
+            self._alarm,
+            anyio.current_time() - self._frame_at,
+        )
+
+    async def states(self) -> AsyncIterator[ArmState]:
+        while True:
+            yield self.state()
+            await anyio.sleep(STATE_INTERVAL_S)
+            await self._change.wait()
+            self._change = anyio.Event()
+
+    def check(self, plan: Plan) -> CheckedPlan:
+        """Raises PlanRefused, also without calibration or measured posture ("unreachable")."""
+        if self._geometry is None:
+            raise PlanRefused("unreachable", f"arm {self.name} is not calibrated")
+        try:
+            start = self._fresh_frame().q_actual_deg
+        except ArmLost as lost:
+            raise PlanRefused("unreachable", str(lost)) from None
+        return planner.check_plan(plan, start, self._geometry)
+
+    def _adopt(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._geometry = Geometry.of(self.chain, self.settings, calibration)
+
+    def _parked(self, frame: Frame) -> bool:
+        return done.standing(frame) and all(
+            abs(actual - wanted) <= self.settings.parked_tolerance_deg
+            for actual, wanted in zip(frame.q_actual_deg, self.settings.park_joints_deg, strict=True)
+        )
+
+    def _fresh_frame(self) -> Frame:
+        if self._frame is None or self._mode == "offline":
+            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+        return self._frame
+
+    # --- the links ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        attempt = 0
+        while True:
+            linked = await self._serve()
+            attempt = 0 if linked else attempt + 1
+            await anyio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+
+    async def _serve(self) -> bool:
+        """One connection, until it fails. Returns whether it came up."""
+        try:
+            with anyio.fail_after(CONNECT_TIMEOUT_S):
+                commands, feedback = await self._connect_both()
+        except (OSError, anyio.BrokenResourceError) as error:  # TimeoutError is an OSError
+            if not self._held:
+                self._why = ("link-lost", f"no connection ({error or type(error).__name__})")
+            return False
+        link = CommandLink(commands, lambda: self._mode == "moving")
+        linked = False
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._own_commands, link, group.cancel_scope, name=f"{self.name} commands")
+                group.start_soon(self._own_feedback, feedback, link, name=f"{self.name} feedback")
+                linked = await self._greet(link)
+        finally:
+            self._unlink(link)
+        return linked
+
+    async def _connect_both(self) -> tuple[anyio.abc.ByteStream, anyio.abc.ByteStream]:
+        commands = await self._connect(protocol.COMMAND_PORT)
+        feedback: anyio.abc.ByteStream | None = None
+        try:
+            feedback = await self._connect(self.settings.feedback_port)
+        finally:
+            if feedback is None:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_REPLY_S):
+                    await commands.aclose()
+        return commands, feedback
+
+    async def _own_commands(self, link: CommandLink, scope: anyio.CancelScope) -> None:
+        try:
+            await link.run()
+        finally:
+            scope.cancel()
+
+    async def _own_feedback(self, stream: anyio.abc.ByteStream, link: CommandLink) -> None:
+        """Reads frames; without one for `stale_s` the whole connection is given up, for it is blind."""
+        splitter = FrameSplitter()
+        limit = anyio.current_time() + FIRST_FRAME_S
+        try:
+            while True:
+                data = await self._receive_by(stream, limit)
+                if data is None:
+                    if self._mode == "moving":
+                        self._why = ("stale-feedback", f"no feedback for {self.settings.stale_s:.1f} s")
+                    return link.fail(ArmLost(f"no feedback for {self.settings.stale_s:.1f} s"))
+                frame = splitter.feed(data)
+                if frame is not None:
+                    limit = anyio.current_time() + self.settings.stale_s
+                    self._measured(frame)
+        except anyio.EndOfStream:
+            link.fail(ArmLost("the controller closed the feedback link"))
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            link.fail(ArmLost(f"the feedback link broke: {type(error).__name__}"))
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_REPLY_S):
+                await stream.aclose()
+
+    async def _receive_by(self, stream: anyio.abc.ByteStream, limit_s: float) -> bytes | None:
+        with anyio.move_on_after(limit_s - anyio.current_time()):
+            return await stream.receive(FEEDBACK_BYTES)
+        with anyio.move_on_after(BURST_S):
+            return await stream.receive(FEEDBACK_BYTES)
+        return None
+
+    async def _greet(self, link: CommandLink) -> bool:
+        """A new link begins with a Stop, whatever ran before, and with measuring where that left the arm."""
+        try:
+            with anyio.fail_after(FIRST_FRAME_S + STANDSTILL_S):
+                await link.submit_urgent(protocol.stop()).wait()
+                frame = await self._after(self._frame)
+                while not done.standing(frame):
+                    frame = await self._after(frame)
+        except TimeoutError:
+            link.fail(ArmLost("the arm was not seen to stand after the connection"))
+            return False
+        except RobotError as error:
+            link.fail(error)
+            return False
+        self._link = link
+        self._gripper = None
+        self._step("linked-held" if self._held else "linked")
+        return True
+
+    def _unlink(self, link: CommandLink) -> None:
+        reason = str(link.failure or "the connection was closed")
+        if self._mode == "moving":
+            self._held = True
+            if self._why[0] != "stale-feedback":
+                self._why = ("link-lost", reason)
+        elif not self._held:
+            self._why = ("link-lost", reason)
+        self._link = None
+        self._step("lost")
+
+    # --- frames and modes ---------------------------------------------------------------------------------------------
+
+    def _measured(self, frame: Frame) -> None:
+        self._frame, self._frame_at = frame, anyio.current_time()
+        self._frame_event.set()
+        self._frame_event = anyio.Event()
+        if self._mode in ("idle", "moving"):
+            if self._mode == "idle" and frame.robot_mode == RobotMode.DRAG:
+                self._step("unready")
+            elif (trouble := done.trouble(frame)) is not None:
+                self._hold("alarm", trouble.code, trouble.reason)
+        if self._shown is None or _differs(frame, self._shown):
+            self._shown = frame
+            self._change.set()
+
+    def _step(self, event: Event) -> None:
+        before, self._mode = self._mode, after(self._mode, event)
+        if before != self._mode:
+            self._frame_event.set()  # whoever waits for a frame must look at the mode first
+            self._frame_event = anyio.Event()
+            self._change.set()
+
+    def _hold(self, event: Event, code: str, reason: str) -> None:
+        """Nothing moves from here on until `recover`."""
+        self._held = True
+        self._why = (code, reason)
+        if event == "alarm":
+            self._alarm = reason
+        self._step(event)
+
+    async def _after(self, frame: Frame | None) -> Frame:
+        """The next frame measured after this one."""
+        while self._frame is None or self._frame is frame:
+            await self._frame_event.wait()
+        return self._frame
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, command: Command, timeout_s: float = COMMAND_TIMEOUT_S) -> Reply:
+        """Raises ArmLost, ArmProtocolError, ArmStopped, ArmRefused (with the controller's error id)."""
+        answer = await self._exchange(command, timeout_s)
+        if isinstance(answer, NotTcpMode):
+            raise ArmRefused(f"{command.name}: the controller is not in TCP mode")
+        if not answer.ok:
+            raise ArmRefused(f"{command.name}: {protocol.error_text(answer.error_id)}", answer.error_id)
+        return answer
+
+    async def _exchange(self, command: Command, timeout_s: float) -> Reply | NotTcpMode:
+        link = self._link
+        if link is None:
+            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+        pending = link.submit(command)
+        try:
+            with anyio.fail_after(timeout_s):
+                return await pending.wait()
+        except TimeoutError:
+            # What the controller did with it is unknown, and a late reply would be taken for the next one's.
+            link.fail(ArmLost(f"{command.name} was not answered within {timeout_s:.0f} s"))
+            raise ArmLost(f"{command.name} was not answered within {timeout_s:.0f} s") from None
+        finally:
+            pending.withdrawn = True
+
+    # --- getting ready ------------------------------------------------------------------------------------------------
+
+    async def ensure_ready(self) -> None:
+        async with self._procedure:
+            await self._until_linked()
+            if self._held:
+                raise ArmStopped(f"arm {self.name} is held ({self._why[1]}): recover it first")
+            if self._mode in ("idle", "moving"):
+                return
+            try:
+                await self._prepare(self._stops, "alarms" if self.settings.clear_alarms_at_start else "nothing")
+            except (ArmAlarm, ArmStopped) as alarm:
+                if self._mode == "starting":
+                    self._hold("alarm", "alarm", str(alarm))
+                raise
+            self._step("ready")
+
+    async def recover(self) -> None:
+        async with self._procedure:
+            await self._until_linked()
+            if self._mode in ("idle", "moving"):
+                return
+            stops = self._stops
+            if self._pressed:
+                await self._ask(protocol.emergency_stop(False))
+                self._pressed = False
+            await self._prepare(stops, "everything")
+            self._held = False
+            self._alarm = None
+            self._step("ready" if self._mode == "starting" else "recovered")
+
+    async def drag(self, on: bool) -> None:
+        """Hand guiding, for calibration: the arm yields to a hand, or stops doing so. Afterwards `ensure_ready`.
+
+        Raises ArmStopped unless the arm is idle or being guided, ArmRefused, ArmLost.
+        """
+        if self._held or self._mode not in ("idle", "starting"):
+            raise ArmStopped(f"arm {self.name} is {self._mode}: only an idle arm is guided by hand")
+        await self._ask(protocol.start_drag() if on else protocol.stop_drag())
+        if self._mode == "idle":
+            self._step("unready")
+
+    async def _until_linked(self) -> None:
+        try:
+            with anyio.fail_after(LINK_WAIT_S):
+                while self._mode == "offline":
+                    await self._frame_event.wait()
+        except TimeoutError:
+            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}") from None
+
+    async def _prepare(self, stops: int, may_clear: MayClear) -> None:
+        """From any state of the controller to enabled, limited and with a gripper. A stop in between raises ArmStopped."""
+        try:
+            with anyio.fail_after(READY_TIMEOUT_S):
+                await self._enable(stops, may_clear)
+                await self._ask(protocol.speed_factor(self.settings.speed_factor_percent))
+                await self._plain_frames()
+                gripper = Gripper(self._ask, self.settings)
+                self._holding = await gripper.prepare()
+                self._gripper = gripper
+                frame = await self._new_frame()
+                while frame.robot_mode != RobotMode.ENABLED or not done.standing(frame):
+                    frame = await self._new_frame()
+        except TimeoutError:
+            raise ArmRefused(f"arm {self.name} did not get ready within {READY_TIMEOUT_S:.0f} s") from None
+        self._unless_stopped_since(stops)
+        trouble = done.trouble(self._fresh_frame())
+        if trouble is not None:
+            raise ArmAlarm(f"arm {self.name}: {trouble.reason}")
+
+    async def _plain_frames(self) -> None:
+        """What is measured and what is commanded must be the flange in the base frame: user 0, tool 0."""
+        frame = await self._new_frame()
+        if frame.user:
+            await self._ask(protocol.user(0))
+        if frame.tool:
+            await self._ask(protocol.tool(0))
+
+    async def _new_frame(self) -> Frame:
+        """The next frame. Raises ArmLost."""
+        frame = await self._after_or_lost(self._frame)
+        if self._link is None or frame is None:
+            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+        return frame
+
+    def _unless_stopped_since(self, stops: int) -> None:
+        if self._stops != stops:
+            raise ArmStopped(f"arm {self.name} was stopped while it got ready")
+
+    async def _enable(self, stops: int, may_clear: MayClear) -> None:
+        cleared = False
+        while True:
+            self._unless_stopped_since(stops)
+            mode = await self._robot_mode()
+            match mode:
+                case RobotMode.ENABLED:
+                    return
+                case RobotMode.ERROR | RobotMode.COLLISION:
+                    if cleared:
+                        alarms = await self._alarms()
+                        raise ArmAlarm(f"arm {self.name}: {_in_words(alarms)} stays", alarms)
+                    await self._clear(may_clear)
+                    cleared = True
+                case RobotMode.POWER_OFF:
+                    await self._ask(protocol.power_on(), POWER_ON_TIMEOUT_S)
+                    await self._until_mode_changes(mode)
+                case RobotMode.DISABLED | RobotMode.BRAKE_OPEN:
+                    await self._ask(protocol.enable_robot(self.settings.load_kg), ENABLE_TIMEOUT_S)
+                    await self._until_mode_changes(mode)
+                case RobotMode.DRAG:
+                    await self._ask(protocol.stop_drag())
+                    await self._until_mode_changes(mode)
+                case RobotMode.RUNNING | RobotMode.SINGLE_MOVE | RobotMode.PAUSE:
+                    await self._ask(protocol.stop())
+                    await self._until_mode_changes(mode)
+                case _:
+                    await anyio.sleep(MODE_POLL_S)  # it is still starting
+
+    async def _robot_mode(self) -> int:
+        answer = await self._exchange(protocol.robot_mode(), COMMAND_TIMEOUT_S)
+        if isinstance(answer, NotTcpMode):
+            await self._ask(protocol.request_control())
+            answer = await self._ask(protocol.robot_mode())
+        mode = answer.integer()
+        if not answer.ok or mode is None:
+            raise ArmProtocolError(f"RobotMode answered {answer}")
+        return mode
+
+    async def _until_mode_changes(self, mode: int) -> None:
+        """Until the controller reports another mode: the caller's deadline ends the wait."""
+        while True:
+            await anyio.sleep(MODE_POLL_S)
+            if await self._robot_mode() != mode:
+                return
+
+    async def _clear(self, may_clear: MayClear) -> None:
+        alarms = await self._alarms()
+        words = _in_words(alarms)
+        await self._new_frame()
+        if (await self._new_frame()).safety_tripped(done.EMERGENCY_STOP_BITS):  # the first may be from before a release
+            raise ArmStopped(f"arm {self.name}: an emergency stop is pressed ({words})")
+        pressed = bool(protocol.EMERGENCY_STOP_ALARMS.intersection(alarms))
+        if may_clear == "nothing" or (pressed and may_clear == "alarms"):
+            raise ArmAlarm(f"arm {self.name}: {words}", alarms)
+        await self._ask(protocol.clear_error())
+
+    async def _alarms(self) -> tuple[int, ...]:
+        return (await self._ask(protocol.get_error_id())).alarms()
+
+    # --- execution ----------------------------------------------------------------------------------------------------
+
+    async def execute(self, plan: CheckedPlan, token: int) -> Report:
+        began = anyio.current_time()
+        self._admit(token)
+        refusal = self._unfit(plan)
+        if refusal is not None:
+            return Report("refused", *refusal, 0, (), 0.0)
+        progress = _Progress()
+        ended = False
+        self._why = ("stopped", "interrupted")
+        self._step("begin")
+        try:
+            code, reason = await self._perform(plan, progress)
+            ended = True
+        finally:
+            if not ended:  # the task was cancelled, or we have a defect: either way the arm stops first
+                stopping = self._order_stop("stopped", "the task that moved the arm was cancelled")
+                with anyio.CancelScope(shield=True):
+                    await self._see_standing(stopping)
+        if self._mode == "moving":
+            self._step("end")
+        outcome: Outcome = "done" if code == "done" else "unknown" if progress.sent else "refused"
+        took = anyio.current_time() - began
+        return Report(outcome, code, reason, progress.completed, tuple(progress.grasps), took)
+
+    def _admit(self, token: int) -> None:
+        if self._newest_token is not None and token < self._newest_token:
+            raise PlanRefused("stale-token", f"lease {token} is older than {self._newest_token}")
+        self._newest_token = token
+        if self._held:
+            raise ArmStopped(f"arm {self.name} is held ({self._why[1]}): recover it first")
+
+    def _unfit(self, plan: CheckedPlan) -> tuple[str, str] | None:
+        if self._mode == "moving":
+            return "busy", f"arm {self.name} is executing another plan"
+        if self._mode != "idle" or self._gripper is None or self._geometry is None or self._frame is None:
+            return "not-ready", f"arm {self.name} is {self._mode}"
+        off = max(abs(a - b) for a, b in zip(self._frame.q_actual_deg, plan.start_joints_deg, strict=True))
+        if off > START_TOLERANCE_DEG:
+            return "moved-since-check", f"a joint is {off:.1f}° from where the plan was checked from"
+        return None
+
+    async def _perform(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
+        """Code and reason of the report. A failure that leaves motion behind stops the arm before it is told."""
+        try:
+            return await self._steps(plan, progress)
+        except _Interrupted as interruption:
+            code, reason = interruption.code, str(interruption)
+        except ArmLost as lost:
+            code, reason = "link-lost", str(lost)
+        except ArmStopped as stopped:
+            code, reason = "stopped", str(stopped)
+        except ArmRefused as refused:
+            code, reason = "controller-refused", str(refused)
+        except ArmProtocolError as broken:
+            code, reason = "protocol", str(broken)
+        if self._mode != "moving":
+            code, reason = self._why  # what ended the motion, rather than how we noticed
+        if progress.sent:
+            await self._see_standing(self._order_stop(code, reason))
+            if self._mode == "fault":
+                reason = self._alarm = f"{reason} ({await self._alarms_if_told()})"
+        return code, reason
+
+    async def _alarms_if_told(self) -> str:
+        try:
+            return _in_words(await self._alarms())
+        except RobotError as error:
+            return f"the alarms are not known: {error}"
+
+    async def _steps(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
+        assert self._geometry is not None
+        here: Joints = plan.start_joints_deg
+        for step, end in zip(plan.plan.steps, plan.joints_deg, strict=True):
+            if end is not None:
+                await self._move(planner.segment(step, here, end, self._geometry), progress)
+                here = end
+                continue
+            await self._land(progress, 0)
+            failure = await self._grip(step, progress)
+            if failure is not None:
+                return failure
+            progress.completed += 1
+        await self._land(progress, 0)
+        if isinstance(plan.plan.steps[-1], Park):
+            frame = await self._after(self._frame)
+            if not self._parked(frame):
+                raise _Interrupted("not-parked", f"arm {self.name} was not measured at its parking posture")
+        return "done", "every step was reached and measured"
+
+    async def _move(self, segment: Segment, progress: _Progress) -> None:
+        """Puts one motion into the controller's queue, when there is room for it."""
+        flight = progress.flight
+        room = MOTIONS_AHEAD if flight and flight[-1].command_id is not None else 1
+        await self._land(progress, room - 1)
+        self._unless_interrupted()
+        before, progress.sent = progress.sent, True
+        try:
+            reply = await self._ask(segment.command)
+        except ArmRefused:
+            progress.sent = before  # the controller says that it did nothing
+            raise
+        flight.append(_Flight(segment, reply.integer()))
+
+    async def _land(self, progress: _Progress, keep: int) -> None:
+        """Until no more than `keep` motions are in the controller's queue."""
+        while len(progress.flight) > keep:
+            head = progress.flight[0]
+            limit = head.segment.duration_s * self.settings.deadline_factor + self.settings.deadline_grace_s
+            try:
+                with anyio.fail_after(limit):
+                    await self._finish(head, last=len(progress.flight) == 1)
+            except TimeoutError:
+                raise _Interrupted(
+                    "deadline", f"a motion of {head.segment.duration_s:.1f} s took {limit:.1f} s"
+                ) from None
+            progress.flight.popleft()
+            progress.completed += 1
+
+    async def _finish(self, flight: _Flight, *, last: bool) -> None:
+        watch = done.Watch(flight.segment.target, flight.command_id)
+        frame = self._frame
+        while True:
+            frame = await self._next_frame(frame)
+            if not last and done.passed(flight.command_id, frame):
+                return
+            watch = done.observe(watch, frame, anyio.current_time())
+            if watch.verdict == "done":
+                return
+            if watch.verdict == "not-reached":
+                raise _Interrupted("not-reached", "the controller is idle, but the arm is not where it was sent")
+
+    async def _next_frame(self, frame: Frame | None) -> Frame:
+        while True:
+            self._unless_interrupted()
+            if self._frame is not None and self._frame is not frame:
+                return self._frame
+            await self._frame_event.wait()
+
+    def _unless_interrupted(self) -> None:
+        if self._mode != "moving":
+            raise _Interrupted(*self._why)
+
+    async def _grip(self, step: Step, progress: _Progress) -> tuple[str, str] | None:
+        """One gripper step. Returns code and reason when it ends the plan."""
+        self._unless_interrupted()
+        progress.sent = True
+        try:
+            return await self._use_gripper(step, progress)
+        except ArmRefused as refused:
+            raise _Interrupted("gripper", str(refused)) from refused
+
+    async def _use_gripper(self, step: Step, progress: _Progress) -> tuple[str, str] | None:
+        gripper = self._gripper
+        assert gripper is not None
+        fingers = self.settings.fingers
+        match step:
+            case Open():
+                await gripper.open(step.width_mm)
+                self._holding = False
+            case Close() | Verify():
+                reading = await (gripper.close(step.width_mm) if isinstance(step, Close) else gripper.read())
+                self._holding = reading.grip == GripState.CAUGHT
+                progress.grasps.append(Grasp(step.label, self._holding, fingers.width_mm(reading.position)))
+            case _:
+                raise ValueError(f"{step} is no gripper step")
+        self._change.set()
+        self._unless_interrupted()
+        if self._holding or isinstance(step, Open):
+            return None
+        if isinstance(step, Close):
+            return "missed-grasp", f"the fingers closed on nothing at {step.label}"
+        return "lost-piece", f"the fingers hold nothing any more at {step.label}"
+
+    # --- stopping -----------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        stopping = self._order_stop("stopped", "stopped")
+        with anyio.CancelScope(shield=True):
+            await self._see_standing(stopping)
+
+    def _order_stop(self, code: str, reason: str) -> Pending | None:
+        """Hands the stop to the task that owns the link, without waiting: no cancellation can come between."""
+        self._stops += 1
+        if self._mode == "moving" or not self._held:
+            self._why = (code, reason)
+        self._held = True
+        self._step("stop")
+        return None if self._link is None else self._link.submit_urgent(protocol.stop())
+
+    async def _see_standing(self, stopping: Pending | None) -> None:
+        """Until the stop is acknowledged and the arm seen to stand; if it is not, the emergency stop is pressed."""
+        if stopping is None or await self._stands_after(stopping) or self._link is None:
+            return
+        self._pressed = True
+        await self._stands_after(self._link.submit_urgent(protocol.emergency_stop(True)))
+
+    async def _stands_after(self, stopping: Pending) -> bool:
+        try:
+            with anyio.fail_after(STOP_REPLY_S):
+                answer = await stopping.wait()
+            if isinstance(answer, Reply) and not answer.ok:
+                return False
+            with anyio.fail_after(max(STANDSTILL_S, done.CONSECUTIVE_FRAMES * self.settings.stale_s)):
+                frame, standing = self._frame, 0
+                while standing < done.CONSECUTIVE_FRAMES and self._link is not None:
+                    frame = await self._after_or_lost(frame)
+                    standing = standing + 1 if frame is not None and done.standing(frame) else 0
+        except TimeoutError:
+            return False
+        except RobotError:
+            return True  # the link is gone: nothing more can be sent on it, and the next one begins with a Stop
+        return True
+
+    async def _after_or_lost(self, frame: Frame | None) -> Frame | None:
+        while self._link is not None and (self._frame is None or self._frame is frame):
+            await self._frame_event.wait()
+        return self._frame
+
+
+def _in_words(alarms: tuple[int, ...]) -> str:
+    return "; ".join(protocol.alarm_text(a) for a in alarms) or "an error state without an alarm number"
+
+
+def _differs(a: Frame, b: Frame) -> bool:
+    """Whether somebody who looks at the arm would see a difference."""
+    return (
+        a.robot_mode != b.robot_mode
+        or a.running != b.running
+        or any(abs(x - y) > SHOWN_DEG for x, y in zip(a.q_actual_deg, b.q_actual_deg, strict=True))
+    )

@@ -1,0 +1,103 @@
+"""The gripper behind the controller: Modbus registers read and written through its command link."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from edgechess_robots.dobot import gripper_protocol as registers
+from edgechess_robots.dobot import protocol
+from edgechess_robots.dobot.gripper_protocol import GripState, InitState
+from edgechess_robots.dobot.protocol import Command, Reply
+from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.errors import ArmProtocolError, ArmRefused
+
+MASTERS = 5  # the controller's limit; a program that died leaves its own behind
+POLL_S = 0.05
+STARTING_S = 0.1  # after a new position the registers still show the old state for some milliseconds
+INIT_TIMEOUT_S = 6.0  # full initialisation runs both ways through the travel: about 3 s
+
+Ask = Callable[[Command], Awaitable[Reply]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    init: int
+    grip: int
+    position: int
+
+
+class Gripper:
+    """One gripper on one link; `ask` sends a command and raises for anything but success."""
+
+    def __init__(self, ask: Ask, settings: DobotSettings) -> None:
+        self._ask = ask
+        self._settings = settings
+        self._index = 0
+
+    async def prepare(self) -> bool:
+        """Opens the Modbus path and initialises the gripper unless it is: initialising moves the fingers, and an arm
+        that restarts may be holding something. Returns whether it holds. Raises ArmRefused, ArmLost."""
+        settings = self._settings
+        await self._ask(protocol.set_tool_power(True))
+        await self._ask(protocol.set_tool_mode_485())
+        await self._ask(protocol.set_tool_485(settings.gripper_baud))
+        for index in range(MASTERS):
+            try:
+                await self._ask(protocol.modbus_close(index))
+            except ArmRefused:
+                continue  # it was not open
+        index_reply = await self._ask(protocol.modbus_create_tool(settings.gripper_slave))
+        created = index_reply.integer()
+        if created is None:
+            raise ArmProtocolError(f"ModbusCreate answered {index_reply.value!r}: expected an index")
+        self._index = created
+        if (await self.read()).init != InitState.DONE:
+            await self._write(registers.REGISTER_INIT, registers.INIT_FULL)
+            await self._until_initialised()
+        await self._write(registers.REGISTER_FORCE, settings.gripper_force_percent)
+        return (await self.read()).grip == GripState.CAUGHT
+
+    async def read(self) -> Reading:
+        reply = await self._ask(protocol.get_hold_regs(self._index, registers.REGISTER_INIT_STATE, 3))
+        values = [int(n) for n in reply.numbers()]
+        if len(values) != 3:
+            raise ArmProtocolError(f"GetHoldRegs answered {reply.value!r}: expected three registers")
+        return Reading(*values)
+
+    async def open(self, width_mm: float) -> Reading:
+        """Raises ArmRefused when the fingers do not get there in time."""
+        target = self._settings.fingers.position(width_mm)
+        return await self._move(target, caught_is_end=False)
+
+    async def close(self, width_mm: float) -> Reading:
+        """Until something is caught, or the width is reached."""
+        target = self._settings.fingers.position(width_mm)
+        return await self._move(target, caught_is_end=True)
+
+    async def _move(self, target: int, *, caught_is_end: bool) -> Reading:
+        await self._write(registers.REGISTER_POSITION, target)
+        await anyio.sleep(STARTING_S)
+        with anyio.move_on_after(self._settings.gripper_timeout_s):
+            while True:
+                reading = await self.read()
+                near = abs(reading.position - target) <= self._settings.gripper_tolerance
+                if reading.grip == GripState.REACHED and near:
+                    return reading
+                if caught_is_end and reading.grip in (GripState.CAUGHT, GripState.DROPPED):
+                    return reading
+                await anyio.sleep(POLL_S)
+        raise ArmRefused(f"the gripper did not reach {target} per mille in {self._settings.gripper_timeout_s} s")
+
+    async def _until_initialised(self) -> None:
+        with anyio.move_on_after(INIT_TIMEOUT_S):
+            while True:
+                await anyio.sleep(POLL_S)
+                if (await self.read()).init == InitState.DONE:
+                    return
+        raise ArmRefused(f"the gripper was not initialised in {INIT_TIMEOUT_S} s")
+
+    async def _write(self, address: int, value: int) -> None:
+        await self._ask(protocol.set_hold_regs(self._index, address, (value,)))
