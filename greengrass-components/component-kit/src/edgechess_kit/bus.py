@@ -13,6 +13,7 @@ from edgechess_kit.topics import Topic
 M = TypeVar("M", bound=Message)
 
 QUEUE_LIMIT = 1000  # deliveries a subscription holds; at 200 bytes that is seconds of the busiest topic
+WAITERS_LIMIT = 100  # tasks of one client that may wait for its link; a component has about ten that publish
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,9 +46,10 @@ class Bus(Protocol):
     """Publish and subscribe at QoS 1 (at least once): every receiver must be idempotent."""
 
     async def publish(self, topic: Topic[M], message: M) -> None:
-        """Returns when the broker has taken the message; while the link is down, waits for it (queue bounded).
+        """Returns when the broker has taken the message; while the link is down, waits for it.
 
-        Raises WireError if the message is too large. Retained if the topic is.
+        Raises WireError if the message is too large; LinkLost when the bus was closed, or when `WAITERS_LIMIT` callers
+        wait for the link already. Retained if the topic is.
         """
 
     def subscribe(self, *topics: Topic[Any]) -> AbstractAsyncContextManager[Subscription]:

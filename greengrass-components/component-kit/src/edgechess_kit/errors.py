@@ -29,3 +29,15 @@ class SettingsError(KitError):
 
 class JournalError(KitError):
     """The journal cannot be opened, read or written. Nothing may be acted on until it can."""
+
+
+class BrokerError(KitError):
+    """No broker can be started here: none installed, its port taken, or it died. The text says which."""
+
+
+class ComponentFailed(KitError):
+    """A supervised task failed more often than its policy allows. The process must end non-zero."""
+
+
+class ShadowError(KitError):
+    """The shadow service refused an update, or did not answer in time. A move does not wait for it."""

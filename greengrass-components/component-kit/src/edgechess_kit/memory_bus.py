@@ -15,15 +15,13 @@ from typing import Any, TypeVar
 import anyio
 import anyio.lowlevel
 
-from edgechess_kit.bus import QUEUE_LIMIT, Delivery, Subscription
+from edgechess_kit.bus import QUEUE_LIMIT, WAITERS_LIMIT, Delivery, Subscription
 from edgechess_kit.errors import LinkLost
 from edgechess_kit.mailbox import Mailbox
 from edgechess_kit.messages import EdgeStatus, Message
 from edgechess_kit.topics import Topic, Topics
 
 M = TypeVar("M", bound=Message)
-
-PUBLISH_WAITERS_LIMIT = 100  # tasks waiting for the link at once; a component has about ten that publish
 
 Observer = Callable[[str, str, bytes], None]
 """Called with (client name, topic name, payload) for every message that the broker took, wills included."""
@@ -143,7 +141,7 @@ class MemoryBus:
 
     async def _linked(self) -> None:
         while not self._link.is_set():
-            if self._waiters >= PUBLISH_WAITERS_LIMIT:
+            if self._waiters >= WAITERS_LIMIT:
                 raise LinkLost(f"the link is down and {self._waiters} callers wait for it already")
             self._waiters += 1
             try:

@@ -1,0 +1,64 @@
+"""The embedded broker: amqtt on loopback, as a process of its own (`python -m edgechess_kit.embedded_broker_adapter`).
+
+For machines without mosquitto. It keeps nothing on disk, and ends when its standard input closes, on SIGTERM or on
+SIGINT: a broker must not outlive a command that was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+
+import anyio
+from amqtt.broker import Broker
+
+
+async def serve(host: str, port: int) -> None:
+    """Serves until told to stop. Raises amqtt's BrokerError when the port is taken."""
+    broker = Broker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
+    )
+    await broker.start()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_signal, group.cancel_scope)
+            group.start_soon(_until_orphaned, group.cancel_scope)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await broker.shutdown()
+
+
+async def _until_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def _until_orphaned(scope: anyio.CancelScope) -> None:
+    descriptor = sys.stdin.fileno()
+    while True:
+        await anyio.wait_readable(descriptor)
+        if not os.read(descriptor, 4096):
+            scope.cancel()
+            return
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="An MQTT broker on loopback, for machines without mosquitto.")
+    parser.add_argument("--port", type=int, required=True, help="TCP port")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    anyio.run(serve, arguments.host, arguments.port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
