@@ -1,0 +1,819 @@
+"""The game manager as a pure machine: `decide(state, event) -> (state, effects)`.
+
+`TABLE` says which event is heeded in which stage, by whom, and where it may lead; what is not in it changes nothing.
+The diagram in docs/game-manager-states.md is generated from it. The rules of one move:
+
+- What is journalled is journalled before it is acted on (`Write` comes before the effects that need it).
+- A token has one outcome. While its request is under way a repeat of it does nothing; afterwards it gets the first answer.
+- A job is given again as long as nobody has heard of it, under the same id. Silence is never failure: the outcome is
+  then unknown, and the board is asked what happened.
+- Nothing is confirmed unless a settled reading, asked for after the pieces moved, is the position after the move.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from edgechess_game_manager import rules
+from edgechess_game_manager.answers import answer, answer_malformed, stored
+from edgechess_game_manager.classification import classify, differences, named
+from edgechess_game_manager.effects import (
+    Answer,
+    AskBoard,
+    AskBoardStart,
+    CancelTimer,
+    CancelTimers,
+    Desire,
+    Effect,
+    GiveJob,
+    MoveSampleArm,
+    Report,
+    StartTimer,
+    Write,
+)
+from edgechess_game_manager.events import (
+    ArmMoved,
+    ArmsSeen,
+    BoardAnswered,
+    BoardSeen,
+    BoardStarted,
+    Event,
+    JobEnded,
+    MalformedSeen,
+    ProcessedSeen,
+    RequestSeen,
+    Restored,
+    TimerFired,
+)
+from edgechess_game_manager.rules import LegalMove, Refusal
+from edgechess_game_manager.state import PHASES, Stage, State, Work
+from edgechess_kit import messages as m
+from edgechess_kit.journal import Draft
+
+RESTING = ("idle", "parked")  # modes of an arm that will not move unless it is told to
+
+
+class Step(NamedTuple):
+    state: State
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """Who decides, and every stage it may lead to with the words for the diagram."""
+
+    decide: Callable[[State, Any], Step]
+    to: Mapping[Stage, str]
+
+
+def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
+    """The next state and what is to be done, in order. Raises nothing for any event."""
+    if isinstance(event, BoardSeen):
+        state = dataclasses.replace(state, board=event.board)
+    row = TABLE.get((state.stage, type(event)))
+    if row is None:
+        return state, ()
+    step = row.decide(state, event)
+    assert step.state.stage in row.to, f"{state.stage} to {step.state.stage} on {type(event).__name__}"
+    return step
+
+
+# ---------------------------------------------------------------- requests
+
+
+def _request(state: State, event: RequestSeen) -> Step:
+    request, work = event.request, state.work
+    if event.earlier is not None:
+        return Step(state, (Answer(event.earlier),))
+    if work is not None:
+        if request.task_token == work.token:
+            return Step(state)
+        return _refuse(state, request, Refusal("busy", _busy_words(work)))
+    if request.action == "start":
+        return _take_start(state, event)
+    return _take_move(state, event)
+
+
+def _malformed(state: State, event: MalformedSeen) -> Step:
+    if event.earlier is not None:
+        return Step(state, (Answer(event.earlier),))
+    if state.work is not None and event.token == state.work.token:
+        return Step(state)
+    response = answer_malformed(event.token, event.code, event.reason)
+    if event.token is None:
+        return Step(state, (Answer(response),))
+    return Step(state, (Write((stored(response, None),)), Answer(response)))
+
+
+def _take_start(state: State, event: RequestSeen) -> Step:
+    request = event.request
+    session = rules.check_start(request, claim_draws=state.settings.claim_draws)
+    if isinstance(session, Refusal):
+        return _refuse(state, request, session)
+    return _take(state, event, Stage.STARTING, "arm", session.fen)
+
+
+def _take_move(state: State, event: RequestSeen) -> Step:
+    move = rules.check_move(state.session, event.request)
+    if isinstance(move, Refusal):
+        return _refuse(state, event.request, move)
+    robot = state.settings.robot_enabled and event.request.executor != "person"
+    return _take(state, event, Stage.BOARD_BEFORE, "arm" if robot else "person", move.after, move)
+
+
+def _take(
+    state: State, event: RequestSeen, stage: Stage, executor: m.Executor, after: str, move: LegalMove | None = None
+) -> Step:
+    request = event.request
+    work = Work(request, stage, executor, after, event.at, event.at, san=move.san if move else "")
+    state = dataclasses.replace(state, work=work)
+    # the token is the entry's key; it is a capability of the cloud's workflow and does not belong into events
+    kept = {key: value for key, value in msgspec.to_builtins(request).items() if key != "taskToken"}
+    received = Write((Draft("received", {"request": kept, "executor": executor}, request.session_id, work.token),))
+    if _late(work, event.at):
+        state, effects = _fail(state, event.at, "deadline", "the request's deadline passed before it was taken up")
+        return Step(state, (received, *effects))
+    state, effects = _ask(state)
+    return Step(state, (received, *effects, Desire(request)))
+
+
+def _refuse(state: State, request: m.GameRequest, refusal: Refusal) -> Step:
+    """Status 400: final for this token, and the table was not touched."""
+    detail = m.ResponseDetail(phase="request", code=refusal.code)
+    response = answer(request, 400, detail, refusal.reason)
+    return Step(state, (Write((stored(response, request.session_id),)), Answer(response)))
+
+
+def _busy_words(work: Work) -> str:
+    what = f"move {work.request.lan}" if work.request.action == "move" else "a start"
+    return f"the table is busy with {what} of session {work.request.session_id} ({PHASES[work.stage]}); ask again later"
+
+
+# ---------------------------------------------------------------- questions to the board
+
+
+def _ask(state: State) -> Step:
+    """The next attempt of the stage's question, and the timer of its silence."""
+    work, settings = _work(state), state.settings
+    attempt = work.attempt + 1
+    sample = settings.board_protocol == "sample"
+    question = f"{work.job_id}-{state.life}-{work.stage.value}-{attempt}"
+    work = dataclasses.replace(work, attempt=attempt, asked=(*work.asked, question))
+    request = work.request if sample else msgspec.structs.replace(work.request, request_id=question)
+    if work.stage is Stage.STARTING:
+        effect: Effect = AskBoardStart(request)
+    else:
+        effect = AskBoard(
+            m.BoardValidateRequest(
+                **msgspec.structs.asdict(request),
+                move_type="RETRY" if attempt > 1 else None,
+                expect="after" if work.stage is Stage.BOARD_AFTER else "before",
+            )
+        )
+    timer = StartTimer("board", settings.board_timeout_s)
+    return Step(dataclasses.replace(state, work=work), (effect, timer))
+
+
+def _board_timer(state: State, event: TimerFired) -> Step:
+    """Silence, or the pause after a blind answer: ask again, or give up."""
+    if event.name != "board":
+        return Step(state)
+    work = _work(state)
+    if work.attempt >= state.settings.board_attempts:
+        return _give_up_board(state, event.at)
+    return _ask(state)
+
+
+def _blind(state: State, at: float, reason: str | None) -> Step:
+    """The board answered that it does not know. It may be coming back, so it is asked again after a pause."""
+    work = dataclasses.replace(_work(state), trouble=reason or "the board gave no reason")
+    state = dataclasses.replace(state, work=work)
+    if work.attempt >= state.settings.board_attempts:
+        return _give_up_board(state, at)
+    return Step(state, (StartTimer("board", state.settings.board_pause_s),))
+
+
+def _give_up_board(state: State, at: float) -> Step:
+    work = _work(state)
+    why = work.trouble or f"no answer to {work.attempt} questions of {state.settings.board_timeout_s:g} s"
+    if work.lost:
+        return _fail_lost(state, at, None)
+    if work.stage is not Stage.BOARD_AFTER:
+        if state.settings.board_protocol == "sample" and work.trouble is not None:
+            return _fail(state, at, "before-mismatch", f"the board refuses the position before the move: {why}")
+        return _fail(state, at, "board-blind", f"the board cannot be read: {why}", expected=_before(state))
+    flicker = state.board is not None and state.board.connected and not state.board.settled
+    verdict = classify(_before(state), rules.placement(work.after), None, grasps=_grasps(work), flicker=flicker)
+    return _fail(state, at, verdict.code, f"{verdict.reason}: {why}", expected=rules.placement(work.after))
+
+
+def _board_started(state: State, event: BoardStarted) -> Step:
+    work, response = _work(state), event.response
+    if response.request_id is not None and response.request_id not in work.asked:
+        return Step(state)
+    sample = state.settings.board_protocol == "sample"
+    if response.request_id is None and (not sample or response.task_token not in (None, work.token)):
+        return Step(state)
+    return _board_before_says(state, event.at, response.status, response.placement, response.reason)
+
+
+def _board_answered_before(state: State, event: BoardAnswered) -> Step:
+    if not _is_ours(state, event.response):
+        return Step(state)
+    response = event.response
+    return _board_before_says(state, event.at, response.status, response.placement, response.reason)
+
+
+def _board_before_says(state: State, at: float, status: int, seen: str | None, reason: str | None) -> Step:
+    """Phase 1: what the board shows must be the position before the move; of a person's move it may be the one after."""
+    work, before = _work(state), _before(state)
+    found = _reading(status, seen, before)
+    if found is None:
+        return _blind(state, at, reason)
+    if found == before:
+        return _begin(state, at) if work.stage is Stage.STARTING else _validated(state, at, moved=False)
+    if work.executor == "person" and found == rules.placement(work.after):
+        return _validated(state, at, moved=True)
+    wrong = differences(before, found)
+    where = "the position" if work.stage is Stage.STARTING else "the position before the move"
+    return _fail(
+        state,
+        at,
+        "before-mismatch",
+        f"the board does not show {where}: {named(wrong)}",
+        wrong=wrong,
+        expected=before,
+        found=found,
+    )
+
+
+def _is_ours(state: State, response: m.BoardValidateResponse) -> bool:
+    work = _work(state)
+    if response.request_id is not None and response.request_id in work.asked:
+        return True
+    return state.settings.board_protocol == "sample" and response.move == work.request.lan
+
+
+def _reading(status: int, seen: str | None, expected: str) -> str | None:
+    """The settled placement that an answer stands for. The squares count, not the status; no placement and 500 is blind."""
+    if seen is None:
+        return expected if status == 200 else None
+    try:
+        return rules.placement(seen)
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------- the move itself
+
+
+def _validated(state: State, at: float, *, moved: bool) -> Step:
+    """Phase 1 is passed: the arm gets its job, or the person has the board."""
+    work = _work(state)
+    if _late(work, at):
+        return _fail(
+            state, at, "deadline", "the request's deadline passed before the move was begun", found=_before(state)
+        )
+    validated = Draft("validated", {"lan": work.request.lan, "moved": moved}, work.request.session_id, work.token)
+    if work.executor == "arm":
+        return _command(state, at, validated)
+    limit = at + state.settings.person_deadline_s
+    deadline = min(limit, work.request.deadline) if work.request.deadline is not None else limit
+    work = dataclasses.replace(work, person_deadline=deadline)
+    state = dataclasses.replace(state, work=work)
+    shown = state.board is not None and _shows(state.board, rules.placement(work.after))
+    step = _enter_after(state, at) if moved or shown else _enter_person(state, at)
+    return Step(step.state, (Write((validated,)), *step.effects))
+
+
+def _command(state: State, at: float, validated: Draft) -> Step:
+    settings = state.settings
+    work = _enter(_work(state), Stage.ARM, at)
+    request = work.request
+    limit = at + settings.arm_start_limit_s
+    assert state.session is not None
+    job = m.ArmJob(
+        job_id=work.job_id,
+        kind="move",
+        session_id=request.session_id,
+        before=state.session.fen,
+        after=work.after,
+        lan=request.lan,
+        deadline=min(limit, request.deadline) if request.deadline is not None else limit,
+    )
+    work = dataclasses.replace(work, job=job)
+    data = {"job": msgspec.to_builtins(job), "protocol": settings.arm_protocol}
+    commanded = Draft("commanded", data, request.session_id, work.token)
+    act: tuple[Effect, ...]
+    if settings.arm_protocol == "sample":
+        act = (MoveSampleArm(request),)
+    else:
+        act = (GiveJob(job), StartTimer("arm-repeat", settings.arm_repeat_s))
+    return Step(
+        dataclasses.replace(state, work=work),
+        (CancelTimer("board"), Write((validated, commanded)), *act, StartTimer("arm", settings.arm_deadline_s)),
+    )
+
+
+def _arm_timer(state: State, event: TimerFired) -> Step:
+    work = _work(state)
+    if event.name == "arm-repeat" and work.job is not None:
+        return Step(state, (GiveJob(work.job), StartTimer("arm-repeat", state.settings.arm_repeat_s)))
+    if event.name != "arm":
+        return Step(state)
+    silence = m.ArmJobResult(
+        job_id=work.job_id,
+        outcome="unknown",
+        code="deadline",
+        reason=f"the arms said nothing for {state.settings.arm_deadline_s:g} s",
+        parked=work.rested,
+    )
+    return _job_over(state, event.at, silence)
+
+
+def _job_ended(state: State, event: JobEnded) -> Step:
+    if event.result.job_id != _work(state).job_id or event.result == _work(state).result:
+        return Step(state)
+    return _job_over(state, event.at, event.result)
+
+
+def _sample_arm_moved(state: State, event: ArmMoved) -> Step:
+    work, response = _work(state), event.response
+    if state.settings.arm_protocol != "sample" or response.lan not in ("", work.request.lan):
+        return Step(state)
+    outcome: m.Outcome = "done" if response.status == 200 else "unknown"
+    result = m.ArmJobResult(job_id=work.job_id, outcome=outcome, reason=response.reason, parked=True)
+    return _job_over(state, event.at, result)
+
+
+def _job_over(state: State, at: float, result: m.ArmJobResult) -> Step:
+    """The act is over as far as anybody says. Refused or unknown is no verdict: the board is asked in every case."""
+    work = dataclasses.replace(_work(state), result=result)
+    state = dataclasses.replace(state, work=work)
+    moved = Write((Draft("moved", {"result": msgspec.to_builtins(result)}, work.request.session_id, work.token),))
+    stop = (CancelTimer("arm"), CancelTimer("arm-repeat"), CancelTimer("rest"))
+    step = _enter_after(state, at) if _may_look(state) else _enter_parking(state, at)
+    return Step(step.state, (*stop, moved, *step.effects))
+
+
+def _may_look(state: State) -> bool:
+    """The board is asked only when no arm is above it; the sample's arms have no way to say so."""
+    result = _work(state).result
+    assert result is not None
+    return result.outcome != "unknown" or result.parked or state.settings.arm_protocol == "sample"
+
+
+def _enter_parking(state: State, at: float) -> Step:
+    work = _enter(_work(state), Stage.PARKING, at)
+    return Step(dataclasses.replace(state, work=work), (StartTimer("rest", state.settings.arm_rest_timeout_s),))
+
+
+def _arms_while_moving(state: State, event: ArmsSeen) -> Step:
+    work = _work(state)
+    if work.job is None or state.settings.arm_protocol == "sample":
+        return Step(state)
+    if event.arms.job_id == work.job_id:
+        work = dataclasses.replace(work, heard=True, gone=False, rested=False)
+        return Step(dataclasses.replace(state, work=work), (CancelTimer("arm-repeat"),))
+    if not work.heard:
+        return Step(state)
+    # the job is over and its result has not come: giving it again is how the result is asked for
+    ask = () if work.gone else (StartTimer("arm-repeat", state.settings.arm_repeat_s),)
+    work = dataclasses.replace(work, gone=True, rested=_at_rest(event.arms, work))
+    return Step(dataclasses.replace(state, work=work), ask)
+
+
+def _arms_while_parking(state: State, event: ArmsSeen) -> Step:
+    if not _at_rest(event.arms, _work(state)):
+        return Step(state)
+    step = _enter_after(state, event.at)
+    return Step(step.state, (CancelTimer("rest"), *step.effects))
+
+
+def _rest_timer(state: State, event: TimerFired) -> Step:
+    """Nobody says that the arms rest. The board is read for the person's sake, but the move is not confirmed."""
+    if event.name != "rest":
+        return Step(state)
+    work = dataclasses.replace(_work(state), lost=True)
+    return _enter_after(dataclasses.replace(state, work=work), event.at)
+
+
+def _at_rest(arms: m.ArmState, work: Work) -> bool:
+    """Every arm is measured idle or parked; where the result names its arm, the others may be switched off."""
+    if arms.job_id == work.job_id or not arms.arms:
+        return False
+    ours = work.result.arm if work.result is not None else None
+    for arm in arms.arms:
+        if ours is not None and arm.name != ours and arm.mode == "offline":
+            continue
+        if arm.mode not in RESTING:
+            return False
+    return True
+
+
+# ---------------------------------------------------------------- a person moves the pieces
+
+
+def _enter_person(state: State, at: float) -> Step:
+    work = _enter(_work(state), Stage.PERSON, at)
+    assert work.person_deadline is not None
+    left_s = max(0.0, work.person_deadline - at)
+    stop = CancelTimer("board")
+    return Step(dataclasses.replace(state, work=work), (stop, StartTimer("person", left_s)))
+
+
+def _board_while_person(state: State, event: BoardSeen) -> Step:
+    if not _shows(event.board, rules.placement(_work(state).after)):
+        return Step(state)
+    step = _enter_after(state, event.at)
+    return Step(step.state, (CancelTimer("person"), *step.effects))
+
+
+def _processed_while_person(state: State, event: ProcessedSeen) -> Step:
+    if state.settings.board_protocol != "sample" or event.message.lan not in ("", _work(state).request.lan):
+        return Step(state)
+    work = dataclasses.replace(_work(state), processed=event.message)
+    step = _enter_after(dataclasses.replace(state, work=work), event.at)
+    return Step(step.state, (CancelTimer("person"), *step.effects))
+
+
+def _person_timer(state: State, event: TimerFired) -> Step:
+    if event.name != "person":
+        return Step(state)
+    return _person_late(state, event.at)
+
+
+def _person_late(state: State, at: float) -> Step:
+    after = rules.placement(_work(state).after)
+    board = state.board
+    found = _reading(500, board.placement, after) if board and board.connected and board.settled else None
+    wrong = differences(after, found) if found is not None else ()
+    what = f"the board shows: {named(wrong)}" if wrong else "the board shows no settled position"
+    words = f"the pieces were not moved in time for {_work(state).request.lan}; {what}"
+    return _fail(state, at, "deadline", words, wrong=wrong, expected=after, found=found)
+
+
+def _shows(board: m.BoardState, expected: str) -> bool:
+    if not (board.connected and board.settled) or board.placement is None:
+        return False
+    return _reading(500, board.placement, expected) == expected
+
+
+# ---------------------------------------------------------------- phase 3
+
+
+def _enter_after(state: State, at: float) -> Step:
+    work = _enter(_work(state), Stage.BOARD_AFTER, at)
+    state = dataclasses.replace(state, work=work)
+    if state.settings.board_protocol == "edgechess":
+        return _ask(state)
+    if work.processed is not None:
+        return _processed_says(state, at, work.processed)
+    # the sample's board speaks by itself, once: there is nothing to ask again
+    work = dataclasses.replace(work, attempt=state.settings.board_attempts)
+    return Step(dataclasses.replace(state, work=work), (StartTimer("board", state.settings.processed_timeout_s),))
+
+
+def _processed_while_arm(state: State, event: ProcessedSeen) -> Step:
+    """The sample's board may notice the move before its arm reports."""
+    if state.settings.board_protocol != "sample" or event.message.lan not in ("", _work(state).request.lan):
+        return Step(state)
+    return Step(dataclasses.replace(state, work=dataclasses.replace(_work(state), processed=event.message)))
+
+
+def _processed_after(state: State, event: ProcessedSeen) -> Step:
+    if state.settings.board_protocol != "sample" or event.message.lan not in ("", _work(state).request.lan):
+        return Step(state)
+    return _processed_says(state, event.at, event.message)
+
+
+def _processed_says(state: State, at: float, message: m.BoardProcessed) -> Step:
+    work = _work(state)
+    if work.lost:
+        return _fail_lost(state, at, rules.placement(work.after) if message.status == 200 else None)
+    if message.status == 200:
+        return _confirm(state, at)
+    reason = message.reason or "the board gave no reason"
+    words = f"the board does not show the position after {work.request.lan}: {reason}"
+    return _fail(state, at, "after-mismatch", words, expected=rules.placement(work.after))
+
+
+def _board_answered_after(state: State, event: BoardAnswered) -> Step:
+    work, response = _work(state), event.response
+    if state.settings.board_protocol == "sample" or not _is_ours(state, response):
+        return Step(state)
+    after = rules.placement(work.after)
+    found = _reading(response.status, response.placement, after)
+    if found is None:
+        return _blind(state, event.at, response.reason)
+    if work.lost:
+        return _fail_lost(state, event.at, found)
+    if found == after:
+        return _confirm(state, event.at)
+    if work.executor == "person":
+        # a piece was lifted again while we asked; the person still has the board
+        assert work.person_deadline is not None
+        return _enter_person(state, event.at) if event.at < work.person_deadline else _person_late(state, event.at)
+    return _fail_move(state, event.at, found)
+
+
+def _fail_move(state: State, at: float, found: str) -> Step:
+    """The arm was told to move and the board shows something else: say what, square by square."""
+    work, before = _work(state), _before(state)
+    after = rules.placement(work.after)
+    verdict = classify(before, after, found, grasps=_grasps(work))
+    code: str = verdict.code
+    said = _arm_said(work)
+    if code == "unchanged" and work.result is not None and work.result.outcome == "refused":
+        code = "arm-refused"
+        words = f"{said}; the board still shows the position before the move"
+    else:
+        words = f"{verdict.reason}; {said}" if said else verdict.reason
+    return _fail(state, at, code, words, wrong=verdict.differences, expected=after, found=found)
+
+
+def _fail_lost(state: State, at: float, found: str | None) -> Step:
+    after = rules.placement(_work(state).after)
+    wrong = differences(after, found) if found is not None else ()
+    shows = named(wrong) if wrong else "the board shows the position after the move" if found else "the board is blind"
+    said = _arm_said(_work(state))
+    words = f"what the arm did is unknown and nobody reports it at rest; look at it first. {said}; {shows}"
+    return _fail(state, at, "arm-lost", words, wrong=wrong, expected=after, found=found)
+
+
+def _arm_said(work: Work) -> str:
+    result = work.result
+    if result is None or result.outcome == "done":
+        return ""
+    verb = "refused the job" if result.outcome == "refused" else "does not know whether it moved"
+    why = ": ".join(word for word in (result.code, result.reason) if word)
+    return f"the arm {verb}{f' ({why})' if why else ''}"
+
+
+# ---------------------------------------------------------------- the end of a request
+
+
+def _begin(state: State, at: float) -> Step:
+    """A start whose position stands on the board. The same session at the same position goes on with its history."""
+    work, session = _work(state), state.session
+    request = work.request
+    again = (
+        session is not None
+        and not session.over
+        and session.session_id == request.session_id
+        and rules.same_position(session.fen, work.after)
+    )
+    if session is None or not again:
+        session = rules.new_session(request.session_id, work.after)
+    kind = "resumed" if again else "started"
+    return _finish(state, at, 200, Draft(kind, {"fen": session.fen}, session.session_id, work.token), session=session)
+
+
+def _confirm(state: State, at: float) -> Step:
+    work = _work(state)
+    assert state.session is not None
+    session = rules.advance(state.session, work.request.lan, claim_draws=state.settings.claim_draws)
+    data = {"lan": work.request.lan, "san": work.san, "fen": session.fen, "ply": session.ply}
+    confirmed = Draft("confirmed", data, session.session_id, work.token)
+    if not session.over:
+        return _finish(state, at, 200, confirmed, session=session)
+    data = {"result": session.result, "termination": session.termination, "fen": session.fen}
+    ended = Draft("ended", data, session.session_id, work.token)
+    return _finish(state, at, 200, confirmed, ended, session=session)
+
+
+def _fail(
+    state: State,
+    at: float,
+    code: str,
+    reason: str,
+    *,
+    wrong: tuple[m.SquareDifference, ...] = (),
+    expected: str | None = None,
+    found: str | None = None,
+) -> Step:
+    """Status 500: final for this token. What is confirmed stays what it was."""
+    work = _work(state)
+    phase = PHASES[work.stage]
+    failed = Draft(
+        "failed", {"code": code, "phase": phase, "lan": work.request.lan}, work.request.session_id, work.token
+    )
+    detail = m.ResponseDetail(phase=phase, code=code, differences=wrong, expected=expected, found=found)
+    return _finish(state, at, 500, failed, detail=detail, reason=f"{phase}: {reason}")
+
+
+def _finish(
+    state: State,
+    at: float,
+    status: Literal[200, 500],
+    *drafts: Draft,
+    session: rules.Session | None = None,
+    detail: m.ResponseDetail | None = None,
+    reason: str | None = None,
+) -> Step:
+    """The one way out of a request: what it came to and its answer become durable together, then it is answered."""
+    work = _work(state)
+    detail = msgspec.structs.replace(
+        detail or m.ResponseDetail(),
+        job_id=work.job.job_id if work.job is not None else None,
+        timings_s=_timings(work, at),
+        result=session.result if session is not None else None,
+        termination=session.termination if session is not None else None,
+    )
+    response = answer(work.request, status, detail, reason)
+    answered = stored(response, work.request.session_id)
+    state = dataclasses.replace(state, work=None, session=session or state.session)
+    effects = (CancelTimers(), Write((*drafts, answered)), Answer(response), Report(work.request, response))
+    return Step(state, effects)
+
+
+def _timings(work: Work, at: float) -> dict[str, float]:
+    """Seconds in each phase, and in all. A phase entered twice (a person lifted a piece again) is added up."""
+    spent: dict[str, float] = {}
+    for name, seconds in (*work.timings, (PHASES[work.stage], at - work.stage_at)):
+        spent[name] = spent.get(name, 0.0) + seconds
+    spent["total"] = at - work.received_at
+    return {name: round(max(0.0, seconds), 4) for name, seconds in spent.items()}
+
+
+# ---------------------------------------------------------------- after a restart
+
+
+def _restored_at_rest(state: State, event: Restored) -> Step:
+    """The last answer may have been lost between journal and bus; the requester cannot know, so it is sent again."""
+    if state.last_answer is None or event.at - state.last_answer[0] > state.settings.answer_again_s:
+        return Step(state)
+    return Step(state, (Answer(state.last_answer[1]),))
+
+
+def _restored_asking(state: State, event: Restored) -> Step:
+    """Nothing physical was ordered yet: phase 1 from its beginning."""
+    return _ask(_entered_again(state, event.at))
+
+
+def _restored_moving(state: State, event: Restored) -> Step:
+    """The job's id is journalled: the same job again is answered, not done again. The sample's move is never repeated."""
+    state = _entered_again(state, event.at)
+    work = _work(state)
+    assert work.job is not None
+    deadline = StartTimer("arm", state.settings.arm_deadline_s)
+    if state.settings.arm_protocol == "sample":
+        return Step(state, (deadline,))
+    return Step(state, (GiveJob(work.job), StartTimer("arm-repeat", state.settings.arm_repeat_s), deadline))
+
+
+def _restored_moved(state: State, event: Restored) -> Step:
+    state = _entered_again(state, event.at)
+    return _enter_after(state, event.at) if _may_look(state) else _enter_parking(state, event.at)
+
+
+def _entered_again(state: State, at: float) -> State:
+    return dataclasses.replace(state, work=dataclasses.replace(_work(state), stage_at=at))
+
+
+# ---------------------------------------------------------------- small words
+
+
+def _work(state: State) -> Work:
+    assert state.work is not None
+    return state.work
+
+
+def _before(state: State) -> str:
+    """The placement that phase 1 expects: what is confirmed, or what a start asks for."""
+    work = _work(state)
+    if work.request.action == "start":
+        return rules.placement(work.after)
+    assert state.session is not None
+    return rules.placement(state.session.fen)
+
+
+def _enter(work: Work, stage: Stage, at: float) -> Work:
+    timings = (*work.timings, (PHASES[work.stage], at - work.stage_at))
+    return dataclasses.replace(work, stage=stage, stage_at=at, timings=timings, attempt=0, asked=(), trouble=None)
+
+
+def _late(work: Work, at: float) -> bool:
+    return work.request.deadline is not None and at >= work.request.deadline
+
+
+def _grasps(work: Work) -> tuple[m.GraspReport, ...]:
+    return work.result.grasps if work.result is not None else ()
+
+
+# ---------------------------------------------------------------- the table
+
+_REST = (Stage.NO_SESSION, Stage.READY, Stage.ENDED)
+_FAILED = "failed: 500"
+
+
+def _stays(stage: Stage, words: str) -> dict[Stage, str]:
+    return {stage: words}
+
+
+def _table() -> dict[tuple[Stage, type[Any]], Row]:
+    n, r, e = _REST
+    start, before, arm, park, person, after = (
+        Stage.STARTING,
+        Stage.BOARD_BEFORE,
+        Stage.ARM,
+        Stage.PARKING,
+        Stage.PERSON,
+        Stage.BOARD_AFTER,
+    )
+    table: dict[tuple[Stage, type[Any]], Row] = {}
+    for stage in Stage:
+        table[stage, MalformedSeen] = Row(_malformed, _stays(stage, "malformed or oversized: 400"))
+        table[stage, RequestSeen] = Row(_request, _stays(stage, "busy: 400; its own token: nothing yet"))
+    refused = "refused: 400; repeated token: the same answer"
+    for stage in _REST:
+        table[stage, RequestSeen] = Row(_request, {stage: refused, start: "start received"})
+        table[stage, Restored] = Row(_restored_at_rest, _stays(stage, "restart: the last answer again"))
+    table[r, RequestSeen] = Row(_request, {r: refused, start: "start received", before: "move received"})
+
+    table[start, Restored] = Row(_restored_asking, _stays(start, "restart: ask again"))
+    table[start, TimerFired] = Row(_board_timer, {start: "silence: ask again", **dict.fromkeys(_REST, _FAILED)})
+    table[start, BoardStarted] = Row(
+        _board_started, {start: "blind: ask again", n: _FAILED, e: _FAILED, r: "started: 200, or failed: 500"}
+    )
+
+    table[before, Restored] = Row(_restored_asking, _stays(before, "restart: ask again"))
+    table[before, TimerFired] = Row(_board_timer, {before: "silence: ask again", r: _FAILED})
+    table[before, BoardAnswered] = Row(
+        _board_answered_before,
+        {
+            before: "blind: ask again",
+            arm: "validated, commanded",
+            person: "validated: a person moves",
+            after: "validated: a person has moved",
+            r: _FAILED,
+        },
+    )
+
+    done = "moved"
+    sampled = {r: "sample board: confirmed or failed", e: "sample board: confirmed, game over"}
+    table[arm, Restored] = Row(_restored_moving, _stays(arm, "restart: the same job again"))
+    table[arm, TimerFired] = Row(
+        _arm_timer,
+        {
+            arm: "not heard of: the same job again",
+            park: "silence: unknown",
+            after: "silence, arms at rest: unknown",
+            **sampled,
+        },
+    )
+    table[arm, JobEnded] = Row(
+        _job_ended,
+        {
+            arm: "another job",
+            park: "unknown, not parked",
+            after: done,
+            **sampled,
+        },
+    )
+    table[arm, ArmMoved] = Row(
+        _sample_arm_moved,
+        {
+            arm: "another move",
+            after: done,
+            **sampled,
+        },
+    )
+    table[arm, ArmsSeen] = Row(_arms_while_moving, _stays(arm, "job heard of, or over"))
+    table[arm, ProcessedSeen] = Row(_processed_while_arm, _stays(arm, "sample board: noted"))
+
+    table[park, Restored] = Row(_restored_moved, {park: "restart: wait for the arms"})
+    table[park, TimerFired] = Row(
+        _rest_timer, {park: "another timer", after: "nobody says that the arms rest: lost", **sampled}
+    )
+    table[park, ArmsSeen] = Row(_arms_while_parking, {park: "not at rest", after: "arms at rest", **sampled})
+    table[park, JobEnded] = Row(_job_ended, {park: "still unknown", after: "moved after all", **sampled})
+    table[park, ProcessedSeen] = Row(_processed_while_arm, _stays(park, "sample board: noted"))
+
+    table[person, BoardSeen] = Row(_board_while_person, {person: "not yet", after: "the board shows it"})
+    table[person, ProcessedSeen] = Row(_processed_while_person, {person: "another move", **sampled})
+    table[person, TimerFired] = Row(_person_timer, {person: "another timer", r: "not moved in time: 500"})
+
+    table[after, Restored] = Row(_restored_moved, {after: "restart: ask again", park: "restart: wait for the arms"})
+    table[after, TimerFired] = Row(_board_timer, {after: "silence: ask again", r: _FAILED})
+    table[after, BoardAnswered] = Row(
+        _board_answered_after,
+        {
+            after: "blind: ask again",
+            person: "a piece was lifted again",
+            r: "confirmed: 200, or failed: 500",
+            e: "confirmed, game over: 200",
+        },
+    )
+    table[after, ProcessedSeen] = Row(
+        _processed_after,
+        {after: "another move", **sampled},
+    )
+    return table
+
+
+TABLE: Mapping[tuple[Stage, type[Any]], Row] = _table()
