@@ -354,7 +354,7 @@ class DgtDevice:
         elif self._begin_armed and self._codes in (_BEGIN, _BEGIN[::-1]):
             self._begin_armed = False
             self._write_log(b"\x6f" if self._codes == _BEGIN else b"\x7a")
-        elif not any(self._codes):
+        if not any(self._codes):
             self._write_log(b"\x6d")
 
     def _send_log(self) -> None:

@@ -71,7 +71,15 @@ class Table:
             seed=options.seed,
         )
         self.arms = {
-            name: DobotDevice(name, self.world, options.layout.site(name), firmware=options.firmware, seed=options.seed)
+            name: DobotDevice(
+                name,
+                self.world,
+                options.layout.site(name),
+                seed=options.seed,
+                faults=options.faults,
+                speed=options.speed,
+                firmware=options.firmware,
+            )
             for name in options.arms
         }
         self.person = Person(self.world, guide=self._guide if self.arms else None)
