@@ -218,11 +218,10 @@ class SqliteJournal:
         try:
             yield
             self._connection.execute("COMMIT")
-        except BaseException:
-            # a failed COMMIT (disk full) may have ended the transaction already
+        finally:
+            # still open only when something failed; a failed COMMIT (disk full) may have ended it already
             if self._connection.in_transaction:
                 self._connection.rollback()
-            raise
 
     def entries(
         self, *, kind: str | None = None, session_id: str | None = None, key: str | None = None, after_seq: int = 0

@@ -40,7 +40,7 @@ class MemoryBroker:
         """A connected bus. An older client of the same name is thrown out (its will fires), as MQTT demands."""
         older = self._clients.get(name)
         if older is not None:
-            older._lose()
+            older.lose()
         bus = MemoryBus(self, name, will, queue_limit)
         self._clients[name] = bus
         return bus
@@ -113,7 +113,7 @@ class MemoryBus:
     async def drop(self) -> None:
         """The link is lost: the will fires, nothing arrives any more, publishers wait (until `reconnect`)."""
         await anyio.lowlevel.checkpoint()
-        self._lose()
+        self.lose()
 
     async def reconnect(self) -> None:
         """The link is back: subscriptions are renewed (retained messages come again), waiting publishers go on."""
@@ -124,7 +124,7 @@ class MemoryBus:
             return
         newer = self._broker._clients.get(self.name)
         if newer is not None and newer is not self:
-            newer._lose()
+            newer.lose()
         self._broker._clients[self.name] = self
         for mailbox, names in self._subscriptions.items():
             self._broker._replay(mailbox, names)
@@ -151,7 +151,8 @@ class MemoryBus:
         if self._closed:
             raise LinkLost("the bus was closed")
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """What `drop` does, for callers that cannot wait."""
         if not self._link.is_set() or self._closed:
             return
         self._link = anyio.Event()

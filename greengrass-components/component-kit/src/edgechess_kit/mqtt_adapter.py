@@ -34,6 +34,8 @@ from edgechess_kit.messages import EdgeStatus, Message
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topic, Topics
 
+__all__ = ["Address", "BusSettings", "MqttBus", "broker_address"]
+
 M = TypeVar("M", bound=Message)
 
 log = logging.getLogger(__name__)
@@ -145,12 +147,15 @@ class _Subscriber:
 
 
 class MqttBus:
-    """A Bus; see the module. An async context manager, used once. Raises SettingsError when it is made."""
+    """A Bus; see the module. An async context manager, used once. Raises SettingsError when it is made.
+
+    `client_id` None: the broker's choice, for tools that come and go. Two clients of one id throw each other out.
+    """
 
     def __init__(
         self,
         settings: BusSettings,
-        client_id: str,
+        client_id: str | None,
         *,
         will: EdgeStatus | None = None,
         topics: Topics | None = None,
