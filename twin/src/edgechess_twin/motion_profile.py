@@ -29,7 +29,7 @@ from edgechess_twin.arm_model import (
 
 JOINT_SPEED_DEG_S = (180.0, 180.0, 223.0, 223.0, 223.0, 223.0)  # reference section 10, from memory of the data sheet
 LINE_SPEED_MM_S = 2000.0  # software maximum ("Playback settings"), reference section 6
-TURN_SPEED_DEG_S = 180.0  # of the tool about itself along a line; ours
+TURN_SPEED_DEG_S = 90.0  # of the tool about itself along a line, whatever the linear speed; ours
 ACCELERATION_PER_S = 2.0  # full acceleration reaches full speed in 1 / 2 s (reference "robot-motion" C)
 JERK_PER_S = 5.0  # full acceleration is reached in 1 / 5 s (same place)
 STOP_FACTOR = 2.0  # a commanded stop may brake twice as hard as a planned end
@@ -191,9 +191,8 @@ class LineMotion:
         """`speed_mm_s` is lowered where a joint could not follow; `acceleration` is a part (0 to 1] of the maximum. Raises Unreachable: as
         `Line`, and 48 … for the joint that would have to be much faster than it can."""
         line = Line(chain, start, target)
-        part_of_top = min(1.0, speed_mm_s / LINE_SPEED_MM_S)
         # The slower of the two decides: length at linear speed, turn at turning speed.
-        seconds = max(line.length_mm / speed_mm_s, line.turn_deg / (TURN_SPEED_DEG_S * part_of_top), 1e-6)
+        seconds = max(line.length_mm / speed_mm_s, line.turn_deg / TURN_SPEED_DEG_S, 1e-6)
         least = line.joint_rate()
         if least * SLOWEST > seconds:
             raise Unreachable(48 + line.busiest_joint(), f"J{line.busiest_joint() + 1} would be too fast")

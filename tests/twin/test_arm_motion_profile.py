@@ -1,0 +1,101 @@
+"""Motions as functions of time: limits are kept, lines are straight, a stop stays on its path."""
+
+import itertools
+import math
+
+import pytest
+
+from edgechess_twin import arm_model as model
+from edgechess_twin.arm_model import CR10A, Unreachable
+from edgechess_twin.motion_profile import (
+    ACCELERATION_PER_S,
+    JERK_PER_S,
+    JOINT_SPEED_DEG_S,
+    LINE_SPEED_MM_S,
+    JointMotion,
+    LineMotion,
+    Motion,
+)
+
+ABOVE = model.solve_near(CR10A, model.from_pose((460.0, -30.0, 400.0, 180, 0, 0)), (0, -20, -100, 30, 90, 0))[0]
+FAR_SIDE = model.solve_near(CR10A, model.from_pose((560.0, 150.0, 300.0, 180, 0, 40)), ABOVE)[0]
+
+
+def place(joints: model.Joints) -> tuple[float, float, float]:
+    t = CR10A.flange(joints)
+    return t[0][3], t[1][3], t[2][3]
+
+
+def differences(values: list[float], step_s: float) -> list[float]:
+    return [(b - a) / step_s for a, b in itertools.pairwise(values)]
+
+
+def steps(motion: Motion, count: int) -> tuple[float, list[model.Joints]]:
+    step_s = motion.duration_s / count
+    return step_s, [motion.joints(index * step_s) for index in range(count + 1)]
+
+
+def test_a_joint_motion_starts_ends_and_keeps_speed_acceleration_and_jerk() -> None:
+    motion = JointMotion.plan(ABOVE, FAR_SIDE, 0.5, 0.4)
+    assert motion.joints(0.0) == pytest.approx(ABOVE)
+    assert motion.joints(motion.duration_s) == pytest.approx(FAR_SIDE)
+    step_s, path = steps(motion, 400)
+    for index in range(6):
+        speed = differences([q[index] for q in path], step_s)
+        acceleration = differences(speed, step_s)
+        jerk = differences(acceleration, step_s)
+        top = JOINT_SPEED_DEG_S[index]
+        assert max(map(abs, speed)) <= 0.5 * top * 1.001
+        assert max(map(abs, acceleration)) <= 0.4 * top * ACCELERATION_PER_S * 1.01
+        assert max(map(abs, jerk)) <= 0.4 * top * ACCELERATION_PER_S * JERK_PER_S * 1.05
+
+
+def test_a_line_is_straight_and_jerk_limited() -> None:
+    target = model.from_pose((560.0, 150.0, 220.0, 180, 0, 40))
+    motion = LineMotion.plan(CR10A, ABOVE, target, 250.0, 0.5)
+    start, end = place(ABOVE), (560.0, 150.0, 220.0)
+    length = math.dist(start, end)
+    step_s, path = steps(motion, 200)
+    along: list[float] = []
+    for joints in path:
+        at = place(joints)
+        part = sum((a - s) * (e - s) for a, s, e in zip(at, start, end, strict=True)) / length**2
+        foot = tuple(s + part * (e - s) for s, e in zip(start, end, strict=True))
+        assert math.dist(at, foot) < 1e-6
+        along.append(part * length)
+    assert along[0] == pytest.approx(0.0, abs=1e-6)
+    assert along[-1] == pytest.approx(length)
+    speed = differences(along, step_s)
+    acceleration = differences(speed, step_s)
+    assert 249.0 < max(speed) <= 250.01
+    assert max(map(abs, acceleration)) <= 0.5 * LINE_SPEED_MM_S * ACCELERATION_PER_S * 1.01
+    jerk = differences(acceleration, step_s)
+    assert max(map(abs, jerk)) <= 0.5 * LINE_SPEED_MM_S * ACCELERATION_PER_S * JERK_PER_S * 1.05
+    assert model.to_pose(CR10A.flange(path[-1])) == pytest.approx((560.0, 150.0, 220.0, 180, 0, 40), abs=1e-6)
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_stop_brakes_on_the_path(part: float) -> None:
+    target = model.from_pose((560.0, 150.0, 220.0, 180, 0, 0))
+    line = LineMotion.plan(CR10A, ABOVE, target, 250.0, 0.5)
+    brake = line.braking(part * line.duration_s, 2.0)
+    assert place(brake.joints(0.0)) == pytest.approx(place(line.joints(part * line.duration_s)), abs=1e-6)
+    assert line.part(part * line.duration_s) <= brake.part(brake.duration_s) <= 1.0
+    assert max(map(abs, brake.state(brake.duration_s).speed)) < 0.5
+    swing = JointMotion.plan(ABOVE, FAR_SIDE, 0.5, 0.4)
+    rest = swing.braking(part * swing.duration_s, 2.0)
+    assert rest.state(rest.duration_s).speed == pytest.approx((0.0,) * 6, abs=1e-6)
+    assert rest.duration_s < swing.duration_s
+
+
+def test_what_cannot_be_planned_is_an_alarm() -> None:
+    with pytest.raises(Unreachable) as caught:
+        JointMotion.plan(ABOVE, (0, 0, 170.0, 0, 0, 0), 1.0, 1.0)
+    assert caught.value.alarm == 68
+    with pytest.raises(Unreachable) as caught:
+        LineMotion.plan(CR10A, ABOVE, model.from_pose((1500.0, 0.0, 300.0, 180, 0, 0)), 250.0, 1.0)
+    assert caught.value.alarm in (18, 27)
+    across = model.from_pose((-460.0, 30.0, 400.0, 180, 0, 0))  # straight through its own base
+    with pytest.raises(Unreachable) as caught:
+        LineMotion.plan(CR10A, ABOVE, across, 250.0, 1.0)
+    assert caught.value.alarm in (16, 17)
