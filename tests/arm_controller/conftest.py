@@ -90,7 +90,7 @@ class ScriptedArm:
         try:
             while True:
                 if self.linked and self.mode == "offline":
-                    self.mode = "starting"
+                    self.mode = "stopped" if self._stopped else "starting"
                 elif not self.linked:
                     self.mode = "offline"
                 self.changed()
@@ -104,12 +104,13 @@ class ScriptedArm:
 
     def lose_link(self) -> None:
         self.linked = False
+        self._stopped = self._stopped or self.mode == "moving"
         self.mode = "offline"
         self.changed()
 
     def regain_link(self) -> None:
         self.linked = True
-        self.mode = "starting"
+        self.mode = "stopped" if self._stopped else "starting"
         self.changed()
 
     def press_estop(self) -> None:
@@ -120,6 +121,11 @@ class ScriptedArm:
         await anyio.sleep(0.1)
         if self.estop:
             raise ArmRefused("emergency stop")
+        if self._stopped:
+            raise ArmStopped("held")
+        if self.mode == "starting":
+            self.mode = "idle"
+            self.changed()
 
     def state(self) -> port.ArmState:
         return port.ArmState(
@@ -219,7 +225,7 @@ class ScriptedArm:
     async def stop(self) -> None:
         self.bench.did.append((anyio.current_time(), self.name, "stop"))
         self._stopped = True
-        if self.mode in ("idle", "moving"):
+        if self.mode in ("idle", "moving", "starting"):
             self.mode = "stopped"
         self.changed()
 

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.abc
@@ -53,7 +53,7 @@ STATE_PERIOD_S = 2.0  # a retained state older than a few of these means a dead 
 STATE_GAP_S = 0.2  # joints change all the time while an arm moves; five states a second are enough to watch
 OUTGOING_LIMIT = 200  # answers waiting for the broker; whoever misses one asks again and gets the recorded one
 STOP_WAIT_S = 5.0  # for a driver to deliver a stop; after that the execution is cancelled as well
-BRING_WAIT_S = 30.0  # power, brakes and enabling of a cold arm take 10 to 20 s
+BRING_WAIT_S = 90.0  # power, brakes, enabling and gripper of a cold arm take 20 s; the driver gives up after 70
 ACT_WAIT_FACTOR = 3.0  # an execution may take this much longer than planned (controllers slow down near limits) …
 ACT_WAIT_EXTRA_S = 30.0  # … and this much more for gripper and queue; the driver's own deadlines are shorter
 IDLE_LOOK_S, IDLE_LOOKS = 0.05, 60  # a feedback frame or two after the release; 3 s is far beyond that
@@ -170,8 +170,8 @@ class Controller:
                 self._group.start_soon(self._act, effect, name=f"arm {effect.arm} act {effect.act}")
             case c.StopArms(names):
                 self._group.start_soon(self._stop_arms, names, name="arm-controller halt")
-            case c.Bring(arm):
-                self._group.start_soon(self._bring, arm, name=f"arm {arm} bring")
+            case c.Bring(arm, confirmed):
+                self._group.start_soon(self._bring, arm, confirmed, name=f"arm {arm} bring")
             case c.Answer(result, lan):
                 self._send(topics.arm_job_result, result)
                 if result.job_id.startswith(FOREIGN):
@@ -282,8 +282,12 @@ class Controller:
             return prepared[1]
         return arm.check(begin.plan)
 
-    async def _bring(self, name: str) -> None:
-        """Stop, release, make ready. A stop cancels it, and is then delivered once more, after whatever was under way."""
+    async def _bring(self, name: str, confirmed: bool) -> None:
+        """Stop, release, make ready. A stop cancels it, and is then delivered once more, after whatever was under way.
+
+        An arm that was just switched on and is held by nobody is made ready without a release: that never clears an
+        alarm, and only a person's word may.
+        """
         arm = self._arms[name]
         async with self._bring_locks[name]:
             if self.state.conditions[name].phase != "bringing":
@@ -292,8 +296,9 @@ class Controller:
             with anyio.move_on_after(BRING_WAIT_S) as scope:
                 self._brings[name] = scope
                 try:
-                    await arm.stop()
-                    await arm.recover()
+                    if confirmed or arm.state().mode != "starting":
+                        await arm.stop()
+                        await arm.recover()
                     await arm.ensure_ready()
                     error = await _until_idle(arm)
                 except RobotError as failure:
@@ -467,10 +472,15 @@ class Controller:
         now = arm.state()
         holding = self.state.table.hand(name) if now.holding is not False else None
         tool = now.tool
+        mode: Literal["offline", "starting", "idle", "moving", "parked", "stopped", "fault"] = now.mode
+        if condition.phase == "blocked" and holding is None and mode != "stopped":
+            mode = "fault"  # it may look well, but it was given up: an operator must see that a person is needed
+        elif now.mode == "idle" and now.parked:
+            mode = "parked"
         return ArmStatus(
             name=name,
             kind=arm.kind,
-            mode="parked" if now.mode == "idle" and now.parked else now.mode,
+            mode=mode,
             parked=now.parked,
             holding=holding,
             joints_deg=tuple(round(joint, 1) for joint in now.joints_deg),

@@ -48,6 +48,9 @@ PHASES: Mapping[Phase, frozenset[Phase]] = {
 
 TRIES_LIMIT = 3  # bringing one arm home by itself: a link may flap, but an arm that fails thrice needs a person
 HEALTHY_CODES = ("missed-grasp", "lost-piece")  # the piece failed, not the arm: it may raise and park by itself
+DUPLICATE_S = 10.0  # a message doubled by the bus comes at most so late: twice the worst delay we test with
+PERSON_CODES = ("alarm", "stopped", "emergency-stop", "collision", "paused", "guided", "disabled")
+# ends that a person or the controller's own safety caused: only a person may go on
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class State:
     now_s: float = 0.0
     unix_s: float = 0.0
     started_s: float = 0.0
+    troubled_s: float = 0.0
     acts: int = 0
     run: Run | None = None
     waiting: Waiting | None = None
@@ -163,6 +167,7 @@ def initial(table: Table, fresh_slots: Slots, arms: tuple[str, ...], limits: Lim
         limits,
         now_s=now_s,
         started_s=now_s,
+        troubled_s=now_s,
     )
 
 
@@ -293,9 +298,13 @@ class StopArms:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bring:
-    """Stop, release, make ready; answered by Brought unless a stop or a lost link comes between."""
+    """Stop, release, make ready; answered by Brought unless a stop or a lost link comes between.
+
+    `confirmed`: a person looked, so alarms may be cleared as well.
+    """
 
     arm: str
+    confirmed: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -361,6 +370,8 @@ class _Turn:
 
     def phase(self, arm: str, phase: Phase, reason: str = "", **changes: object) -> None:
         condition = self.state.conditions[arm]
+        if phase == "blocked":
+            self.set(troubled_s=self.state.now_s)
         assert phase == condition.phase or phase in PHASES[condition.phase], f"{condition.phase} to {phase}"
         condition = dataclasses.replace(condition, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         self.set(conditions={**self.state.conditions, arm: condition})
@@ -375,6 +386,11 @@ class _Turn:
         """Measured where the gripper can tell, else what was last taken and not seen let go."""
         measured = self.view(arm).holding
         return measured if measured is not None else self.state.table.hand(arm) is not None
+
+    def acting(self, arm: str) -> bool:
+        """It is executing. A driver that gives up stops its arm before it reports: the report says why."""
+        run = self.state.run
+        return run is not None and run.arm == arm and run.act != 0
 
     def at_home(self, arm: str) -> bool:
         view = self.view(arm)
@@ -395,7 +411,9 @@ class _Turn:
                         self.halt("link-lost", f"the link to arm {arm} is lost")
             elif phase == "away":
                 self.phase(arm, "returned", "measured again")
-            elif phase in ("ready", "unsure") and view.mode in ("stopped", "fault"):
+            elif phase in ("ready", "unsure") and (
+                view.mode == "fault" or (view.mode == "stopped" and not self.acting(arm))
+            ):
                 self.latch("alarm" if view.mode == "fault" else "stopped", f"arm {arm}: {view.alarm or view.mode}")
             elif phase in ("ready", "unsure") and view.mode == "starting":
                 self.halt("not-ready", f"arm {arm} is not enabled any more")
@@ -417,6 +435,7 @@ class _Turn:
     def latch(self, code: str, reason: str) -> None:
         """Stop every arm until a person says otherwise."""
         self.halt(code, reason)
+        self.set(troubled_s=self.state.now_s)
         if self.state.recovery is not None:  # given before this stop: it must not release it
             self.respond(self.state.recovery, 500, f"stopped again: {reason}")
             self.set(recovery=None)
@@ -496,13 +515,13 @@ class _Turn:
         token = self.state.table.token + 1
         carries = tuple(part.carry for part in event.parts)
         self.note(note_accepted(JobRecord(job.job_id, job.session_id, arm, job.lan, token, carries)))
-        self.grant(arm, token, "job")
+        self.grant(arm, token, job.job_id)
         act = self.state.acts + 1
         self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job, event.parts))
         self.begin_carry(0)
 
-    def grant(self, arm: str, token: int, why: str) -> None:
-        self.note(Note("lease-granted", {"token": token, "arm": arm, "why": why}))
+    def grant(self, arm: str, token: int, job_id: str) -> None:
+        self.note(Note("lease-granted", {"token": token, "arm": arm, "job_id": job_id}, key=job_id))
 
     def begin_carry(self, index: int) -> None:
         run, record = self.state.run, self.state.table.job
@@ -558,7 +577,7 @@ class _Turn:
         run = self.state.run
         assert run is not None
         reason = f"arm {run.arm}: {report.reason or report.code}"
-        if report.code in ("alarm", "stopped"):
+        if report.code in PERSON_CODES:
             self.latch(report.code, reason)
         else:
             self.halt(report.code or "failed", reason)
@@ -584,7 +603,7 @@ class _Turn:
             self.phase(event.arm, "blocked", event.reason)
             return
         token, act = self.state.table.token + 1, self.state.acts + 1
-        self.grant(event.arm, token, "home")
+        self.grant(event.arm, token, f"home-{token}")
         opens = self.held(event.arm) and self.condition(event.arm).confirmed
         self.set(acts=act, run=Run("homing", event.arm, token, act, self.state.now_s, opens=opens))
         self.effects.append(Begin(act, event.arm, event.plan, token))
@@ -605,9 +624,14 @@ class _Turn:
             self.park(control)
         elif not control.confirmed_by:
             self.respond(control, 400, "recover needs `confirmedBy`: who looked at the table")
-        elif not control.request_id:
-            self.respond(control, 400, "recover needs `requestId`: a late duplicate must not release a later stop")
-        elif event.repeated or (self.state.recovery and self.state.recovery.request_id == control.request_id):
+        elif not control.request_id and self.state.now_s - self.state.troubled_s < DUPLICATE_S:
+            reason = (
+                f"without `requestId` a recover counts {DUPLICATE_S:.0f} s after the trouble: it may be a duplicate"
+            )
+            self.respond(control, 400, reason)
+        elif self.state.recovery is not None and self.state.recovery.request_id == control.request_id:
+            pass
+        elif event.repeated:
             if not any(watch.control.request_id == control.request_id for watch in self.state.watches):
                 self.respond(control, 200, "done before")
         else:
@@ -734,7 +758,7 @@ class _Turn:
                     self.phase(arm, "blocked", f"not home after {TRIES_LIMIT} tries: {condition.reason}")
                 else:
                     self.phase(arm, "bringing", condition.reason)
-                    self.effects.append(Bring(arm))
+                    self.effects.append(Bring(arm, condition.confirmed))
         for arm in self.state.arms:
             if self.condition(arm).phase == "unsure" and self.home(arm):
                 return

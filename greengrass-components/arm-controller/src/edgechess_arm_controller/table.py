@@ -77,19 +77,19 @@ def note_reset(table: Table, session_id: str) -> Note:
 
 def note_accepted(job: JobRecord) -> Note:
     carries = [dataclasses.asdict(carry) for carry in job.carries]
-    data = {"jobId": job.job_id, "arm": job.arm, "lan": job.lan, "token": job.token, "carries": carries}
+    data = {"job_id": job.job_id, "arm": job.arm, "lan": job.lan, "token": job.token, "carries": carries}
     return Note("job-accepted", data, job.session_id, job.job_id)
 
 
 def note_grasping(job: JobRecord, index: int) -> Note:
-    data = {"jobId": job.job_id, "arm": job.arm, "index": index, **dataclasses.asdict(job.carries[index])}
+    data = {"job_id": job.job_id, "arm": job.arm, "index": index, **dataclasses.asdict(job.carries[index])}
     return Note("grasping", data, job.session_id, job.job_id)
 
 
 def note_carry_ended(job: JobRecord, grasp: GraspReport, *, held: bool | None, begun: bool = True) -> Note:
     """`held`: whether the gripper still has the piece; None where it cannot say. `begun` false: nothing was sent."""
     kind = "placed" if grasp.released else "carry-failed"
-    data = {"jobId": job.job_id, "arm": job.arm, "held": held, "begun": begun, "grasp": msgspec.to_builtins(grasp)}
+    data = {"job_id": job.job_id, "arm": job.arm, "held": held, "begun": begun, "grasp": msgspec.to_builtins(grasp)}
     return Note(kind, data, job.session_id, job.job_id)
 
 
@@ -128,7 +128,7 @@ def apply(table: Table, kind: str, session_id: str | None, data: Mapping[str, An
             return replace(table, holder=None)
         case "job-accepted":
             carries = tuple(Carry(**carry) for carry in data["carries"])
-            job = JobRecord(data["jobId"], session_id or "", data["arm"], data["lan"], data["token"], carries)
+            job = JobRecord(data["job_id"], session_id or "", data["arm"], data["lan"], data["token"], carries)
             return replace(table, job=job)
         case "grasping":
             slots = table.slots.doubt(data["from_place"]).doubt(data["to_place"])

@@ -1,0 +1,63 @@
+"""The arm controller as a process: real arms, the bus and journal of its configuration, and SIGUSR1 as the stop."""
+
+from __future__ import annotations
+
+import datetime
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+
+from edgechess_arm_controller.component import Controller
+from edgechess_arm_controller.settings import ArmSettings, Settings
+from edgechess_kit.component import Context
+from edgechess_kit.entry import run_component
+from edgechess_kit.errors import SettingsError
+from edgechess_robots import calibration
+from edgechess_robots.arm import Arm
+from edgechess_robots.calibration import Calibration
+from edgechess_robots.dobot.driver import DobotArm
+from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.dobot.tcp import connect_tcp_to
+from edgechess_robots.errors import CalibrationRefused
+from edgechess_robots.layout import TableLayout
+
+
+def build_arms(settings: Settings) -> dict[str, Arm]:
+    """The drivers of the arms that the settings name, in their order. Raises SettingsError."""
+    names = tuple(arm.name for arm in settings.arms)
+    if len(set(names)) != len(names) or not names:
+        raise SettingsError(f"arm-controller.arms names {', '.join(names) or 'no arm'}: expected different names")
+    layout = settings.layout(names)
+    return {arm.name: _dobot(arm, settings, layout) for arm in settings.arms}
+
+
+def _dobot(arm: ArmSettings, settings: Settings, layout: TableLayout) -> DobotArm:
+    try:
+        connect = connect_tcp_to(arm.host, arm.port_offset, settings.live)
+        driver_settings = DobotSettings(feedback_port=arm.feedback_port, max_tool_speed_mm_s=settings.speed_mm_s)
+        return DobotArm(arm.name, connect, driver_settings, _calibration(arm, layout))
+    except (ValueError, CalibrationRefused, OSError) as error:
+        raise SettingsError(f"arm-controller.arms, arm {arm.name}: {error}") from error
+
+
+def _calibration(arm: ArmSettings, layout: TableLayout) -> Calibration:
+    if arm.calibration:
+        return calibration.load(Path(arm.calibration).expanduser())
+    # no date of a measurement: nobody touched the board
+    return calibration.nominal(layout.site(arm.name).base, arm_serial=arm.name, date=datetime.date.min)
+
+
+async def main(context: Context[Settings]) -> None:
+    """Serves until cancelled; SIGUSR1 stops every arm without asking the broker."""
+    controller = Controller(context, build_arms(context.settings))
+    async with anyio.create_task_group() as group:
+        with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
+            await group.start(controller.run, name="arm-controller")
+            async for _ in signals:
+                controller.stop("signal SIGUSR1")
+
+
+if __name__ == "__main__":
+    sys.exit(run_component("arm-controller", Settings, main))
