@@ -64,17 +64,16 @@ class DgtLink:
     async def run(self) -> str:
         """Until the link is lost; returns why. Does not close the stream."""
         reason = self._end
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._receive_all, name="board: receive")
-            try:
-                self._heard_at_s = anyio.current_time()
-                self._connected(await self._identify())
-                await self._serve()
-            except BoardLost as lost:
-                reason = str(lost)
-            tasks.cancel_scope.cancel()
-        self._outbox.close()
-        self._inbox.close()
+        with self._outbox, self._inbox:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._receive_all, name="board: receive")
+                try:
+                    self._heard_at_s = anyio.current_time()
+                    self._connected(await self._identify())
+                    await self._serve()
+                except BoardLost as lost:
+                    reason = str(lost)
+                tasks.cancel_scope.cancel()
         return reason
 
     def look(self) -> None:
