@@ -31,7 +31,7 @@ SWAP_S = 0.10  # in a swap the victim leaves this long before the attacker is do
 SLIDES = 0.3  # part of the moves with a free way that are slid
 ADOUBES = 0.05  # part of placements that are put right afterwards
 CENTRED = 0.15  # in squares: what is further off-centre than this a person who arranges puts right
-ARRANGE_ROUNDS = 4  # pieces may be nudged while others are put down; more rounds mean something else is wrong
+ARRANGE_ROUNDS = 8  # each with twice the care of the one before: nobody leaves a piece that keeps flickering
 
 Guide = Callable[[str, XYZ], Awaitable[None]]
 
@@ -83,6 +83,7 @@ class Person:
         self._random = world.dice.stream("person")
         self._lock = anyio.Lock()
         self._in_hand: list[int] = []
+        self._care = 1.0  # part of the usual distance from the centre
 
     # -- orders ----------------------------------------------------------------------------------------------------
 
@@ -109,9 +110,13 @@ class Person:
             raise HandError(str(error)) from None
         async with self._lock:
             self._in_hand.clear()  # what was in the hand is put where it belongs like everything else
-            for _ in range(ARRANGE_ROUNDS):
-                if not await self._arrange_once(wanted):
-                    return
+            try:
+                for attempt in range(ARRANGE_ROUNDS):
+                    self._care = 0.5**attempt
+                    if not await self._arrange_once(wanted):
+                        return
+            finally:
+                self._care = 1.0
             raise HandError(f"the table cannot be arranged: {self._world.placement().differences(wanted)}")
 
     async def lift(self, square: str) -> None:
@@ -397,7 +402,7 @@ class Person:
         if not largest:
             return centre.x_mm, centre.y_mm
         random = self._world.dice.stream("off-centre-mm")
-        distance, angle = random.uniform(0.0, largest), random.uniform(0.0, 2.0 * math.pi)
+        distance, angle = self._care * random.uniform(0.0, largest), random.uniform(0.0, 2.0 * math.pi)
         return centre.x_mm + distance * math.cos(angle), centre.y_mm + distance * math.sin(angle)
 
     def _way_is_free(self, view: PieceView, to: int) -> bool:
