@@ -69,7 +69,7 @@ def ask(to: Controller, text: str) -> str:
         ("InverseKin(5000,0,0,180,0,0)", "-1,{},InverseKin(5000,0,0,180,0,0);"),
         ("GetErrorID()", "0,{[]},GetErrorID();"),
         ("GetCurrentCommandID()", "0,{0},GetCurrentCommandID();"),
-        ("GetAngle()", "0,{90.000000,20.000000,-130.000000,20.000000,90.000000,0.000000},GetAngle();"),
+        ("GetAngle()", "0,{-84.000000,18.000000,-132.000000,24.000000,90.000000,-84.000000},GetAngle();"),
         # Section 4: unknown, count, types, ranges; the count comes first and the first error wins.
         ("MovS(1)", "-10000,{},MovS(1);"),
         ("ResetRobot()", "-10000,{},ResetRobot();"),

@@ -46,8 +46,9 @@ JOG_PART = 0.1
 JOG_REACH_MM = 1000.0
 GUIDE_TILT_DEG = 0.3  # sigma: nobody holds an arm exactly upright
 QUEUE_MAX = 512  # ours; a full queue answers -1
-START_JOINTS: Joints = (90.0, 20.0, -130.0, 20.0, 90.0, 0.0)
-"""Where the arm stands when its controller is switched on: folded, beside the base, tool down, not above the board."""
+START_JOINTS: Joints = (-84.0, 18.0, -132.0, 24.0, 90.0, -84.0)
+"""Where the arm stands when its controller is switched on: about where people leave one, folded beside its base on its own
+right, tool down, never above the board."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
