@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, get_args
 
 import anyio
 import typer
-from edgechess_board.driver import DgtBoard
-from edgechess_board.serial_adapter import open_serial
 
+from edgechess_board.driver import DgtBoard, Orientation
 from edgechess_board.errors import BoardError
 from edgechess_board.placement import Placement
+from edgechess_board.serial_adapter import SerialPorts
 from edgechess_board.smart_board import BoardEvent, Connected, Lost, Reading
 
 app = typer.Typer(help="Look at a smart board.", no_args_is_help=True)
@@ -27,11 +27,12 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """Print every change of the board until Ctrl-C. Needs the port for itself: not while a match uses it."""
-    if orientation not in ("auto", "normal", "rotated"):
+    chosen = next((word for word in get_args(Orientation) if word == orientation), None)
+    if chosen is None:
         typer.echo(f"edgechess board: --orientation is {orientation!r}: expected auto, normal or rotated", err=True)
         raise typer.Exit(2)
     try:
-        anyio.run(_watch, port, orientation, once, as_json)
+        anyio.run(_watch, port, chosen, once, as_json)
     except BoardError as error:
         typer.echo(f"edgechess board: {error}", err=True)
         raise typer.Exit(1) from error
@@ -39,8 +40,8 @@ def watch(
         raise typer.Exit(130) from None
 
 
-async def _watch(port: str | None, orientation: str, once: bool, as_json: bool) -> None:
-    board = DgtBoard(lambda: open_serial(port), orientation=orientation)
+async def _watch(port: str | None, orientation: Orientation, once: bool, as_json: bool) -> None:
+    board = DgtBoard(SerialPorts(port or "auto").open, orientation=orientation)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(board.run, name="board")
         async for event in board.events():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Annotated
 
 import anyio
 import typer
-from edgechess_kit.mqtt_adapter import BusSettings, MqttBus
+
+from edgechess_kit.mqtt_adapter import MqttBus
+from edgechess_kit.settings import BusSettings
 
 CONNECT_TIMEOUT_S = 5.0
 
@@ -40,7 +43,7 @@ async def connect(
         cert_file=str(cert) if cert else "",
         key_file=str(key) if key else "",
     )
-    async with MqttBus(settings, client_id=None) as bus:
+    async with MqttBus(settings, client_id=f"cli-{uuid.uuid4().hex[:12]}") as bus:
         with anyio.move_on_after(CONNECT_TIMEOUT_S):
             while not bus.connected:  # noqa: ASYNC110  (the bus port tells a state, not an event)
                 await anyio.sleep(0.02)

@@ -11,12 +11,12 @@ import sys
 from typing import Annotated, Literal
 
 import typer
-from edgechess_board.serial_adapter import candidate_ports
-from edgechess_inference.stockfish import find_stockfish
-from edgechess_kit.broker import find_mosquitto
 
+from edgechess_board.serial_adapter import SerialPorts
 from edgechess_cli.match_folder import state_home
 from edgechess_cli.twin_command import loopback_addresses_work
+from edgechess_inference.stockfish import find_stockfish
+from edgechess_kit.broker import find_mosquitto
 
 Verdict = Literal["ok", "note", "missing"]
 MARKS: dict[Verdict, str] = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
@@ -34,7 +34,7 @@ class Finding:
 def examine() -> list[Finding]:
     """Looks at the machine; changes nothing."""
     findings = [_python(), _stockfish(), _mosquitto(), _loopback(), _pseudo_terminals(), _state_folder()]
-    ports = candidate_ports()
+    ports = SerialPorts().candidates()
     findings.append(
         Finding(
             "board", "ok" if ports else "note", ", ".join(ports) or "no serial board is plugged in; the twin needs none"

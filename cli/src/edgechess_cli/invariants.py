@@ -10,13 +10,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
 
 from edgechess_board.placement import Placement
 from edgechess_kit import messages as m
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
 from edgechess_twin.world import World
+
+STILL_MM = 0.01  # numerical noise of the kinematics is far below
 
 
 @dataclasses.dataclass(slots=True)
@@ -25,15 +27,15 @@ class Invariants:
 
     topics: Topics
     world: World
-    moving: Callable[[], tuple[str, ...]]
-    """Names of the arms in motion now, as the world knows it."""
+    arms: tuple[str, ...]
     breaches: list[str] = dataclasses.field(default_factory=list)
     checks: int = 0
     _answers: dict[str, bytes] = dataclasses.field(default_factory=dict)
     _afters: dict[str, str] = dataclasses.field(default_factory=dict)
     _granted: dict[str, int] = dataclasses.field(default_factory=dict)
     _leases: dict[int, str] = dataclasses.field(default_factory=dict)
-    _stopped: bool = False
+    _stopped_states: int = 0
+    _rest: dict[str, tuple[float, float, float]] = dataclasses.field(default_factory=dict)
 
     def observe(self, sender: str, topic: str, payload: bytes) -> None:
         """One message. Malformed ones are none of ours to judge: senders of the test make them on purpose."""
@@ -70,9 +72,13 @@ class Invariants:
                 self.breaches.append(f"token {token} was confirmed although {wrong}")
 
     def _arms(self, state: m.ArmState) -> None:
-        if state.stopped and self._stopped and self.moving():
-            self.breaches.append(f"{', '.join(self.moving())} moved while the arms were stopped")
-        self._stopped = state.stopped
+        """The first state after a stop may be told while an arm still brakes; from the second on, nothing moves."""
+        self._stopped_states = self._stopped_states + 1 if state.stopped else 0
+        for arm in self.arms:
+            tip = self.world.tip(arm)
+            if self._stopped_states > 2 and math.dist(tip, self._rest[arm]) > STILL_MM:
+                self.breaches.append(f"{arm} moved from {self._rest[arm]} to {tip} while the arms were stopped")
+            self._rest[arm] = tip
 
     def _event(self, event: m.EdgeEvent) -> None:
         if event.component != "arm-controller" or event.kind != "lease-granted":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeVar
 
 import anyio
 import chess
@@ -22,6 +23,8 @@ from edgechess_inference.registry import check_word
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_kit.errors import KitError
 from edgechess_twin import faults as twin_faults
+
+W = TypeVar("W", bound=str)
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -118,7 +121,7 @@ def _options(
         default = "builtin"
     for option, word in (("--white", white), ("--black", black)):
         if word is not None:
-            _checked(option, lambda word=word: check_word(word), PlayerWordError)
+            _checked(option, functools.partial(check_word, word), PlayerWordError)
     _checked("--faults", lambda: twin_faults.parse(faults), ValueError)
     if fen is not None:
         _checked("--fen", lambda: chess.Board(fen), ValueError)
@@ -151,10 +154,11 @@ def _resumed(path: Path) -> tuple[MatchOptions, MatchFolder]:
         _fail(f"--continue {path}: not a match that can go on ({error})")
 
 
-def _one_of(option: str, word: str, words: tuple[str, ...]):  # type: ignore[no-untyped-def]
-    if word not in words:
-        _fail(f"{option} is {word!r}: expected one of {', '.join(words)}")
-    return word
+def _one_of(option: str, word: str, words: tuple[W, ...]) -> W:
+    for known in words:
+        if word == known:
+            return known
+    return _fail(f"{option} is {word!r}: expected one of {', '.join(words)}")
 
 
 def _checked(option: str, check: Callable[[], object], wrong: type[Exception]) -> None:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from edgechess_robots.dobot.driver import DobotArm, DobotSettings
-from edgechess_twin.control import ControlClient
 
 from edgechess_cli.calibrate import calibrate_by_hand
 from edgechess_cli.child_process import ChildProcess
@@ -33,9 +31,12 @@ from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
 from edgechess_robots.calibration import save as save_calibration
+from edgechess_robots.dobot.driver import DobotArm
+from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.dobot.tcp import connect_tcp_to
 from edgechess_robots.layout import standard_layout
 from edgechess_twin import faults as twin_faults
+from edgechess_twin.control import ControlClient
 
 TWIN_START_TIMEOUT_S = 30.0
 PARK_TIMEOUT_S = 30.0  # after Ctrl-C: a move under way is finished, then the arms are parked
@@ -99,7 +100,7 @@ class RealMatch:
             self._write_configs(broker, devices)
             async with (
                 MqttBus(BusSettings(broker=broker), "play") as bus,
-                ControlClient(devices.control) as person,
+                ControlClient(str(devices.control)) as person,
                 anyio.create_task_group() as tasks,
             ):
                 tasks.start_soon(self._watch, bus, name="watch")
@@ -112,10 +113,10 @@ class RealMatch:
                     )
                     self._children[name] = child
                     await tasks.start(child.run, name=name)
-                if self._faults.process_killed or self._faults.link_lost:
-                    tasks.start_soon(self._misfortune, bus, person, name="misfortune")
+                if self._faults.process_killed:
+                    tasks.start_soon(self._misfortune, bus, name="misfortune")
                 await self._done.wait()
-                await person.save(self._folder.world)
+                self._folder.world.write_text(json.dumps(await person.status()), encoding="utf-8")
                 tasks.cancel_scope.cancel()
         if self._summary is None:
             raise Interrupted(
@@ -170,9 +171,9 @@ class RealMatch:
     async def _calibrate(self, devices: TwinDevices) -> None:
         self._screen.say("calibrating: a person guides each arm to eight squares of the board")
         layout = standard_layout()
-        async with ControlClient(devices.control) as person:
+        async with ControlClient(str(devices.control)) as person:
             for name, address in devices.arms.items():
-                connect = connect_tcp_to(address["host"], ports=_ports(address))
+                connect = connect_tcp_to(address["host"], _port_offset(address))
                 arm = DobotArm(name, connect, DobotSettings(), None)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(arm.run, name=f"calibrate {name}")
@@ -198,6 +199,7 @@ class RealMatch:
                         "name": name,
                         "kind": "dobot",
                         "host": address["host"],
+                        "port_offset": _port_offset(address),
                         "calibration": str(self._calibration(name)),
                     }
                     for name, address in devices.arms.items()
@@ -281,8 +283,8 @@ class RealMatch:
                 if state.job_id is None and all(arm.parked for arm in state.arms):
                     return
 
-    async def _misfortune(self, bus: MqttBus, person: ControlClient) -> None:
-        """Once in so many moves a process is killed or a link is lost, at a moment of the seed's choosing."""
+    async def _misfortune(self, bus: MqttBus) -> None:
+        """Once in so many moves a process is killed, at a moment of the seed's choosing. Links are the twin's matter."""
         dice = random.Random(f"{self._options.seed}/misfortune")
         t = self._topics
         asked: str | None = None
@@ -295,10 +297,8 @@ class RealMatch:
                 if dice.random() < self._faults.process_killed:
                     await anyio.sleep(dice.uniform(0.0, 1.5))
                     self._children[dice.choice(COMPONENTS)].kill()
-                if dice.random() < self._faults.link_lost:
-                    await anyio.sleep(dice.uniform(0.0, 1.5))
-                    await person.unplug(dice.choice(("board", "white", "black")))
 
 
-def _ports(address: dict[str, Any]) -> dict[int, int]:
-    return {int(port): int(real) for port, real in address["ports"].items()}
+def _port_offset(address: dict[str, Any]) -> int:
+    """0 where the vendor's own port numbers are in use."""
+    return int(address["ports"]["29999"]) - 29999

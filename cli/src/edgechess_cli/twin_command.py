@@ -7,17 +7,18 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import anyio
 import chess
 import typer
-from edgechess_twin.control import ControlClient, ControlError, find_running
-from edgechess_twin.serve import Devices, serve
-from edgechess_twin.table import Table, TableOptions
 
 from edgechess_board.placement import Placement, square_index
 from edgechess_twin import faults as twin_faults
+from edgechess_twin.control import ControlClient, find_running
+from edgechess_twin.errors import HandError, TwinError
+from edgechess_twin.serve import Devices, serve
+from edgechess_twin.table import Table, TableOptions
 
 app = typer.Typer(
     help="The software table: a board on a serial device, two arm controllers on TCP, and a person.",
@@ -78,14 +79,16 @@ def run(
         _fail(str(error))
     try:
         anyio.run(_serve, options, as_json)
-    except OSError as error:
+    except (OSError, TwinError) as error:
         _fail(str(error), 1)
 
 
-def _firmware(text: str):  # type: ignore[no-untyped-def]
-    if text not in ("4.5", "4.6"):
-        raise ValueError(f"--firmware is {text!r}: expected 4.5 or 4.6")
-    return text
+def _firmware(text: str) -> Literal["4.5", "4.6"]:
+    if text == "4.5":
+        return "4.5"
+    if text == "4.6":
+        return "4.6"
+    raise ValueError(f"--firmware is {text!r}: expected 4.5 or 4.6")
 
 
 async def _serve(options: TableOptions, as_json: bool) -> None:
@@ -134,15 +137,15 @@ def hand_move(
 
 
 async def _play(client: ControlClient, move: str, fen: str | None) -> None:
-    position = fen or f"{await client.truth()} {'w'} KQkq - 0 1"
+    position = fen or f"{(await client.placement()).fen} w KQkq - 0 1"
     board = chess.Board(position)
     try:
         parsed = chess.Move.from_uci(move)
     except ValueError as error:
-        raise ControlError(f"{move!r} is not a move such as e2e4: {error}") from error
+        raise HandError(f"{move!r} is not a move such as e2e4: {error}") from error
     piece = board.piece_at(parsed.from_square)
     if piece is None:
-        raise ControlError(f"{move!r}: nothing stands on {move[:2]}")
+        raise HandError(f"{move!r}: nothing stands on {move[:2]}")
     if fen is None:
         board.turn = piece.color
         position = board.fen()
@@ -196,12 +199,12 @@ def _placement(fen: str) -> str:
 
 def _act(control: Path | None, act: Callable[[ControlClient], Awaitable[object]]) -> None:
     async def main() -> None:
-        async with ControlClient(control or find_running()) as client:
+        async with ControlClient(str(control) if control else find_running()) as client:
             await act(client)
 
     try:
         anyio.run(main)
-    except (ControlError, ValueError) as error:
+    except (TwinError, ValueError) as error:
         _fail(str(error))
 
 

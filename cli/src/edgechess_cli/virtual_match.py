@@ -15,16 +15,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream
-from edgechess_arm_controller.settings import Settings as ArmControllerSettings
-from edgechess_board_sensor.settings import Settings as BoardSensorSettings
-from edgechess_robots.dobot.driver import DobotArm
-from edgechess_twin.table import Table, TableOptions
+from anyio.abc import ByteStream, TaskGroup
 
 from edgechess_arm_controller import component as arm_controller
+from edgechess_arm_controller.settings import Settings as ArmControllerSettings
 from edgechess_board.driver import DgtBoard
 from edgechess_board.placement import Placement
 from edgechess_board_sensor import component as board_sensor
+from edgechess_board_sensor.settings import Settings as BoardSensorSettings
 from edgechess_cli.calibrate import calibrate_by_hand
 from edgechess_cli.invariants import Invariants
 from edgechess_cli.match_options import MatchOptions, MatchSummary
@@ -43,12 +41,16 @@ from edgechess_kit.topics import Topics
 from edgechess_match_director import component as match_director
 from edgechess_match_director.settings import Settings as MatchDirectorSettings
 from edgechess_robots.calibration import Calibration
+from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_twin import faults as twin_faults
 from edgechess_twin.memory_stream import MemoryStream
+from edgechess_twin.table import Table, TableOptions
 
 ARMS = ("white", "black")
-FEEDBACK_PORT = 30005  # one frame in 200 ms: the driver's rules are the same, and a quiet arm costs next to nothing
+# One frame in 200 ms: the driver's rules are the same, and a quiet arm costs next to nothing. A frame that stalls for
+# four periods, as some do, is not yet a lost link.
+ARM_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=1.0)
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 LINK_DOWN_S = 3.0  # a broker link that was lost comes back after this
 MATCH_LIMIT_S = 48 * 3600.0  # virtual; a match that takes longer hangs
@@ -102,6 +104,7 @@ class VirtualMatch:
         self._requested: set[str] = set()
         self._summary: MatchSummary | None = None
         self._ended: anyio.Event
+        self._tasks: TaskGroup
         self._table: Table
         self._broker: MemoryBroker
         self._invariants: Invariants
@@ -113,15 +116,16 @@ class VirtualMatch:
         self._table = Table(
             TableOptions(
                 seed=options.seed,
-                faults=self._faults,
+                faults=dataclasses.replace(self._faults, link_lost=0.0),  # links are lost here, the bus among them
                 rotated=options.rotated,
                 firmware=options.firmware,
                 placement=Placement.from_fen(options.start_fen or "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR"),
             )
         )
         self._broker = MemoryBroker(self._topics, observer=self._published)
-        self._invariants = Invariants(self._topics, self._table.world, self._table.arms_in_motion)
+        self._invariants = Invariants(self._topics, self._table.world, ARMS)
         async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
             await tasks.start(self._table.run, name="table")
             for arm in ARMS:
                 self._calibrations[arm] = await self._calibrate(arm)
@@ -210,13 +214,13 @@ class VirtualMatch:
         async def connect(port: int) -> ByteStream:
             return await self._wire(f"{name}:{port}", power, lambda: self._table.connect_arm(name, port))
 
-        return DobotArm(name, connect, DobotSettings(feedback_port=FEEDBACK_PORT), self._calibrations[name])
+        return DobotArm(name, connect, ARM_SETTINGS, self._calibrations[name])
 
     async def _calibrate(self, name: str) -> Calibration:
         arm = DobotArm(
             name,
             lambda port: self._table.connect_arm(name, port),
-            DobotSettings(feedback_port=FEEDBACK_PORT),
+            ARM_SETTINGS,
             None,
         )
         async with anyio.create_task_group() as tasks:
@@ -262,7 +266,14 @@ class VirtualMatch:
         if link in self._wires:
             self._wires[link].kill()
             return
-        self._buses[link].lose(back_after_s=LINK_DOWN_S)
+        self._buses[link].lose()
+        self._tasks.start_soon(self._bring_back, link, self._buses[link], name=f"link of {link}")
+
+    async def _bring_back(self, name: str, bus: MemoryBus) -> None:
+        """Unless the process was killed meanwhile: its next incarnation has a link of its own."""
+        await anyio.sleep(LINK_DOWN_S)
+        if self._buses[name] is bus and self._processes[name].power.on:
+            await bus.reconnect()
 
     def _pgn(self) -> str:
         path = self._options.pgn

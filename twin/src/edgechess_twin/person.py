@@ -166,14 +166,11 @@ class Person:
                 self._world.hand_pockets(held.number)
 
     async def guide(self, arm: str, point_mm: XYZ) -> None:
-        """Drag the arm's finger centres to a point of the board frame, as well as a person can, and touch it."""
+        """Drag the arm's finger centres to a point of the board frame and touch it; how well is the arm's matter."""
         if self._guide is None:
             raise HandError("this table has no arm to guide")
         async with self._lock:
-            sigma = self._world.faults.calibration_touch_mm
-            random = self._world.dice.stream("touch")
-            x, y, z = (float(value) + random.gauss(0.0, sigma) for value in point_mm)
-            await self._guide(arm, (x, y, z))
+            await self._guide(arm, point_mm)
 
     # -- kinds of move ---------------------------------------------------------------------------------------------
 

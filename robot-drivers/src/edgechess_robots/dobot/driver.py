@@ -156,6 +156,18 @@ class DobotArm:
         """Where the fingertips are in the arm's base frame, for calibration. Raises ArmLost without a fresh frame."""
         return Pose.from_matrix(Pose(*self._fresh_frame().tool_actual).matrix() @ self._tip)
 
+    async def measure_tip(self) -> Pose:
+        """Where the fingertips are in the base frame once the arm stands still, from frames that are newer than this
+        call. For calibration: it waits for the link if there is none yet; the deadline is the caller's. Raises ArmLost.
+        """
+        while self._mode == "offline":
+            await self._change.wait()
+        frame, standing = self._frame, 0
+        while standing < done.CONSECUTIVE_FRAMES:
+            frame = await self._after_or_lost(frame)
+            standing = standing + 1 if frame is not None and done.standing(frame) else 0
+        return self.tip_in_base()
+
     def state(self) -> ArmState:
         frame = self._frame
         if frame is None:
