@@ -72,6 +72,8 @@ def run_component(
         return anyio.run(_serve, name, settings, bus_settings, journal, main)
     except SettingsError as error:
         return _refuse(name, error)
+    except KeyboardInterrupt:
+        return 0  # one more Ctrl-C, after everything was closed
     finally:
         journal.close()
 

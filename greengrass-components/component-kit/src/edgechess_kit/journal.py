@@ -120,9 +120,9 @@ class SqliteJournal:
         journal._connection = connection
         journal._shared = True
         with _sqlite_errors(journal._name):
-            connection.isolation_level = None
             if connection.in_transaction:
                 connection.rollback()
+            connection.isolation_level = None  # only now: this would commit what is open
             journal._prepare(clock)
         return journal
 
