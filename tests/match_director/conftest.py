@@ -11,6 +11,7 @@ import anyio.abc
 import chess
 import pytest
 import trio.testing
+
 from edgechess_kit.clock import SeededIds, VirtualClock
 from edgechess_kit.component import Context
 from edgechess_kit.journal import SqliteJournal

@@ -9,6 +9,7 @@ import anyio
 import chess
 import chess.pgn
 import pytest
+
 from edgechess_match_director.settings import Settings
 
 pytestmark = pytest.mark.anyio

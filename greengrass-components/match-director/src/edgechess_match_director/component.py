@@ -36,13 +36,14 @@ from edgechess_match_director.machine import TELL_PREFIX, decide, summary
 from edgechess_match_director.match import ArmsView, BoardView, Created, Ended, Match, Plan, new_match
 from edgechess_match_director.record import pgn_text, write_atomically
 from edgechess_match_director.resume import CREATED, last_match, plan_data
-from edgechess_match_director.rules import ending, replay
+from edgechess_match_director.rules import ending
 from edgechess_match_director.seats import Chair, Opener, is_person
 from edgechess_match_director.settings import Settings
 
 LOG = logging.getLogger(__name__)
 
 INBOX_LIMIT = 100  # events waiting for the one task that decides; whoever brings more waits
+OVERTAKEN_S = 30.0  # a state older than the last by up to this was overtaken on its way; by more, a clock was set
 TELL_TIMEOUT_S = 5.0  # a courtesy to the manager, not worth holding up the end of a match
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
@@ -86,6 +87,7 @@ class _Director:
         self._chairs: dict[str, Chair] = {}
         self._board: BoardView | None = None
         self._arms: ArmsView | None = None
+        self._newest: dict[str, float] = {}
         self._asking = anyio.CancelScope()
         self._timing = anyio.CancelScope()
         self._send: MemoryObjectSendStream[e.Event | SessionControl]
@@ -182,15 +184,25 @@ class _Director:
         if delivery.topic == topics.cloud_response.name:
             return e.Answered(at, delivery.decode(topics.cloud_response))
         if delivery.topic == topics.board_state.name:
-            return _board_event(at, delivery.decode(topics.board_state))
+            board = delivery.decode(topics.board_state)
+            return None if self._overtaken(delivery.topic, board.at) else _board_event(at, board)
         if delivery.topic == topics.board_moved.name:
             return _moved_event(at, delivery.decode(topics.board_moved))
         if delivery.topic == topics.arm_state.name:
-            return _arms_event(at, delivery.decode(topics.arm_state))
+            arms = delivery.decode(topics.arm_state)
+            return None if self._overtaken(delivery.topic, arms.at) else _arms_event(at, arms)
         if delivery.topic == topics.session_state.name:
             return _session_event(at, delivery.decode(topics.session_state))
         control = delivery.decode(topics.session_control)
         return None if control.request_id.startswith(TELL_PREFIX) else control
+
+    def _overtaken(self, topic: str, at: float) -> bool:
+        """Whether a newer state of this topic has been seen already: delivery is at least once, in any order."""
+        last = self._newest.get(topic, 0.0)
+        if last - OVERTAKEN_S < at < last:
+            return True
+        self._newest[topic] = at
+        return False
 
     async def _handle(self, event: e.Event | SessionControl) -> None:
         if isinstance(event, SessionControl):
@@ -255,7 +267,7 @@ class _Director:
         except (PlayerWordError, ValueError) as error:
             await self._leave_chairs()
             raise ControlRefused(str(error)) from error
-        over = ending(replay(plan.start_fen, ()))
+        over = ending(match.position())
         if over is not None:
             await self._leave_chairs()
             raise ControlRefused(f"in {plan.start_fen} the game is over already: {over.termination}")

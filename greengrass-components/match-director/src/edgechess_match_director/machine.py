@@ -34,7 +34,6 @@ from edgechess_match_director.rules import (
     move_request,
     move_to,
     play,
-    replay,
     same_placement,
     same_position,
     start_request,
@@ -122,6 +121,8 @@ def _resume(match: Match, at: float, republish_s: float) -> Result:
     step = match.step
     if isinstance(step, Held):
         return _after(effects, _request(match, step.errand, republish_s))
+    if isinstance(step, Postponed):
+        return _after(effects, _timer(match, BUSY_RETRY_S))
     if isinstance(step, Blocked):
         if match.board is None:  # nobody shows us the board: the person who says "resume" has looked at it
             return _after(effects, _request(match, step.errand, republish_s, "person" if step.errand.uci else None))
@@ -373,10 +374,12 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
     ply = Ply(
         uci=errand.uci,
         san=san,
+        fen=fen,
         by=errand.by,
         think_s=errand.think_s,
         at=event.at,
         timings_s=timings,
+        executor=step.executor,
         helped=errand.helped,
         retried=errand.requests - errand.busy - 1,
     )
@@ -391,6 +394,7 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
         "by": ply.by,
         "think_s": ply.think_s,
         "timings": timings,
+        "executor": ply.executor,
         "at": ply.at,
         "helped": ply.helped,
         "retried": ply.retried,
@@ -404,7 +408,7 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
 
 def _go_on(match: Match, theirs: Ending | None, at: float) -> Result:
     """After the start or a confirmed move: over by the rules, over by somebody's word, or the next move."""
-    ours = ending(replay(match.plan.start_fen, match.moves))
+    ours = ending(match.position())
     if ours is not None and theirs is not None and ours.result != theirs.result:
         ours = dataclasses.replace(ours, reason=f"the game manager says {theirs.result} by {theirs.termination}")
     if ours is not None:
@@ -516,9 +520,7 @@ def _tick(match: Match, event: e.Tick, republish_s: float) -> Result:
         case Blocked():
             return _try_again(match, step, event.at, republish_s)
         case Postponed():
-            if match.paused:
-                return dataclasses.replace(match, step=Held(step.errand)), []
-            return _request(match, step.errand, republish_s)
+            return (match, []) if match.paused else _no_longer_busy(match, step.errand, republish_s)
         case Watching():
             if step.seen is None:
                 return match, []
@@ -527,6 +529,12 @@ def _tick(match: Match, event: e.Tick, republish_s: float) -> Result:
             return match, []
         case _:
             assert_never(step)
+
+
+def _no_longer_busy(match: Match, errand: Errand, republish_s: float) -> Result:
+    if errand.requests == errand.busy:  # the table has not been touched for this move
+        return _request(match, errand, republish_s)
+    return _look_at_table(dataclasses.replace(match, step=Blocked(errand)))
 
 
 def _republish(match: Match, step: Requesting, at: float, republish_s: float) -> Result:
@@ -542,8 +550,8 @@ def _republish(match: Match, step: Requesting, at: float, republish_s: float) ->
 
 def _try_again(match: Match, step: Blocked, at: float, republish_s: float) -> Result:
     errand = step.errand
-    if match.paused:
-        return match, []  # "resume" looks again
+    if match.paused or step.sight is None:
+        return match, []  # "resume" looks again, and so does the next reading of the board
     if step.sight == "before" and match.plan.seat(match.turn) == "person" and errand.uci is not None:
         return _next(match, at)  # the person took the move back, and may want another
     executor = "person" if step.sight == "after" else _executor(match, errand)

@@ -9,7 +9,7 @@ from typing import Literal
 import chess
 
 from edgechess_kit.messages import Executor
-from edgechess_match_director.rules import Ending
+from edgechess_match_director.rules import Ending, replay
 
 Seat = Literal["answers", "person", "hand"]
 Color = Literal["w", "b"]
@@ -43,14 +43,17 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ply:
-    """One confirmed move. `think_s`: from the question (or the turn, for a person) to the choice. `at`: Unix seconds."""
+    """One confirmed move; `fen` is the position after it. `think_s`: from the question (or the turn, for a person) to the choice. `at`: Unix seconds.
+    `executor`: who was asked for at last; None left it to the manager."""
 
     uci: str
     san: str
+    fen: str
     by: str
     think_s: float
     at: float
     timings_s: Mapping[str, float]
+    executor: Executor | None = None
     helped: bool = False
     retried: int = 0
 
@@ -186,6 +189,12 @@ class Match:
     @property
     def moves(self) -> tuple[str, ...]:
         return tuple(ply.uci for ply in self.plies)
+
+    def position(self) -> chess.Board:
+        """The confirmed position, with the moves on its stack that a repetition can reach back to."""
+        reach = min(int(self.fen.split(" ")[4]), len(self.plies))
+        earlier = self.plies[: len(self.plies) - reach]
+        return replay(earlier[-1].fen if earlier else self.plan.start_fen, self.moves[len(earlier) :])
 
 
 def new_match(plan: Plan) -> Match:

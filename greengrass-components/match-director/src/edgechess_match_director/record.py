@@ -44,7 +44,8 @@ def pgn_text(match: Match, *, event: str, site: str, round_: str = "-") -> str:
 
 def comment(ply: Ply) -> str:
     """`[%emt 0:00:01.2] board 0.4 s, arm 9.8 s, board 0.6 s; a person helped`."""
-    parts = [f"{PHASE_NAMES[phase]} {ply.timings_s[phase]:.1f} s" for phase in PHASE_NAMES if phase in ply.timings_s]
+    names = PHASE_NAMES | ({"arm": "hand"} if ply.executor == "person" else {})
+    parts = [f"{name} {ply.timings_s[phase]:.1f} s" for phase, name in names.items() if phase in ply.timings_s]
     text = f"[%emt {_clock(ply.think_s)}] {', '.join(parts)}".rstrip()
     if ply.retried:
         text += f"; asked {ply.retried + 1} times"

@@ -112,10 +112,12 @@ def _confirm(match: Match, data: dict[str, Any]) -> Match:
     ply = Ply(
         uci=data["lan"],
         san=san,
+        fen=fen,
         by=data["by"],
         think_s=data["think_s"],
         at=data["at"],
         timings_s=data["timings"],
+        executor=data["executor"],
         helped=data["helped"],
         retried=data["retried"],
     )
