@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import msgspec
 
 from edgechess_arm_controller import controller as c
@@ -306,7 +307,7 @@ class Controller:
                 finally:
                     self._brings.pop(name, None)
                     if self._halting or self.state.table.stopped is not None:
-                        await self._stop_one(name)
+                        await self._stop_one(name, [])
         cancelled_by_stop = scope.cancel_called and anyio.current_time() < scope.deadline
         if not cancelled_by_stop:
             self._handle(c.Brought(name, error))
@@ -314,31 +315,52 @@ class Controller:
     # ---------------------------------------------------------------- the stop
 
     async def _halt(self, reason: str, control: ArmControl | None) -> None:
+        """Orders go to the drivers first, then the record is made, then standstill is waited for."""
+        problems: list[str] = []
         with anyio.CancelScope(shield=True):
-            try:
-                await self._stop_arms(tuple(self._arms))
-            finally:
+            async with anyio.create_task_group() as group:
+                self._interrupt()
+                for name in self._arms:
+                    group.start_soon(self._stop_one, name, problems, name=f"arm {name} stop")
+                await anyio.lowlevel.checkpoint()  # the orders may run in the same round as this task, in any order …
+                await anyio.lowlevel.checkpoint()  # … so only after a second round all of them are out
                 self._halting -= 1
-        self._handle(c.StopAsked(reason, control))
+                self._handle(c.StopAsked(reason))
+        if control is not None:
+            answer = ArmControlResponse(
+                status=500 if problems else 200,
+                command=control.command,
+                request_id=control.request_id,
+                reason="; ".join(problems) or None,
+            )
+            self._send(self._context.topics.arm_control_response, answer)
 
     async def _stop_arms(self, names: tuple[str, ...]) -> None:
-        """Delivered under a shield. An execution that does not end by it is cancelled soon after."""
-        for scope in self._brings.values():
-            scope.cancel()
-        now_s = anyio.current_time()
-        for scope in self._acts.values():
-            scope.deadline = min(scope.deadline, now_s + STOP_WAIT_S)
+        self._interrupt()
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as group:
                 for name in names:
-                    group.start_soon(self._stop_one, name, name=f"arm {name} stop")
+                    group.start_soon(self._stop_one, name, [], name=f"arm {name} stop")
 
-    async def _stop_one(self, name: str) -> None:
+    def _interrupt(self) -> None:
+        """Nobody makes an arm ready now, and an execution that does not end by the stop is cancelled soon after."""
+        for scope in self._brings.values():
+            scope.cancel()
+        limit_s = anyio.current_time() + STOP_WAIT_S
+        for scope in self._acts.values():
+            scope.deadline = min(scope.deadline, limit_s)
+
+    async def _stop_one(self, name: str, problems: list[str]) -> None:
+        """Appends to `problems` what kept the stop from being confirmed."""
+        problem = f"arm {name}: not seen to stand within {STOP_WAIT_S:.0f} s"
         with anyio.move_on_after(STOP_WAIT_S, shield=True):
             try:
                 await self._arms[name].stop()
+                return
             except RobotError as error:
-                log.warning("arm %s: the stop was not confirmed: %s", name, error)
+                problem = f"arm {name}: {error}"
+        log.warning("%s", problem)
+        problems.append(problem)
 
     # ---------------------------------------------------------------- the bus
 

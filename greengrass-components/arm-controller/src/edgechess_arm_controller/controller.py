@@ -231,7 +231,6 @@ class StopAsked:
     """The arms have been told to stop already; this is its record."""
 
     reason: str
-    control: ArmControl | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -465,8 +464,8 @@ class _Turn:
                 self.brought(event)
             case StopAsked():
                 self.latch("stopped", event.reason)
-                if event.control is not None:
-                    self.respond(event.control, 200)
+                if self.state.table.stopped != event.reason:  # it was seen at an arm before its reason was heard
+                    self.note(Note("stopped", {"reason": event.reason}))
             case ControlAsked():
                 self.control_asked(event)
             case SessionSeen():

@@ -1,0 +1,358 @@
+"""The pure machine against a model of arms: any interleaving of jobs, failures, links, stops, people and restarts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgechess_arm_controller import controller as c
+from edgechess_arm_controller.choreography import Carry
+from edgechess_arm_controller.motion import Part
+from edgechess_arm_controller.slots import Slots
+from edgechess_arm_controller.table import Note, Table, fold
+from edgechess_kit.messages import ArmControl, ArmJob, ArmJobResult
+from edgechess_robots.arm import Grasp, Open, Park, Plan, Report
+from edgechess_robots.layout import standard_layout
+from edgechess_robots.poses import Pose
+
+ARMS = ("white", "black")
+FRESH = Slots.filled(standard_layout(), {"white": "QQRBN", "black": "qqrbn"})
+BEFORE = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1"
+
+PARTS = (
+    Part(Carry("p", "d5", "tray-white-0"), Plan((Open(30.0),)), 0, 0),
+    Part(Carry("P", "e4", "d5"), Plan((Open(30.0), Park(250.0))), 0, 0),
+)
+
+
+@dataclasses.dataclass
+class ModelArm:
+    mode: Any = "idle"
+    parked: bool = True
+    holding: bool = False
+    linked: bool = True
+    alarm: str | None = None
+    held: bool = False
+
+    def view(self) -> c.ArmView:
+        mode: Any = self.mode if self.linked else "offline"
+        return c.ArmView(mode, self.parked, self.holding, self.linked, self.alarm, Pose(0.0, 0.0, 200.0))
+
+
+class Harness:
+    """Carries out effects on model arms and asserts, at each of them, what must never be broken."""
+
+    def __init__(self) -> None:
+        self.arms = {name: ModelArm() for name in ARMS}
+        self.journal: list[Note] = []
+        self.now_s = 0.0
+        self.act: c.Begin | None = None
+        self.aborted: str | None = None
+        self.brings: dict[str, bool] = {}
+        self.results: dict[str, ArmJobResult] = {}
+        self.confirmed = False
+        self.state = self.fresh_state()
+
+    def fresh_state(self) -> c.State:
+        table = fold(Table(FRESH), ((n.kind, n.session_id, n.data) for n in self.journal), FRESH)
+        return c.initial(table, FRESH, ARMS, c.Limits(), self.now_s)
+
+    def feed(self, event: c.Event) -> None:
+        events = [event]
+        while events:
+            views = {name: arm.view() for name, arm in self.arms.items()}
+            state = c.observe(self.state, views, self.now_s, self.now_s)
+            self.state, effects = c.decide(state, events.pop(0))
+            for effect in effects:
+                events.extend(self.apply(effect))
+        replayed = fold(Table(FRESH), ((n.kind, n.session_id, n.data) for n in self.journal), FRESH)
+        assert replayed == self.state.table
+
+    def apply(self, effect: c.Effect) -> list[c.Event]:
+        match effect:
+            case Note():
+                self.written(effect)
+            case c.PlanJob(job):
+                return [c.JobPlanned(job.job_id, PARTS)]
+            case c.PlanRetreat(arm):
+                return [c.RetreatPlanned(arm, Plan((Park(250.0),)))]
+            case c.Begin():
+                self.begun(effect)
+            case c.StopArms(names):
+                self.stop(names)
+            case c.Bring(arm, confirmed):
+                self.brings[arm] = confirmed
+            case c.Answer(result):
+                assert self.results.setdefault(result.job_id, result) == result
+        return []
+
+    def written(self, note: Note) -> None:
+        self.journal.append(note)
+        once = {"job-accepted": "job_id", "job-ended": None, "grasping": "index"}
+        if note.kind in once:
+            same = [n for n in self.journal if (n.kind, n.key) == (note.kind, note.key)]
+            field = once[note.kind]
+            assert len(same) == 1 or (field == "index" and len({n.data["index"] for n in same}) == len(same)), note
+        if note.kind == "lease-granted":
+            tokens = [n.data["token"] for n in self.journal if n.kind == "lease-granted"]
+            assert tokens == sorted(set(tokens)), "tokens only rise"
+
+    def begun(self, begin: c.Begin) -> None:
+        assert self.act is None, "two executions at once"
+        assert self.state.table.stopped is None, "motion while stopped"
+        granted = [n.data for n in self.journal if n.kind == "lease-granted"][-1]
+        assert (granted["token"], granted["arm"]) == (begin.token, begin.arm), "motion without the newest lease"
+        run = self.state.run
+        assert run is not None
+        if run.stage == "carrying":
+            assert self.journal[-1].kind == "grasping"
+            for other in ARMS:
+                if other != begin.arm:
+                    assert self.arms[other].linked
+                    assert self.arms[other].parked
+        arm = self.arms[begin.arm]
+        self.act, self.aborted = begin, None
+        if arm.held or not arm.linked or arm.mode != "idle":
+            self.aborted = "refused"
+            return
+        arm.mode, arm.parked = "moving", False
+
+    def stop(self, names: tuple[str, ...]) -> None:
+        self.brings = {name: word for name, word in self.brings.items() if name not in names}
+        for name in names:
+            arm = self.arms[name]
+            if self.act is not None and self.act.arm == name and self.aborted is None:
+                self.aborted = "stopped"
+            arm.held = True
+            if arm.linked and arm.mode != "fault":
+                arm.mode = "stopped"
+
+    # ---- what can happen
+
+    def end_act(self, wish: str) -> None:
+        begin, run = self.act, self.state.run
+        if begin is None:
+            return
+        self.act = None
+        arm = self.arms[begin.arm]
+        code = self.aborted or wish
+        if not arm.linked:
+            code = "link-lost"
+        if code == "refused":
+            self.feed(c.ActEnded(begin.act, Report("refused", "stopped", "", 0, (), 0.0)))
+            return
+        job = run is not None and run.stage == "carrying"
+        if code == "done" or (code in ("missed-grasp", "lost-piece") and not job):
+            arm.mode = "idle"
+            arm.parked = isinstance(begin.plan.steps[-1], Park)
+            arm.holding = arm.holding and not any(isinstance(step, Open) for step in begin.plan.steps)
+            grasps = (Grasp("take", True), Grasp("keep", True)) if job else ()
+            report = Report("done", "done", "", len(begin.plan.steps), grasps, 1.0)
+        elif code in ("missed-grasp", "lost-piece"):
+            arm.mode = "idle"
+            report = Report("unknown", code, code, 0, (Grasp("take", code == "lost-piece"),), 1.0)
+        else:
+            if arm.linked and code == "alarm":
+                arm.mode, arm.alarm, arm.held = "fault", "alarm", True
+            elif arm.linked:
+                arm.mode, arm.held = "stopped", True
+            arm.holding = code == "not-reached"
+            report = Report("unknown", code, code, 0, (), 1.0)
+        self.feed(c.ActEnded(begin.act, report))
+
+    def end_bring(self, name: str, well: bool) -> None:
+        if name not in self.brings:
+            return
+        confirmed = self.brings.pop(name)
+        arm = self.arms[name]
+        assert arm.alarm is None or confirmed, "an alarm is cleared by a person only"
+        if well and arm.linked:
+            arm.held, arm.mode, arm.alarm = False, "idle", None
+            self.feed(c.Brought(name))
+        else:
+            self.feed(c.Brought(name, "it does not answer"))
+
+    def link(self, name: str, up: bool) -> None:
+        arm = self.arms[name]
+        if arm.linked and not up:
+            arm.held = arm.held or arm.mode == "moving"
+        arm.linked = up
+        arm.mode = "stopped" if arm.held else "idle"
+        if self.act is not None and self.act.arm == name and self.aborted is None:
+            self.aborted = "link-lost"
+        self.feed(c.Looked())
+
+    def ask(self, number: int) -> None:
+        job = ArmJob(
+            job_id=f"j{number}",
+            kind="move",
+            session_id="s",
+            before=BEFORE,
+            after=BEFORE,
+            lan="e4d5",
+            arm=ARMS[number % 2],
+        )
+        recorded = self.results.get(job.job_id)
+        known = any(n.kind == "table-reset" for n in self.journal)
+        self.feed(c.JobAsked(job, (recorded, "e4d5") if recorded else None, known))
+
+    def kill(self) -> None:
+        """The process dies; an arm in motion is stopped by its driver's next connection, and measured anew."""
+        if self.act is not None:
+            arm = self.arms[self.act.arm]
+            arm.mode = "idle"
+        for arm in self.arms.values():
+            arm.held = False
+            arm.mode = "fault" if arm.alarm else "idle"
+        self.act, self.aborted, self.brings = None, None, {}
+        self.state = self.fresh_state()
+        self.feed(c.Looked())
+
+    def recover(self, number: int) -> None:
+        request_id = f"r{number}"
+        repeated = any(n.kind == "recovered" and n.key == request_id for n in self.journal)
+        self.feed(c.ControlAsked(ArmControl(command="recover", request_id=request_id, confirmed_by="me"), repeated))
+
+    def settle(self) -> None:
+        """Everything goes well from here on: no job may be left without a result."""
+        for name in ARMS:
+            self.arms[name].alarm = None
+            self.link(name, True)
+        for number in range(40):
+            self.now_s += 1.0
+            self.feed(c.Looked())
+            if self.state.table.stopped or any(x.phase == "blocked" for x in self.state.conditions.values()):
+                self.recover(1000 + number)
+            for name in ARMS:
+                self.end_bring(name, True)
+            self.end_act("done")
+
+
+OPERATIONS = st.one_of(
+    st.tuples(st.just("ask"), st.integers(0, 5)),
+    st.tuples(
+        st.just("end_act"),
+        st.sampled_from(["done", "done", "done", "missed-grasp", "lost-piece", "not-reached", "alarm"]),
+    ),
+    st.tuples(st.just("end_bring"), st.sampled_from(ARMS), st.sampled_from([True, True, False])),
+    st.tuples(st.just("link"), st.sampled_from(ARMS), st.booleans()),
+    st.tuples(st.just("stop")),
+    st.tuples(st.just("recover"), st.integers(0, 6)),
+    st.tuples(st.just("park")),
+    st.tuples(st.just("kill")),
+    st.tuples(st.just("tick"), st.sampled_from([0.1, 1.0, 5.0])),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(OPERATIONS, max_size=40))
+def test_any_interleaving_keeps_the_rules(operations: list[tuple[Any, ...]]) -> None:
+    harness = Harness()
+    harness.feed(c.Looked())
+    for name, *arguments in [("end_bring", "white", True), ("end_bring", "black", True), *operations]:
+        match name:
+            case "stop":
+                harness.stop(ARMS)
+                harness.feed(c.StopAsked("a person"))
+            case "park":
+                harness.feed(c.ControlAsked(ArmControl(command="park", request_id="p"), False))
+            case "tick":
+                harness.now_s += arguments[0]
+                harness.feed(c.Looked())
+            case _:
+                getattr(harness, name)(*arguments)
+    harness.settle()
+    accepted = {n.key for n in harness.journal if n.kind == "job-accepted"}
+    assert accepted <= set(harness.results)
+    assert harness.state.run is None
+    assert {x.phase for x in harness.state.conditions.values()} == {"ready"}, harness.state.conditions
+
+
+def ready() -> Harness:
+    harness = Harness()
+    harness.feed(c.Looked())
+    for name in ARMS:
+        harness.end_bring(name, True)
+    return harness
+
+
+def test_the_other_arm_must_be_measured_parked() -> None:
+    harness = ready()
+    harness.arms["black"].parked = False
+    harness.ask(0)
+    assert harness.act is None
+    harness.now_s += 21.0
+    harness.feed(c.Looked())
+    assert harness.results["j0"].code == "not-ready"
+
+
+def test_an_arm_that_leaves_its_park_stops_the_other() -> None:
+    harness = ready()
+    harness.ask(0)
+    assert harness.act is not None
+    harness.arms["black"].parked = False
+    harness.feed(c.Looked())
+    assert harness.aborted == "stopped"
+    harness.end_act("done")
+    assert (harness.results["j0"].outcome, harness.results["j0"].code) == ("unknown", "clearance")
+
+
+def test_a_recover_given_before_a_stop_does_not_release_it() -> None:
+    harness = ready()
+    harness.ask(0)
+    harness.recover(1)  # waits for the end of the job
+    harness.stop(ARMS)
+    harness.feed(c.StopAsked("a person"))
+    harness.end_act("done")
+    assert harness.state.table.stopped == "a person"
+    assert harness.state.recovery is None
+
+
+def test_a_recover_without_an_id_may_be_a_late_duplicate() -> None:
+    harness = ready()
+    harness.stop(ARMS)
+    harness.feed(c.StopAsked("a person"))
+    nameless = ArmControl(command="recover", confirmed_by="me")
+    harness.now_s += c.DUPLICATE_S / 2
+    harness.feed(c.ControlAsked(nameless, False))
+    assert harness.state.table.stopped is not None
+    harness.now_s += c.DUPLICATE_S
+    harness.feed(c.ControlAsked(nameless, False))
+    assert harness.state.table.stopped is None
+
+
+def test_a_stop_survives_a_restart() -> None:
+    harness = ready()
+    harness.stop(ARMS)
+    harness.feed(c.StopAsked("a person"))
+    harness.kill()
+    harness.ask(0)
+    assert harness.results["j0"].code == "stopped"
+    assert not harness.brings
+
+
+def test_the_tray_keeps_only_what_was_verified() -> None:
+    harness = ready()
+    harness.ask(0)
+    harness.end_act("done")
+    assert harness.state.table.slots["tray-white-0"].piece == "p"
+    harness = ready()
+    harness.ask(0)
+    harness.end_act("missed-grasp")
+    slot = harness.state.table.slots["tray-white-0"]
+    assert (slot.piece, slot.free) == (None, True)
+    harness = ready()
+    harness.ask(0)
+    harness.kill()
+    slot = harness.state.table.slots["tray-white-0"]
+    assert (slot.piece, slot.free) == (None, False)
+
+
+@pytest.mark.parametrize("phase", list(c.PHASES))
+def test_every_phase_can_be_left(phase: c.Phase) -> None:
+    assert c.PHASES[phase]
+    assert c.PHASES[phase] <= set(c.PHASES)
