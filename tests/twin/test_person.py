@@ -16,7 +16,7 @@ from edgechess_twin.errors import HandError
 from edgechess_twin.faults import HARSH, NONE, Faults
 from edgechess_twin.memory_stream import memory_stream_pair
 from edgechess_twin.person import Person
-from edgechess_twin.world import XYZ, World
+from edgechess_twin.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -171,21 +171,6 @@ async def test_take_from_a_gripper() -> None:
     assert not world.grip("white").holding
     with pytest.raises(HandError, match="green"):
         await person.take_from("green")
-
-
-async def test_guide_touches_with_the_fault_of_a_hand() -> None:
-    touched: list[XYZ] = []
-
-    async def guide(_arm: str, point: XYZ) -> None:
-        touched.append(point)
-
-    world = make(faults=Faults(calibration_touch_mm=0.5))
-    for _ in range(200):
-        await Person(world, guide=guide).guide("white", (10.0, 20.0, 0.0))
-    mean = sum(x for x, _, _ in touched) / 200
-    spread = (sum((x - 10.0) ** 2 for x, _, _ in touched) / 200) ** 0.5
-    assert mean == pytest.approx(10.0, abs=0.15)
-    assert spread == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,26 @@ async def test_guiding_an_arm_moves_its_fingers_there() -> None:
             await anyio.sleep(20.0)
         await table.person.guide("white", (55.0, -55.0, 40.0))
         assert table.world.tip("white") == pytest.approx((55.0, -55.0, 40.0), abs=0.01)
+        with pytest.raises(HandError, match="finite"):
+            await table.person.guide("white", (55.0, float("nan"), 40.0))
         with pytest.raises(HandError):
             await table.person.guide("green", (0.0, 0.0, 0.0))
+        tasks.cancel_scope.cancel()
+
+
+async def test_guiding_touches_with_the_fault_of_a_hand() -> None:
+    table = Table(TableOptions(seed=1, faults=Faults(calibration_touch_mm=0.5)))
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(table.run)
+        arm = await table.connect_arm("white", 29999)
+        for command in (b"PowerOn()", b"EnableRobot()"):
+            await arm.send(command)
+            await anyio.sleep(20.0)
+        misses = []
+        for _ in range(40):
+            await table.person.guide("white", (55.0, -55.0, 40.0))
+            misses.append(table.world.tip("white")[0] - 55.0)
+        assert (sum(miss * miss for miss in misses) / 40) ** 0.5 == pytest.approx(0.5, abs=0.2)
         tasks.cancel_scope.cancel()
 
 
