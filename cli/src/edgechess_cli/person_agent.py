@@ -6,18 +6,21 @@ touches the table only through the twin's hand.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 import anyio
 import chess
 
+from edgechess_board.placement import Placement
 from edgechess_kit import messages as m
 from edgechess_kit.bus import Bus, Delivery
+from edgechess_kit.clock import Ids
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
+from edgechess_twin.errors import TwinError
 
 REACTION_S = 2.0  # reading the message and reaching over the table
-PUTS_RIGHT = ("before-mismatch", "deadline")  # codes after which the table may stand wrong although nothing moved now
 
 
 class Hand(Protocol):
@@ -29,74 +32,116 @@ class Hand(Protocol):
 
 
 class PersonAgent:
-    """Serves one table. `reaction_s` is scaled by whoever speeds the motion."""
+    """Serves one table: listens all the time, acts on what is true when the hand is there. `reaction_s` is scaled by
+    whoever speeds the motion."""
 
-    def __init__(self, bus: Bus, topics: Topics, hand: Hand, reaction_s: float = REACTION_S) -> None:
+    def __init__(self, bus: Bus, topics: Topics, hand: Hand, ids: Ids, reaction_s: float = REACTION_S) -> None:
         self._bus = bus
         self._topics = topics
         self._hand = hand
+        self._ids = ids
         self._reaction_s = reaction_s
-        self._played: set[tuple[str | None, int, str]] = set()
         self._session = m.SessionState(status="idle")
         self._arms: m.ArmState | None = None
+        self._failure: m.ResponseDetail | None = None
+        self._played: tuple[str | None, int, str] | None = None
+        self._news = anyio.Event()
         self.arranged = 0
 
     async def run(self) -> None:
-        """Until cancelled. One act at a time: a person has one mind."""
+        """Until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._listen, name="person listens")
+            while True:
+                if not await self._act():
+                    self._news = anyio.Event()
+                    await self._news.wait()
+
+    async def _listen(self) -> None:
         t = self._topics
         async with self._bus.subscribe(t.session_state, t.cloud_response, t.arm_state) as deliveries:
             async for delivery in deliveries:
                 try:
-                    await self._serve(delivery)
+                    self._hear(delivery)
                 except WireError:
                     continue  # a message that is none of ours to judge
+                self._news.set()
 
-    async def _serve(self, delivery: Delivery) -> None:
+    def _hear(self, delivery: Delivery) -> None:
         t = self._topics
         if delivery.topic == t.session_state.name:
             self._session = delivery.decode(t.session_state)
-            await self._play_if_asked(self._session)
-        elif delivery.topic == t.cloud_response.name:
-            await self._put_right(delivery.decode(t.cloud_response))
         elif delivery.topic == t.arm_state.name:
             self._arms = delivery.decode(t.arm_state)
-            await self._free_the_arms(self._arms)
+        elif delivery.topic == t.cloud_response.name:
+            response = delivery.decode(t.cloud_response)
+            self._failure = response.detail if response.status == 500 else None
 
-    async def _play_if_asked(self, session: m.SessionState) -> None:
+    async def _act(self) -> bool:
+        """One act, the most urgent first. False when there is nothing to do."""
+        if self._arms is not None and self._arms.job_id is None and needs_a_person(self._arms):
+            await self._free_the_arms()
+        elif self._failure is not None and is_for_a_person(self._failure, self._session):
+            await self._put_right()
+        elif self._asked() not in (None, self._played):
+            await self._play()
+        else:
+            return False
+        return True
+
+    def _asked(self) -> tuple[str | None, int, str] | None:
+        session = self._session
         if session.expecting != "person" or session.lan is None or session.fen is None:
-            return
-        asked = (session.session_id, session.ply, session.lan)
-        if asked in self._played:
-            return
-        self._played.add(asked)
+            return None
+        return session.session_id, session.ply, session.lan
+
+    async def _play(self) -> None:
+        asked, session = self._asked(), self._session
         await anyio.sleep(self._reaction_s)
+        if asked is None or self._asked() != asked:
+            return
+        self._played = asked
+        assert session.fen is not None
+        assert session.lan is not None
         board = chess.Board(session.fen)
+        with contextlib.suppress(TwinError):  # it may have been made already: then there is nothing to take
+            await self._hand.play(session.lan, session.fen)
         board.push_uci(session.lan)
-        await self._hand.play(session.lan, session.fen)
         await self._hand.arrange(board.board_fen())  # a glance at the table: everything stands where it should
 
-    async def _put_right(self, response: m.GameResponse) -> None:
-        """After a failure, complete what the manager expected, unless the table was never touched."""
-        detail = response.detail
-        if response.status != 500 or detail is None or detail.expected is None or detail.code == "unchanged":
-            return
+    async def _put_right(self) -> None:
+        """After a failure, complete what the manager expected."""
+        failure = self._failure
         await anyio.sleep(self._reaction_s)
-        await self._hand.arrange(detail.expected)
+        if failure is None or failure is not self._failure or failure.expected is None:
+            return
+        self._failure = None
+        await self._hand.arrange(failure.expected)
         self.arranged += 1
-        if self._arms is not None:
-            await self._free_the_arms(self._arms)
 
-    async def _free_the_arms(self, arms: m.ArmState) -> None:
+    async def _free_the_arms(self) -> None:
         """A stopped or faulty arm, or one that still holds a piece, waits for a person's word."""
-        if arms.job_id is not None or not needs_a_person(arms):
-            return
         await anyio.sleep(self._reaction_s)
+        arms = self._arms
+        if arms is None or arms.job_id is not None or not needs_a_person(arms):
+            return
         for arm in arms.arms:
             if arm.holding is not None:
                 await self._hand.take_from(arm.name)
+        self._arms = None  # judged again by what is measured after the recovery
         await self._bus.publish(
-            self._topics.arm_control, m.ArmControl(command="recover", confirmed_by="person at the twin")
+            self._topics.arm_control,
+            m.ArmControl(command="recover", request_id=self._ids.new("recover"), confirmed_by="person at the twin"),
         )
+
+
+def is_for_a_person(failure: m.ResponseDetail, session: m.SessionState) -> bool:
+    """Something stands wrong. Where the board still shows what is confirmed, the director asks again by itself."""
+    if failure.expected is None:
+        return False
+    confirmed = session.fen or failure.expected
+    untouched = failure.found is not None and Placement.from_fen(failure.found) == Placement.from_fen(confirmed)
+    return not untouched or Placement.from_fen(failure.expected) == Placement.from_fen(confirmed)
 
 
 def needs_a_person(arms: m.ArmState) -> bool:

@@ -26,6 +26,7 @@ from edgechess_cli.person_agent import REACTION_S, PersonAgent
 from edgechess_cli.terminal import Screen
 from edgechess_kit import messages as m
 from edgechess_kit.broker import running_broker
+from edgechess_kit.clock import RandomIds
 from edgechess_kit.errors import WireError
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
@@ -46,6 +47,9 @@ MODULES = {
     "game-manager": "edgechess_game_manager",
     "match-director": "edgechess_match_director",
 }
+
+
+EMPTY_BOARD = "8/8/8/8/8/8/8/8"  # arms are calibrated before the pieces are set up: a tip that touches a1 needs room
 
 
 class Interrupted(Exception):
@@ -96,7 +100,7 @@ class RealMatch:
         ):
             self._screen.say(f"broker {broker}   match {self._folder.path}")
             if not self._continued:
-                await self._calibrate(devices)
+                await self._prepare(devices)
             self._write_configs(broker, devices)
             async with (
                 MqttBus(BusSettings(broker=broker), "play") as bus,
@@ -105,7 +109,7 @@ class RealMatch:
             ):
                 tasks.start_soon(self._watch, bus, name="watch")
                 tasks.start_soon(self._interrupt, bus, tasks.cancel_scope, name="interrupt")
-                agent = PersonAgent(bus, self._topics, person, REACTION_S / self._options.motion_speed)
+                agent = PersonAgent(bus, self._topics, person, RandomIds(), REACTION_S / self._options.motion_speed)
                 tasks.start_soon(agent.run, name="person")
                 for name in COMPONENTS:
                     child = ChildProcess(
@@ -140,8 +144,8 @@ class RealMatch:
             arguments.append("--rotated")
         if self._continued and self._folder.world.exists():
             arguments += ["--table", str(self._folder.world)]
-        elif options.start_fen:
-            arguments += ["--fen", options.start_fen]
+        else:
+            arguments += ["--fen", EMPTY_BOARD]
         with self._folder.log("twin").open("ab") as log:
             process = await anyio.open_process(
                 [sys.executable, *arguments], stdin=None, stderr=log, start_new_session=True
@@ -168,7 +172,7 @@ class RealMatch:
                         process.kill()
                 await process.aclose()
 
-    async def _calibrate(self, devices: TwinDevices) -> None:
+    async def _prepare(self, devices: TwinDevices) -> None:
         self._screen.say("calibrating: a person guides each arm to eight squares of the board")
         layout = standard_layout()
         async with ControlClient(str(devices.control)) as person:

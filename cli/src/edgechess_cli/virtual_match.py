@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import chess
 from anyio.abc import ByteStream, TaskGroup
 
 from edgechess_arm_controller import component as arm_controller
@@ -119,7 +120,7 @@ class VirtualMatch:
                 faults=dataclasses.replace(self._faults, link_lost=0.0),  # links are lost here, the bus among them
                 rotated=options.rotated,
                 firmware=options.firmware,
-                placement=Placement.from_fen(options.start_fen or "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR"),
+                placement=Placement.empty(),  # arms are calibrated before the pieces are set up
             )
         )
         self._broker = MemoryBroker(self._topics, observer=self._published)
@@ -129,7 +130,9 @@ class VirtualMatch:
             await tasks.start(self._table.run, name="table")
             for arm in ARMS:
                 self._calibrations[arm] = await self._calibrate(arm)
-            agent = PersonAgent(self._broker.client("person"), self._topics, self._table.person)
+            await self._table.person.arrange(chess.Board(options.start_fen or chess.STARTING_FEN).board_fen())
+            ids = SeededIds(options.seed)
+            agent = PersonAgent(self._broker.client("person"), self._topics, self._table.person, ids)
             tasks.start_soon(agent.run, name="person")
             for name, start in _STARTS.items():
                 process = SimulatedProcess(name, self._starter(name, start), RESTART_S)
