@@ -24,12 +24,10 @@ Quaternion = tuple[float, float, float, float]  # w, x, y, z
 
 IDENTITY: Transform = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0))
 
-ALPHA_DEG = (90.0, 0.0, 0.0, 90.0, -90.0, 0.0)
+TWISTS = (1, 0, 0, 1, -1, 0)
+"""Signs of the right angles between consecutive axes (alpha)."""
 ZERO_DEG = (0.0, -90.0, 0.0, -90.0, 0.0, 0.0)
 """Joint value 0 is the arm straight up (reference section 10)."""
-
-_COS_ALPHA = (0.0, 1.0, 1.0, 0.0, 0.0, 1.0)
-_SIN_ALPHA = (1.0, 0.0, 0.0, 1.0, -1.0, 0.0)
 
 JOINT_LIMITS_DEG = (359.2, 359.2, 163.9, 359.2, 359.2, 359.2)  # reference section 10, from the maker's URDF
 
@@ -136,14 +134,30 @@ class Chain:
 
     def flange(self, joints_deg: Joints) -> Transform:
         """Forward kinematics: the flange in the base frame."""
-        t: Transform = IDENTITY
-        for index, joint in enumerate(joints_deg):
-            theta = math.radians(joint + ZERO_DEG[index] + self.offset_deg[index])
+        # The frame's three axes and its origin, carried from joint to joint: a twist of 0 or ±90° only swaps axes.
+        xx, xy, xz, yx, yy, yz, zx, zy, zz = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0
+        px = py = pz = 0.0
+        for joint, zero, offset, twist, a, d in zip(
+            joints_deg, ZERO_DEG, self.offset_deg, TWISTS, self.a_mm, self.d_mm, strict=True
+        ):
+            theta = math.radians(joint + zero + offset)
             c, s = math.cos(theta), math.sin(theta)
-            ca, sa = _COS_ALPHA[index], _SIN_ALPHA[index]
-            a, d = self.a_mm[index], self.d_mm[index]
-            t = multiply(t, ((c, -s * ca, s * sa, a * c), (s, c * ca, -c * sa, a * s), (0.0, sa, ca, d)))
-        return t
+            xx, xy, xz, yx, yy, yz = (
+                c * xx + s * yx,
+                c * xy + s * yy,
+                c * xz + s * yz,
+                c * yx - s * xx,
+                c * yy - s * xy,
+                c * yz - s * xz,
+            )
+            px += d * zx + a * xx
+            py += d * zy + a * xy
+            pz += d * zz + a * xz
+            if twist > 0:
+                yx, yy, yz, zx, zy, zz = zx, zy, zz, -yx, -yy, -yz
+            elif twist < 0:
+                yx, yy, yz, zx, zy, zz = -zx, -zy, -zz, yx, yy, yz
+        return ((xx, yx, zx, px), (xy, yy, zy, py), (xz, yz, zz, pz))
 
 
 CR10A = Chain((0.0, -607.0, -568.0, 0.0, 0.0, 0.0), (176.5, 0.0, 0.0, 191.0, 125.0, 108.4))  # reference section 10

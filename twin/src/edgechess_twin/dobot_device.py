@@ -263,7 +263,9 @@ class DobotDevice:
         legs = [(here_x, here_y, top), (x, y, top), (x, y, z)]
         if here_z >= HOVER_MM:
             del legs[0]
-        rz = model.to_pose(CR10A.flange(controller.joints()))[5]
+        # People turn the fingers along the board's edges, where they fit between the pieces.
+        yaw = self.truth.yaw_deg(controller.joints())
+        rz = model.to_pose(CR10A.flange(controller.joints()))[5] + 90.0 * round(yaw / 90.0) - yaw
         down = model.from_pose(
             (0.0, 0.0, 0.0, 180.0 + hand.gauss(0.0, GUIDE_TILT_DEG), hand.gauss(0.0, GUIDE_TILT_DEG), rz)
         )
