@@ -161,7 +161,9 @@ class DgtDevice:
                 await self._out_event.wait()
                 continue
             # A long backlog (the 7.9 kB log) goes in larger pieces: as true, and cheaper to simulate.
-            size = wire.randint(1, WRITE_BYTES) if len(self._out) < 256 else 64
+            size = (
+                64 if len(self._out) >= 256 else wire.choice((WRITE_BYTES, WRITE_BYTES, wire.randint(1, WRITE_BYTES)))
+            )
             chunk = bytes(self._out[:size])
             free_s = max(free_s, anyio.current_time()) + len(chunk) / BYTES_PER_S
             await anyio.sleep_until(free_s)
