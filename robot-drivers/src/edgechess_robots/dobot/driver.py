@@ -129,6 +129,7 @@ class DobotArm:
         self._alarm: str | None = None
         self._stops = 0
         self._pressed = False
+        self._unstopped = False  # a motion was commanded, and neither its end nor an answered Stop was seen
         self._newest_token: int | None = None
         self._link: CommandLink | None = None
         self._gripper: Gripper | None = None
@@ -235,7 +236,7 @@ class DobotArm:
             if not self._held:
                 self._why = ("link-lost", f"no connection ({error or type(error).__name__})")
             return False
-        link = CommandLink(commands, lambda: self._mode == "moving")
+        link = CommandLink(commands, lambda: self._unstopped)
         linked = False
         try:
             async with anyio.create_task_group() as group:
@@ -270,14 +271,14 @@ class DobotArm:
         try:
             while True:
                 data = await self._receive_by(stream, limit)
-                if data is None:
-                    if self._mode == "moving":
-                        self._why = ("stale-feedback", f"no feedback for {self.settings.stale_s:.1f} s")
-                    return link.fail(ArmLost(f"no feedback for {self.settings.stale_s:.1f} s"))
-                frame = splitter.feed(data)
+                frame = None if data is None else splitter.feed(data)
                 if frame is not None:
                     limit = anyio.current_time() + self.settings.stale_s
                     self._measured(frame)
+                elif anyio.current_time() > limit:  # bytes without a frame in them are as blind as silence
+                    if self._mode == "moving":
+                        self._why = ("stale-feedback", f"no feedback for {self.settings.stale_s:.1f} s")
+                    return link.fail(ArmLost(f"no feedback for {self.settings.stale_s:.1f} s"))
         except anyio.EndOfStream:
             link.fail(ArmLost("the controller closed the feedback link"))
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
@@ -308,18 +309,20 @@ class DobotArm:
             link.fail(error)
             return False
         self._link = link
+        self._unstopped = False
         self._gripper = None
         self._step("linked-held" if self._held else "linked")
         return True
 
     def _unlink(self, link: CommandLink) -> None:
+        code = "protocol" if isinstance(link.failure, ArmProtocolError) else "link-lost"
         reason = str(link.failure or "the connection was closed")
         if self._mode == "moving":
             self._held = True
             if self._why[0] != "stale-feedback":
-                self._why = ("link-lost", reason)
+                self._why = (code, reason)
         elif not self._held:
-            self._why = ("link-lost", reason)
+            self._why = (code, reason)
         self._link = None
         self._step("lost")
 
@@ -632,10 +635,12 @@ class DobotArm:
         await self._land(progress, room - 1)
         self._unless_interrupted()
         before, progress.sent = progress.sent, True
+        self._unstopped = True
         try:
             reply = await self._ask(segment.command)
         except ArmRefused:
             progress.sent = before  # the controller says that it did nothing
+            self._unstopped = bool(flight)
             raise
         flight.append(_Flight(segment, reply.integer()))
 
@@ -653,6 +658,7 @@ class DobotArm:
                 ) from None
             progress.flight.popleft()
             progress.completed += 1
+            self._unstopped = bool(progress.flight)
 
     async def _finish(self, flight: _Flight, *, last: bool) -> None:
         watch = done.Watch(flight.segment.target, flight.command_id)
@@ -743,6 +749,7 @@ class DobotArm:
                 while standing < done.CONSECUTIVE_FRAMES and self._link is not None:
                     frame = await self._after_or_lost(frame)
                     standing = standing + 1 if frame is not None and done.standing(frame) else 0
+                self._unstopped = self._unstopped and self._link is None
         except TimeoutError:
             return False
         except RobotError:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from edgechess_robots.dobot.tcp import connect_tcp_to
+
+
+@pytest.mark.parametrize("host", ["192.168.5.1", "robot.local", "10.0.0.2", "::2"])
+def test_a_real_arm_needs_an_explicit_word(host: str) -> None:
+    with pytest.raises(ValueError, match="set live = true"):
+        connect_tcp_to(host)
+    connect_tcp_to(host, live=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.4.0.2", "::1", "localhost"])
+def test_this_machine_needs_none(host: str) -> None:
+    connect_tcp_to(host)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_ports_are_offset() -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+
+    async def serve(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.send(b"hello")
+
+    with anyio.fail_after(5):
+        async with listener, anyio.create_task_group() as group:
+            group.start_soon(listener.serve, serve)
+            async with await connect_tcp_to("127.0.0.1", port - 29999)(29999) as stream:
+                assert await stream.receive() == b"hello"
+            group.cancel_scope.cancel()
