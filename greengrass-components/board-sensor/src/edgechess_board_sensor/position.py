@@ -25,8 +25,8 @@ class Line:
 
     @property
     def board(self) -> chess.Board:
-        """A fresh board with the plies on its stack."""
-        return _board(self.base_fen, self.moves).copy()  # the shared one is never handed out
+        """A fresh board, without a stack."""
+        return _board(self.base_fen, self.moves).copy(stack=False)  # the shared one is never handed out
 
     @property
     def fen(self) -> str:
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def placement(self) -> Placement:
-        return placement_of(_board(self.base_fen, self.moves))
+        return _placement(self.base_fen, self.moves)
 
     def back(self, plies: int) -> Line:
         """The line without its last plies."""
@@ -63,17 +63,23 @@ class Line:
         return len(self.moves) - common, other.moves[common:]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def _board(base_fen: str, moves: tuple[str, ...]) -> chess.Board:
-    board = chess.Board(base_fen)
-    for move in moves:
-        board.push_uci(move)
+    if not moves:
+        return chess.Board(base_fen)
+    board = _board(base_fen, moves[:-1]).copy(stack=False)
+    board.push_uci(moves[-1])
     return board
+
+
+@functools.lru_cache(maxsize=256)
+def _placement(base_fen: str, moves: tuple[str, ...]) -> Placement:
+    return placement_of(_board(base_fen, moves))
 
 
 def placement_of(board: chess.Board) -> Placement:
     """The 64 squares of a python-chess board (same numbering)."""
-    return Placement(tuple(piece.symbol() if (piece := board.piece_at(square)) else None for square in range(64)))
+    return Placement.from_mapping({square: piece.symbol() for square, piece in board.piece_map().items()})
 
 
 def same_position(one_fen: str, other_fen: str) -> bool:

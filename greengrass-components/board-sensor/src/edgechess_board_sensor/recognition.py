@@ -21,6 +21,9 @@ from edgechess_board_sensor.position import Line
 
 Becoming = Literal["slide", "castling"]
 
+Bitboards = tuple[int, ...]
+
+ONE_PLY_CHANGES = 4  # squares that one ply can change: castling
 NAMED_LIMIT = 8  # squares put into one sentence; more is a different position, not a mistake
 
 
@@ -61,8 +64,8 @@ def recognise(placement: Placement, line: Line, *, correctable: bool = False) ->
     """
     if placement == line.placement:
         return Recognised()
-    board = line.board
-    for move in _leading_to(board, placement):
+    board, wanted = line.board, _bitboards(placement)
+    for move in _leading_to(board, wanted):
         return Recognised(played=(move.uci(),), may_become=may_become(board, move))
     if line.moves:
         before = line.back(1)
@@ -70,32 +73,44 @@ def recognise(placement: Placement, line: Line, *, correctable: bool = False) ->
             return Recognised(taken_back=1)
         if correctable:
             last, earlier = chess.Move.from_uci(line.moves[-1]), before.board
-            for move in _leading_to(earlier, placement):
+            for move in _leading_to(earlier, wanted):
                 if move in _completions(earlier, last):
                     return Recognised(1, (move.uci(),), may_become(earlier, move))
-    choices = (*_two_plies(board, placement), *_taken_back(line, placement))
+    choices = (*_two_plies(board, wanted), *_taken_back(line, placement))
     if not choices:
         return Wrong(placement.differences(line.placement))
     return choices[0] if len(choices) == 1 else Ambiguous(choices)
 
 
-def _leading_to(board: chess.Board, placement: Placement) -> Iterator[chess.Move]:
-    """Legal moves after which the board shows the placement: at most one, since no two moves give the same squares."""
-    wanted = _bitboards(placement)
-    for move in list(board.legal_moves):
-        if placement[move.from_square] == _symbol(board, move.from_square):
-            continue  # whoever moves leaves its square
+def _leading_to(board: chess.Board, wanted: Bitboards) -> Iterator[chess.Move]:
+    """Legal moves after which the board shows what is wanted: at most one, as no two moves give the same squares."""
+    changed = _changed(board, wanted)
+    if changed.bit_count() > ONE_PLY_CHANGES:
+        return
+    for move in list(board.generate_legal_moves(changed, changed)):
         board.push(move)
-        leads = wanted == (
-            board.occupied_co[chess.WHITE], board.occupied_co[chess.BLACK],
-            board.pawns, board.knights, board.bishops, board.rooks, board.queens, board.kings,
-        )  # fmt: skip
+        leads = not _changed(board, wanted)
         board.pop()
         if leads:
             yield move
 
 
-def _bitboards(placement: Placement) -> tuple[int, ...]:
+def _two_plies(board: chess.Board, wanted: Bitboards) -> tuple[Recognised, ...]:
+    found: list[Recognised] = []
+    changed = _changed(board, wanted)
+    if changed.bit_count() > 2 * ONE_PLY_CHANGES:
+        return ()
+    for first in list(board.generate_legal_moves(changed)):  # its own square stays left, whatever the second ply does
+        board.push(first)
+        found += [
+            Recognised(played=(first.uci(), second.uci()), may_become=may_become(board, second))
+            for second in _leading_to(board, wanted)
+        ]
+        board.pop()
+    return tuple(found)
+
+
+def _bitboards(placement: Placement) -> Bitboards:
     """White, Black, pawns, knights, bishops, rooks, queens, kings: what python-chess compares fastest."""
     masks = {"white": 0, "black": 0, **dict.fromkeys("pnbrqk", 0)}
     for square, piece in enumerate(placement):
@@ -105,18 +120,16 @@ def _bitboards(placement: Placement) -> tuple[int, ...]:
     return tuple(masks.values())
 
 
-def _two_plies(board: chess.Board, placement: Placement) -> tuple[Recognised, ...]:
-    found = []
-    for first in list(board.legal_moves):
-        if placement[first.from_square] == _symbol(board, first.from_square):
-            continue
-        board.push(first)
-        found += [
-            Recognised(played=(first.uci(), second.uci()), may_become=may_become(board, second))
-            for second in _leading_to(board, placement)
-        ]
-        board.pop()
-    return tuple(found)
+def _changed(board: chess.Board, wanted: Bitboards) -> int:
+    """Squares on which the board does not show what is wanted, as a mask."""
+    shown = (
+        board.occupied_co[chess.WHITE], board.occupied_co[chess.BLACK],
+        board.pawns, board.knights, board.bishops, board.rooks, board.queens, board.kings,
+    )  # fmt: skip
+    changed = 0
+    for one, other in zip(shown, wanted, strict=True):
+        changed |= one ^ other
+    return changed
 
 
 def _taken_back(line: Line, placement: Placement) -> tuple[Recognised, ...]:
@@ -125,11 +138,6 @@ def _taken_back(line: Line, placement: Placement) -> tuple[Recognised, ...]:
         if line.back(plies).placement == placement:
             return (Recognised(taken_back=plies),)
     return ()
-
-
-def _symbol(board: chess.Board, square: chess.Square) -> str | None:
-    piece = board.piece_at(square)
-    return piece.symbol() if piece else None
 
 
 def may_become(board: chess.Board, move: chess.Move) -> Becoming | None:
