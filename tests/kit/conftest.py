@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,20 @@ def make_context(broker: MemoryBroker) -> Callable[..., Context[None]]:
 
 
 @pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificates() -> Iterator[Path]:
     """A folder with ca.pem, broker.pem/.key (for 127.0.0.1), client.pem/.key, and an unrelated stranger.pem/.key."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("the openssl command is not installed")
-    folder = tmp_path_factory.mktemp("certificates")
-    folder.chmod(0o755)
+    # not in pytest's folders: as root, mosquitto becomes another user before it reads these, and those are closed to it
+    with tempfile.TemporaryDirectory(prefix="edgechess-certificates-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        _issue(openssl, folder)
+        yield folder
 
+
+def _issue(openssl: str, folder: Path) -> None:
     def run(*words: str) -> None:
         subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
 
@@ -62,5 +69,4 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run("req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
         run("x509", "-req", "-in", f"{name}.csr", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
             "-CAcreateserial", "-days", "2", "-extfile", "san", "-out", f"{name}.pem")  # fmt: skip
-        (folder / f"{name}.key").chmod(0o644)  # the broker gives up root before it reads them again
-    return folder
+        (folder / f"{name}.key").chmod(0o644)

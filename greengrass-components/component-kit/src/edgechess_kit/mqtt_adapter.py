@@ -44,6 +44,7 @@ BACKOFF_FIRST_S = 0.2  # a broker that restarts is back in about as long
 BACKOFF_LAST_S = 10.0  # an operator who plugs the cable back in should not wait longer
 STEADY_S = 5.0  # a connection that held this long was a good one: the next outage starts with a short pause again
 KEEPALIVE_S = 10  # a half-open link is noticed, and our will fires, within about twice this
+CONNECT_TIMEOUT_S = 3.0  # CONNACK; aiomqtt does not notice a broker that dies before it, only this does
 ACK_TIMEOUT_S = 10.0  # SUBACK and PUBACK come in milliseconds; then the link is tried again, not blamed
 RETRY_PAUSE_S = 0.05  # paho can refuse a call for a moment before it notices that the link is gone
 CLOSE_TIMEOUT_S = 2.0  # time for a DISCONNECT; without it our will would cry "lost" over a clean stop
@@ -324,7 +325,7 @@ class MqttBus:
             will=will,
             clean_session=True,
             keepalive=KEEPALIVE_S,
-            timeout=ACK_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,
             tls_context=self._address.tls,
             max_queued_incoming_messages=self._queue_limit,
             max_queued_outgoing_messages=10 * WAITERS_LIMIT,
