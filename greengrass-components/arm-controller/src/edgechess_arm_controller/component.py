@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.5  # age limits and waits are in seconds; changes of an arm wake the controller at once
 STATE_PERIOD_S = 2.0  # a retained state older than a few of these means a dead controller
-STATE_GAP_S = 0.2  # joints change all the time while an arm moves; five states a second are enough to watch
+STATE_GAP_S = 0.5  # joints change all the time while an arm moves; two states a second are enough to watch
 OUTGOING_LIMIT = 200  # answers waiting for the broker; whoever misses one asks again and gets the recorded one
 STOP_WAIT_S = 5.0  # for a driver to deliver a stop; after that the execution is cancelled as well
 BRING_WAIT_S = 90.0  # power, brakes, enabling and gripper of a cold arm take 20 s; the driver gives up after 70
@@ -213,7 +213,7 @@ class Controller:
         for name, arm in self._arms.items():
             now = arm.state()
             fresh = now.mode != "offline" and now.age_s <= limit_s
-            views[name] = c.ArmView(now.mode, now.parked, now.holding, fresh, now.alarm, now.tool)
+            views[name] = c.ArmView(now.mode, now.parked, now.holding, fresh, now.alarm)
         return views
 
     # ---------------------------------------------------------------- the arms

@@ -33,7 +33,6 @@ from edgechess_arm_controller.table import (
 )
 from edgechess_kit.messages import ArmControl, ArmControlResponse, ArmJob, ArmJobResult, GraspReport
 from edgechess_robots.arm import Mode, Plan, Report
-from edgechess_robots.poses import Pose
 
 Phase = Literal["away", "returned", "bringing", "unsure", "ready", "blocked"]
 
@@ -71,7 +70,6 @@ class ArmView:
     holding: bool | None = None
     fresh: bool = False
     alarm: str | None = None
-    tool: Pose | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
