@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
-
-from edgechess_kit.entry import run_component
 
 from edgechess_game_manager.component import run
 from edgechess_game_manager.settings import Settings
+from edgechess_kit.component import Context
+from edgechess_kit.entry import run_component
+from edgechess_kit.shadow import open_shadow
+
+
+async def main(context: Context[Settings]) -> None:
+    """A Greengrass core tells its thing name in the environment; anywhere else the shadow is one in memory."""
+    shadow = open_shadow(
+        context.bus,
+        context.ids,
+        thing_name=os.environ.get("AWS_IOT_THING_NAME", ""),
+        shadow_name=context.settings.core_device_main_named_shadow,
+    )
+    await run(context, shadow)
+
 
 if __name__ == "__main__":
-    sys.exit(run_component("game-manager", Settings, run))
+    sys.exit(run_component("game-manager", Settings, main))

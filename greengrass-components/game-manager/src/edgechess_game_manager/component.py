@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
 
 import anyio
 import anyio.abc
@@ -40,9 +40,7 @@ from edgechess_kit.component import Context
 from edgechess_kit.errors import KitError, WireError
 from edgechess_kit.events import announce
 from edgechess_kit.health import Health
-
-if TYPE_CHECKING:
-    from edgechess_kit.shadow import Shadow
+from edgechess_kit.shadow import Shadow
 
 log = logging.getLogger(__name__)
 

@@ -55,6 +55,7 @@ from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
 
 RESTING = ("idle", "parked")  # modes of an arm that will not move unless it is told to
+HALTED = ("stopped", "fault")  # neither will these, but only measured parked are they not above the board
 
 
 class Step(NamedTuple):
@@ -377,9 +378,11 @@ def _arms_while_moving(state: State, event: ArmsSeen) -> Step:
     if work.job is None or state.settings.arm_protocol == "sample":
         return Step(state)
     if event.arms.job_id == work.job_id:
-        work = dataclasses.replace(work, heard=True, gone=False, rested=False)
+        if work.heard and not _newer(event.arms, work.heard_at):
+            return Step(state)
+        work = dataclasses.replace(work, heard=True, heard_at=event.arms.at, gone=False, rested=False)
         return Step(dataclasses.replace(state, work=work), (CancelTimer("arm-repeat"),))
-    if not work.heard:
+    if not work.heard or not _newer(event.arms, work.heard_at):
         return Step(state)
     # the job is over and its result has not come: giving it again is how the result is asked for
     ask = () if work.gone else (StartTimer("arm-repeat", state.settings.arm_repeat_s),)
@@ -388,10 +391,19 @@ def _arms_while_moving(state: State, event: ArmsSeen) -> Step:
 
 
 def _arms_while_parking(state: State, event: ArmsSeen) -> Step:
-    if not _at_rest(event.arms, _work(state)):
+    work = _work(state)
+    if not _newer(event.arms, work.stage_at) or not _at_rest(event.arms, work):
         return Step(state)
     step = _enter_after(state, event.at)
     return Step(step.state, (CancelTimer("rest"), *step.effects))
+
+
+def _newer(arms: m.ArmState, at: float) -> bool:
+    """Said after that instant. A message can be overtaken: an old "parked" is no news of an arm that moved since.
+
+    0 is a controller without a clock; then the order of arrival must do.
+    """
+    return arms.at == 0.0 or arms.at > at
 
 
 def _rest_timer(state: State, event: TimerFired) -> Step:
@@ -410,7 +422,7 @@ def _at_rest(arms: m.ArmState, work: Work) -> bool:
     for arm in arms.arms:
         if ours is not None and arm.name != ours and arm.mode == "offline":
             continue
-        if arm.mode not in RESTING:
+        if arm.mode not in RESTING and not (arm.mode in HALTED and arm.parked):
             return False
     return True
 

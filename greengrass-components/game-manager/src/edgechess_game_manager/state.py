@@ -59,9 +59,11 @@ class Work:
     """What a blind board said of itself."""
     job: m.ArmJob | None = None
     heard: bool = False
-    """The controller's state has named our job."""
+    """The controller's state has named our job, …"""
+    heard_at: float = 0.0
+    """… last at this time of its own."""
     gone: bool = False
-    """… and afterwards named it no more."""
+    """Afterwards it named it no more, …"""
     rested: bool = False
     """… and said that the arms rest."""
     result: m.ArmJobResult | None = None
