@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import anyio
 import anyio.lowlevel
 import pytest
 
 from edgechess_kit.broker import BrokerTls, find_mosquitto, running_broker
 from edgechess_kit.bus import WAITERS_LIMIT
-from edgechess_kit.errors import LinkLost, SettingsError
+from edgechess_kit.errors import LinkLost, SettingsError, WireError
 from edgechess_kit.messages import EdgeStatus
 from edgechess_kit.mqtt_adapter import MqttBus, broker_address
 from edgechess_kit.settings import BusSettings
@@ -169,3 +170,20 @@ async def test_tls_with_certificates_on_both_sides(certificates: Path) -> None:
                             await refused.publish(TOPICS.status, EdgeStatus(component="c", status="ready"))
                         assert scope.cancelled_caught
                         assert not refused.connected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+async def test_a_foreign_message_over_our_limit_arrives_so_that_it_can_be_answered() -> None:
+    with anyio.fail_after(10):
+        async with (
+            running_broker(kind="mosquitto") as url,
+            MqttBus(BusSettings(broker=url), "a") as bus,
+            bus.subscribe(TOPICS.cloud_request) as seen,
+            aiomqtt.Client("127.0.0.1", int(url.rpartition(":")[2])) as foreign,
+        ):
+            await foreign.publish(TOPICS.cloud_request.name, b"x" * 20_000, qos=1)
+            await foreign.publish(TOPICS.cloud_request.name, "", qos=1)
+            for said in ("20000 bytes", "truncated"):
+                with pytest.raises(WireError, match=said):
+                    (await anext(seen)).decode(TOPICS.cloud_request)

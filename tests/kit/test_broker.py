@@ -1,0 +1,88 @@
+"""The broker we bring along: its configuration, its choice, and clear words when it cannot be."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from edgechess_kit import broker
+from edgechess_kit.broker import BrokerTls, find_embedded, find_mosquitto, mosquitto_config, running_broker
+from edgechess_kit.errors import BrokerError
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_the_configuration_is_loopback_only_and_keeps_nothing() -> None:
+    lines = mosquitto_config(1883).splitlines()
+    assert "listener 1883 127.0.0.1" in lines
+    assert "persistence false" in lines
+    assert "allow_anonymous true" in lines
+    assert "max_queued_messages 1000" in lines
+
+
+def test_off_loopback_it_wants_certificates() -> None:
+    with pytest.raises(BrokerError, match="needs certificates"):
+        mosquitto_config(8883, host="0.0.0.0")
+    lines = mosquitto_config(8883, host="0.0.0.0", tls=BrokerTls(Path("a"), Path("b"), Path("c"))).splitlines()
+    assert "require_certificate true" in lines
+    assert "allow_anonymous false" in lines
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+async def test_a_taken_port_is_named(taken: int, kind: broker.BrokerKind) -> None:
+    if not (find_mosquitto() if kind == "mosquitto" else find_embedded()):
+        pytest.skip(f"{kind} is not installed")
+    with pytest.raises(BrokerError, match=f"port {taken} on 127.0.0.1 .*in use"):
+        async with running_broker(taken, kind):
+            raise AssertionError
+
+
+async def test_nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "find_mosquitto", lambda: None)
+    monkeypatch.setattr(broker, "find_embedded", lambda: False)
+    for kind, said in (("auto", "no MQTT broker: install mosquitto"), ("mosquitto", "apt install mosquitto")):
+        with pytest.raises(BrokerError, match=said):
+            async with running_broker(kind=kind):  # type: ignore[arg-type]
+                raise AssertionError
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+async def test_what_the_broker_said_is_told(tmp_path: Path) -> None:
+    nowhere = tmp_path / "none.pem"
+    with pytest.raises(BrokerError, match=r"mosquitto did not start .*none\.pem"):
+        async with running_broker(kind="mosquitto", tls=BrokerTls(nowhere, nowhere, nowhere)):
+            raise AssertionError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+async def test_it_ends_with_the_block_even_a_cancelled_one(kind: broker.BrokerKind) -> None:
+    if not (find_mosquitto() if kind == "mosquitto" else find_embedded()):
+        pytest.skip(f"{kind} is not installed")
+    port = 0
+    with anyio.fail_after(30), anyio.CancelScope() as scope:
+        async with running_broker(kind=kind) as url:
+            assert url.startswith("mqtt://127.0.0.1:")
+            port = int(url.rpartition(":")[2])
+            scope.cancel()
+            await anyio.sleep_forever()
+    with pytest.raises(OSError, match=r"refused|failed"):
+        await anyio.connect_tcp("127.0.0.1", port)
