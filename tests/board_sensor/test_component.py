@@ -281,9 +281,9 @@ async def test_what_does_not_parse_is_answered_with_its_reason() -> None:
             bench.topics.board_start,
             GameRequest(action="start", session_id="s1", task_token="t0", before="no position at all"),
         )
-        answer = await bench.hear(bench.topics.board_start_response)
-        assert answer.status == 500
-        assert "expected 8 ranks" in (answer.reason or "")
+        refused = await bench.hear(bench.topics.board_start_response)
+        assert refused.status == 500
+        assert "expected 8 ranks" in (refused.reason or "")
 
 
 async def test_a_persons_move_is_published_and_journalled() -> None:
