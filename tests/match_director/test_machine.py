@@ -534,7 +534,7 @@ class World:
         self.mail.append(self.shown())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     seats=st.sampled_from([("answers", "answers"), ("answers", "hand"), ("person", "answers")]),

@@ -104,11 +104,11 @@ def evaluate(board: chess.Board) -> int:
 def search(board: chess.Board, *, nodes: int, draw: random.Random, stop: Callable[[], bool] = bool) -> chess.Move:
     """The best move found within `nodes`. `stop` is asked at every node; the first depth is always finished by value.
 
-    Raises PlayerFailed where there is no legal move. The board comes back as it was given.
+    Raises ValueError where there is no legal move. The board comes back as it was given.
     """
     moves = sorted(board.legal_moves, key=chess.Move.uci)
     if not moves:
-        raise PlayerFailed("there is no legal move: the game is over")
+        raise ValueError("there is no legal move: the game is over")
     draw.shuffle(moves)
     noise = {move: draw.randint(0, NOISE) for move in moves}
     moves.sort(key=lambda move: _guess(board, move), reverse=True)
@@ -205,6 +205,9 @@ class BuiltinPlayer:
     async def choose(self, question: Question) -> Answer:
         """A move within `timeout_s`: whatever is best then. Raises PlayerFailed only where the game is over."""
         board, draw = question.board(), draw_for(self._seed, question)
+        if not any(board.legal_moves):
+            await anyio.lowlevel.checkpoint()
+            raise PlayerFailed("there is no legal move: the game is over")
         if self._inline:
             await anyio.lowlevel.checkpoint()
             move = search(board, nodes=self._nodes, draw=draw)

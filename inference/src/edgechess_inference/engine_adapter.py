@@ -103,9 +103,11 @@ class EngineProcess:
         """One of the engine's `lines` best moves: each as likely that is at most `spread_cp` behind the best.
 
         The engine forgets what it searched before, so that the same position and draw give the same move in every
-        process. Raises PlayerFailed.
+        process. An engine that shows only one line gives that one. Raises PlayerFailed.
         """
         engine = self._running()
+        if "MultiPV" not in engine.protocol.options:
+            return self.play(board, limit, timeout_s=timeout_s, game=object())
         # a new game object makes python-chess send `ucinewgame`, which empties the hash table
         search = engine.protocol.analyse(board, limit, multipv=lines, game=object(), info=chess.engine.INFO_ALL)
         infos: list[chess.engine.InfoDict] = self._call(search, timeout_s, f"for {board.fen()}")

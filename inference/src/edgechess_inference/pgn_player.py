@@ -121,7 +121,7 @@ def read_game(path: Path, number: int) -> RecordedGame:
     except UnicodeDecodeError as error:
         raise PlayerWordError(f"pgn: {path} is no text file: {error.reason}") from error
     if game is None:
-        raise PlayerWordError(f"pgn: {path} has no game #{number}")
+        raise PlayerWordError(f"pgn: {path} has {f'only {number - 1} games' if number > 1 else 'no game'}")
     if game.errors:
         raise PlayerWordError(f"pgn: {name}: {game.errors[0]}")
     if game.headers.get("Variant", "Standard").lower() not in ("standard", "chess", "from position"):

@@ -8,6 +8,7 @@ Two groups of entry points, so that a package brings players by being installed:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -55,5 +56,6 @@ def _factory_point(name: str, word: str) -> EntryPoint:
     return point
 
 
+@cache  # reading every installed distribution's metadata takes tens of milliseconds
 def _installed(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}

@@ -12,14 +12,14 @@ from typing import Any
 import anyio
 import anyio.abc
 import chess
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.player import PlayerOptions, Question
 from edgechess_inference.registry import open_player
 from edgechess_kit.bus import Delivery
 from edgechess_kit.component import Context
-from edgechess_kit.errors import SettingsError, WireError
+from edgechess_kit.errors import KitError, SettingsError, WireError
 from edgechess_kit.events import journal_event
 from edgechess_kit.health import Health
 from edgechess_kit.messages import (
@@ -106,6 +106,7 @@ class _Director:
             topics.arm_state,
         )
         self._send, inbox = anyio.create_memory_object_stream[e.Event | SessionControl](INBOX_LIMIT)
+        failure: KitError | None = None
         try:
             async with (
                 self._send,
@@ -114,13 +115,21 @@ class _Director:
                 anyio.create_task_group() as self._tasks,
             ):
                 self._tasks.start_soon(self._listen, deliveries, name="director-listen")
-                await self._begin()
-                await self._health.set("ready")
-                while not self._done():
-                    await self._handle(await inbox.receive())
+                try:
+                    await self._work(inbox)
+                except KitError as error:
+                    failure = error  # raised below, so that it leaves the task group as itself and not in a group
                 self._tasks.cancel_scope.cancel()
         finally:
             await self._leave_chairs()
+        if failure is not None:
+            raise failure
+
+    async def _work(self, inbox: MemoryObjectReceiveStream[e.Event | SessionControl]) -> None:
+        await self._begin()
+        await self._health.set("ready")
+        while not self._done():
+            await self._handle(await inbox.receive())
 
     async def _begin(self) -> None:
         """Takes up the match of the journal, or starts the one of the settings."""
@@ -163,8 +172,8 @@ class _Director:
         await self._note(e.Note("summary", summary(match)))
 
     def _done(self) -> bool:
-        match = self._match
-        return self._context.settings.exit_when_done and match is not None and isinstance(match.step, Ended)
+        match, settings = self._match, self._context.settings
+        return settings.autostart and settings.exit_when_done and match is not None and isinstance(match.step, Ended)
 
     # ---------------------------------------------------------------- events
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import chess
-import chess.pgn
 
 from edgechess_match_director.match import Ended, Match, Ply
 
@@ -18,8 +17,7 @@ def pgn_text(match: Match, *, event: str, site: str, round_: str = "-") -> str:
     """The game so far. Players are named by their words; a game under way has the result "*"."""
     plan, end = match.plan, match.step.ending if isinstance(match.step, Ended) else None
     started = match.started_at if match.started_at is not None else plan.created_at
-    game = chess.pgn.Game()
-    game.setup(chess.Board(plan.start_fen))  # writes SetUp and FEN where it is not the usual position
+    result = end.result if end else "*"
     tags = {
         "Event": event,
         "Site": site,
@@ -27,19 +25,24 @@ def pgn_text(match: Match, *, event: str, site: str, round_: str = "-") -> str:
         "Round": round_,
         "White": plan.white,
         "Black": plan.black,
-        "Result": end.result if end else "*",
-        "Session": plan.session_id,
+        "Result": result,
     }
+    if plan.start_fen != chess.STARTING_FEN:
+        tags |= {"SetUp": "1", "FEN": plan.start_fen}
+    tags["Session"] = plan.session_id
     if end is not None:
         tags["Termination"] = end.termination
-    for name, text in tags.items():
-        game.headers[name] = _tag(text)
-    node: chess.pgn.GameNode = game
-    for ply in match.plies:
-        node = node.add_variation(chess.Move.from_uci(ply.uci))
-        node.comment = comment(ply)
-    exporter = chess.pgn.StringExporter(headers=True, comments=True, variations=False, columns=100)
-    return game.accept(exporter) + "\n"
+    lines = [f'[{name} "{_tag(text)}"]' for name, text in tags.items()]
+    return "\n".join([*lines, "", *_movetext(plan.start_fen, match.plies), result, ""])
+
+
+def _movetext(start_fen: str, plies: tuple[Ply, ...]) -> Iterator[str]:
+    """One line per ply: a record that grows by a line is read while it grows, and compared line by line."""
+    start = chess.Board(start_fen)
+    first = 2 * start.fullmove_number + (0 if start.turn == chess.WHITE else 1)
+    for number, ply in enumerate(plies, first):
+        dots = "." if number % 2 == 0 else "..."
+        yield f"{number // 2}{dots} {ply.san} {{{comment(ply)}}}"
 
 
 def comment(ply: Ply) -> str:
@@ -55,13 +58,13 @@ def comment(ply: Ply) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Whoever reads the file sees the old text or the new, never half. Raises OSError."""
+    """Whoever reads the file sees the old text or the new, never half. Raises OSError.
+
+    Not synced to the disk: what must survive a power failure is in the journal, and the next move writes it all again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    new.write_text(text, encoding="utf-8")
     new.replace(path)
 
 
