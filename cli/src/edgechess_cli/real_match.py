@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import chess
 
 from edgechess_cli.calibrate import calibrate_by_hand
 from edgechess_cli.child_process import ChildProcess
@@ -189,6 +190,8 @@ class RealMatch:
                 self._screen.say(
                     f"  {name}: residual {calibration.residual_mm:.2f} mm over {calibration.touches} points"
                 )
+            self._screen.say("setting up the pieces")
+            await person.arrange(chess.Board(self._options.start_fen or chess.STARTING_FEN).board_fen())
 
     def _calibration(self, arm: str) -> Path:
         return self._folder.path / "config" / f"calibration-{arm}.toml"

@@ -103,7 +103,7 @@ def move_line(kind: str, data: dict[str, object]) -> str | None:
     if kind == "confirmed":
         ply = data.get("ply")
         number = f"{(ply + 1) // 2}{'.' if ply % 2 else '…'}" if isinstance(ply, int) else ""
-        timings = data.get("timings_s")
+        timings = data.get("timings")
         told = " · ".join(f"{name} {s:.2f} s" for name, s in timings.items()) if isinstance(timings, dict) else ""
         return f"{number:>5} {data.get('san', ''):8} {told}"
     if kind == "failed":
