@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,3 +87,47 @@ async def test_it_ends_with_the_block_even_a_cancelled_one(kind: broker.BrokerKi
             await anyio.sleep_forever()
     with pytest.raises(OSError, match=r"refused|failed"):
         await anyio.connect_tcp("127.0.0.1", port)
+
+
+HOLDER = """
+import sys, anyio
+from edgechess_kit.broker import running_broker
+async def main(kind):
+    async with running_broker(kind=kind) as url:
+        print(url, flush=True)
+        await anyio.sleep_forever()
+anyio.run(main, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+async def test_it_does_not_outlive_a_process_that_was_killed(kind: broker.BrokerKind) -> None:
+    if not (find_mosquitto() if kind == "mosquitto" else find_embedded()):
+        pytest.skip(f"{kind} is not installed")
+    with anyio.fail_after(30):
+        holder = await anyio.open_process([sys.executable, "-c", HOLDER, kind], stderr=None)
+        try:
+            assert holder.stdout is not None
+            url = (await holder.stdout.receive()).decode().strip()
+            holder.kill()
+        finally:
+            await holder.aclose()
+        port = int(url.rpartition(":")[2])
+        while True:
+            try:
+                stream = await anyio.connect_tcp("127.0.0.1", port)
+            except OSError:
+                break
+            await stream.aclose()
+            await anyio.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_the_guardian_ends_with_its_program_and_its_code() -> None:
+    ended = await anyio.run_process(
+        [sys.executable, "-m", "edgechess_kit.guardian", sys.executable, "-c", "raise SystemExit(7)"], check=False
+    )
+    assert ended.returncode == 7
+    missing = await anyio.run_process([sys.executable, "-m", "edgechess_kit.guardian", "/no/such/program"], check=False)
+    assert missing.returncode == 127

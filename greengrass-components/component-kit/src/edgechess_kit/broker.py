@@ -15,6 +15,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ BrokerKind = Literal["auto", "mosquitto", "embedded"]
 PACKET_LIMIT_BYTES = 131_072  # AWS IoT's own: what is over our limit arrives and is answered 400, not swallowed
 QUEUED_LIMIT = 1000  # messages that the broker holds for a slow client, as our own subscriptions do
 START_TIMEOUT_S = 15.0  # mosquitto listens after 20 ms, Python with amqtt after 1 s; a busy small machine takes longer
-STOP_TIMEOUT_S = 2.0  # mosquitto ends at once; amqtt says goodbye to its clients first
+STOP_TIMEOUT_S = 3.0  # mosquitto ends at once, its guardian after 1 s at the latest; amqtt says goodbye to clients
 SETTLE_S = 0.05  # mosquitto goes from listening to dead of a bad configuration in under 10 ms
 POLL_S = 0.02  # between two looks whether the broker listens
 ATTEMPTS = 3  # a port that was free a moment ago can be taken by the time the broker binds it
@@ -110,7 +111,7 @@ async def running_broker(
                 # a session of its own: Ctrl-C in the terminal must reach our components while the broker still runs
                 process = await anyio.open_process(
                     command,
-                    stdin=-1,  # a pipe: the embedded broker ends when it closes, however we died
+                    stdin=subprocess.PIPE,  # the broker ends when it closes, however we died
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
@@ -149,7 +150,7 @@ def _command(
     if os.geteuid() == 0:
         # mosquitto gives up root before it reads some of its files
         folder.chmod(0o755)
-    return [program, "-c", str(config)]
+    return [sys.executable, "-m", "edgechess_kit.guardian", program, "-c", str(config)]
 
 
 def _writer(path: Path) -> IO[bytes]:
@@ -174,18 +175,21 @@ def _require_free(host: str, port: int) -> None:
 
 async def _listening(process: anyio.abc.Process, host: str, port: int) -> bool:
     """True when it accepts connections, False when it ended or took too long."""
+    accepted = 0
     with anyio.move_on_after(START_TIMEOUT_S):
-        while process.returncode is None:
+        while process.returncode is None and accepted < 2:
             try:
                 stream = await anyio.connect_tcp(host, port)
             except OSError:
+                accepted = 0
                 await anyio.sleep(POLL_S)
                 continue
             await stream.aclose()
-            # mosquitto listens before it reads its certificates, and dies if it may not
-            await anyio.sleep(SETTLE_S)
-            return process.returncode is None
-    return False
+            accepted += 1
+            if accepted == 1:
+                # mosquitto listens before it reads its certificates, and dies if it may not
+                await anyio.sleep(SETTLE_S)
+    return accepted == 2 and process.returncode is None
 
 
 async def _stop(process: anyio.abc.Process) -> None:

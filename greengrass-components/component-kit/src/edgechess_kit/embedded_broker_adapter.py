@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import signal
 import sys
 
 import anyio
 from amqtt.broker import Broker
+
+from edgechess_kit.guardian import until_orphaned, until_signal
 
 
 async def serve(host: str, port: int) -> None:
@@ -27,27 +27,11 @@ async def serve(host: str, port: int) -> None:
     await broker.start()
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_until_signal, group.cancel_scope)
-            group.start_soon(_until_orphaned, group.cancel_scope)
+            group.start_soon(until_signal, group.cancel_scope)
+            group.start_soon(until_orphaned, group.cancel_scope)
     finally:
         with anyio.CancelScope(shield=True):
             await broker.shutdown()
-
-
-async def _until_signal(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
-async def _until_orphaned(scope: anyio.CancelScope) -> None:
-    descriptor = sys.stdin.fileno()
-    while True:
-        await anyio.wait_readable(descriptor)
-        if not os.read(descriptor, 4096):
-            scope.cancel()
-            return
 
 
 def main(argv: list[str] | None = None) -> int:

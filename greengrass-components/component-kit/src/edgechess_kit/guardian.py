@@ -1,0 +1,77 @@
+"""Runs a program that must not outlive us: `python -m edgechess_kit.guardian PROGRAM ARGUMENT…`.
+
+The program ends when the guardian's standard input closes (whoever held the other end is gone, even by SIGKILL), on
+SIGTERM or on SIGINT. The guardian ends with the program and with its exit code. POSIX has no other way that also
+works for a program that gives up root: the parent-death signal of Linux is cleared by that.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import anyio
+import anyio.abc
+
+STOP_TIMEOUT_S = 1.0  # then SIGKILL; whoever waits for the guardian waits longer than this
+
+
+async def guard(command: Sequence[str]) -> int:
+    """Runs the command until it ends or must end; returns its exit code. Raises OSError when it cannot be started."""
+    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, stdout=None, stderr=None)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_ended, process, group.cancel_scope)
+            group.start_soon(until_signal, group.cancel_scope)
+            group.start_soon(until_orphaned, group.cancel_scope)
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.terminate()
+                with anyio.move_on_after(STOP_TIMEOUT_S):
+                    await process.wait()
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+    return process.returncode or 0
+
+
+async def until_signal(scope: anyio.CancelScope) -> None:
+    """Cancels the scope on SIGTERM or SIGINT."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
+        async for _ in received:
+            scope.cancel()
+            return
+
+
+async def until_orphaned(scope: anyio.CancelScope) -> None:
+    """Cancels the scope when standard input, a pipe or a terminal, closes. Anything else is not watched."""
+    descriptor = sys.stdin.fileno()
+    while True:
+        try:
+            await anyio.wait_readable(descriptor)
+        except PermissionError:
+            return  # a file or /dev/null: the kernel cannot wait for it, and nobody holds its other end
+        if not os.read(descriptor, 4096):
+            scope.cancel()
+            return
+
+
+async def _until_ended(process: anyio.abc.Process, scope: anyio.CancelScope) -> None:
+    await process.wait()
+    scope.cancel()
+
+
+def main() -> int:
+    try:
+        return anyio.run(guard, sys.argv[1:])
+    except OSError as error:
+        print(f"{sys.argv[1]}: {error.strerror}", file=sys.stderr)
+        return 127  # the shell's code for a command that cannot be found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
