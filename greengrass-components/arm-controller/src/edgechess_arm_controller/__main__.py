@@ -18,7 +18,6 @@ from edgechess_robots import calibration
 from edgechess_robots.arm import Arm
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.driver import DobotArm
-from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.dobot.tcp import connect_tcp_to
 from edgechess_robots.errors import CalibrationRefused
 from edgechess_robots.layout import TableLayout
@@ -26,18 +25,14 @@ from edgechess_robots.layout import TableLayout
 
 def build_arms(settings: Settings) -> dict[str, Arm]:
     """The drivers of the arms that the settings name, in their order. Raises SettingsError."""
-    names = tuple(arm.name for arm in settings.arms)
-    if len(set(names)) != len(names) or not names:
-        raise SettingsError(f"arm-controller.arms names {', '.join(names) or 'no arm'}: expected different names")
-    layout = settings.layout(names)
+    layout = settings.layout(tuple(arm.name for arm in settings.arms))
     return {arm.name: _dobot(arm, settings, layout) for arm in settings.arms}
 
 
 def _dobot(arm: ArmSettings, settings: Settings, layout: TableLayout) -> DobotArm:
     try:
         connect = connect_tcp_to(arm.host, arm.port_offset, settings.live)
-        driver_settings = DobotSettings(feedback_port=arm.feedback_port, max_tool_speed_mm_s=settings.speed_mm_s)
-        return DobotArm(arm.name, connect, driver_settings, _calibration(arm, layout))
+        return DobotArm(arm.name, connect, settings.driver(arm), _calibration(arm, layout))
     except (ValueError, CalibrationRefused, OSError) as error:
         raise SettingsError(f"arm-controller.arms, arm {arm.name}: {error}") from error
 

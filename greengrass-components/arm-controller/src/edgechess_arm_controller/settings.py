@@ -10,6 +10,8 @@ import msgspec
 from edgechess_arm_controller.controller import Limits
 from edgechess_arm_controller.motion import Handling
 from edgechess_arm_controller.planner import Ground
+from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.dobot.tcp import is_loopback
 from edgechess_robots.layout import TableLayout, standard_layout
 from edgechess_robots.shapes import STAUNTON_6, load_shapes
 
@@ -61,6 +63,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ready_wait_s: Annotated[Seconds, msgspec.Meta(description="a job waits so long for arms on their way home")] = (
         _LIMITS.ready_wait_s
     )
+
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"arms are named {', '.join(names) or 'nothing'}: expected at least one, names different")
+        for arm in self.arms:
+            if not self.live and not is_loopback(arm.host):
+                raise ValueError(f"arm {arm.name} at {arm.host} is not on this machine: set live = true to move it")
+            self.driver(arm)
+
+    def driver(self, arm: ArmSettings) -> DobotSettings:
+        """What the arm's driver is told. Raises ValueError naming what cannot be."""
+        return DobotSettings(feedback_port=arm.feedback_port, max_tool_speed_mm_s=self.speed_mm_s)
 
     def layout(self, arms: tuple[str, ...]) -> TableLayout:
         longest = max((len(letters) for letters in self.racks.values()), default=0)

@@ -1,0 +1,70 @@
+"""What the process adds: settings that are refused early, and the stop by signal."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from edgechess_arm_controller.__main__ import build_arms, main
+from edgechess_arm_controller.settings import ArmSettings, Settings
+from edgechess_kit.clock import RandomIds, SystemClock
+from edgechess_kit.component import Context
+from edgechess_kit.errors import SettingsError
+from edgechess_kit.journal import SqliteJournal
+from edgechess_kit.memory_bus import MemoryBroker
+from edgechess_kit.settings import load
+from edgechess_kit.topics import Topics
+
+
+def test_an_arm_beyond_this_machine_needs_the_word_live() -> None:
+    with pytest.raises(ValueError, match="live = true"):
+        Settings(arms=(ArmSettings(name="white", host="192.0.2.1"),))
+    assert list(build_arms(Settings(arms=(ArmSettings(name="white", host="192.0.2.1"),), live=True))) == ["white"]
+
+
+def test_arms_need_different_names() -> None:
+    with pytest.raises(ValueError, match="different"):
+        Settings(arms=(ArmSettings(name="white"), ArmSettings(name="white")))
+
+
+def test_a_missing_calibration_file_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "white.toml"
+    with pytest.raises(SettingsError, match=r"white\.toml"):
+        build_arms(Settings(arms=(ArmSettings(name="white", calibration=str(missing)),)))
+
+
+def test_settings_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(
+        '[arm-controller]\narms = [{name = "white", host = "127.0.0.2", feedback_port = 30005}]\nracks = {white = "QN"}\n'
+    )
+    settings = load(Settings, section="arm-controller", file=file, env={})
+    assert settings.arms[0].feedback_port == 30005
+    assert settings.layout(("white",)).site("white").rack
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_sigusr1_stops_every_arm(anyio_backend: str) -> None:
+    broker, clock = MemoryBroker(), SystemClock()
+    journal = SqliteJournal(":memory:", clock)
+    context: Context[Any] = Context(
+        "arm-controller", Settings(), broker.client("arm-controller"), Topics(), journal, clock, RandomIds()
+    )
+    async with anyio.create_task_group() as group, broker.client("test").subscribe(context.topics.arm_state) as states:
+        group.start_soon(main, context)
+        await anext(states)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with anyio.fail_after(5):
+            async for delivery in states:
+                if delivery.decode(context.topics.arm_state).stopped:
+                    break
+        group.cancel_scope.cancel()
+    entry = journal.last(kind="stopped")
+    assert entry is not None
+    assert entry.data == {"reason": "signal SIGUSR1"}
