@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -102,11 +103,13 @@ anyio.run(main, sys.argv[1])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-async def test_it_does_not_outlive_a_process_that_was_killed(kind: broker.BrokerKind) -> None:
+async def test_it_does_not_outlive_a_process_that_was_killed(kind: broker.BrokerKind, tmp_path: Path) -> None:
     if not (find_mosquitto() if kind == "mosquitto" else find_embedded()):
         pytest.skip(f"{kind} is not installed")
     with anyio.fail_after(30):
-        holder = await anyio.open_process([sys.executable, "-c", HOLDER, kind], stderr=None)
+        # its folder stays behind; here it is pytest's to tidy up
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        holder = await anyio.open_process([sys.executable, "-c", HOLDER, kind], stderr=None, env=environment)
         try:
             assert holder.stdout is not None
             url = (await holder.stdout.receive()).decode().strip()
