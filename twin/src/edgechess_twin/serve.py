@@ -136,16 +136,15 @@ async def _listen(names: list[str]) -> tuple[dict[str, Address], Listeners]:
 
 
 async def _bind(plan: dict[str, Address]) -> Listeners:
+    """All of them, or none. Raises OSError."""
     listeners: Listeners = {}
-    try:
+    async with contextlib.AsyncExitStack() as stack:
         for name, address in plan.items():
             for vendor_port, port in address.ports.items():
-                listeners[name, vendor_port] = await anyio.create_tcp_listener(
+                listener = await anyio.create_tcp_listener(
                     local_host=address.host, local_port=port, family=socket.AF_INET
                 )
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            for listener in listeners.values():
-                await listener.aclose()
-        raise
+                stack.push_async_callback(listener.aclose)
+                listeners[name, vendor_port] = listener
+        stack.pop_all()
     return listeners
