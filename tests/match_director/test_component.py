@@ -248,6 +248,24 @@ async def test_a_match_that_was_over_shows_its_summary_again(table: Any) -> None
     assert table.manager.moves == moves
 
 
+async def test_a_paused_match_stays_paused_over_a_restart_unless_the_settings_say_otherwise(table: Any) -> None:
+    async def pause() -> None:
+        await anyio.sleep(2.2)
+        control = SessionControl(command="pause", request_id="r1")
+        await table.manager.bus.publish(Topics().session_control, control)
+
+    for unpause, limit_s in ((False, 100), (False, 100), (True, 1000)):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(table.manager.serve)
+            if not table.of("paused"):
+                tasks.start_soon(pause)
+            with anyio.move_on_after(limit_s) as scope:
+                await table.play(settings(max_plies=8, unpause=unpause))
+            tasks.cancel_scope.cancel()
+        assert scope.cancelled_caught == (not unpause)
+    assert table.summary["plies"] == 8
+
+
 async def test_a_person_at_the_board_plays_against_a_player(table: Any) -> None:
     async def person() -> None:
         board = chess.Board()

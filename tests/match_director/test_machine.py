@@ -444,7 +444,7 @@ class World:
             if isinstance(effect, e.Note):
                 self.driver.write(effect)
                 if effect.kind in ("confirmed", "failed", "session-started"):
-                    self.heard |= {effect.data.get("token", "s1.salt.0")}
+                    self.heard |= {effect.key} if effect.key else set()
                 if self.unlucky(0.05):
                     self.kill()
                     return

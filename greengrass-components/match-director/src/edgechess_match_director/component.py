@@ -140,6 +140,8 @@ class _Director:
             await self._seat(match.plan.white, match.plan.black)
             self._match = match
             await self._apply(e.Restarted(self._now()))
+            if match.paused and settings.unpause:
+                await self._apply(e.Resume(self._now()))
             if isinstance(match.step, Created) and settings.autostart:
                 await self._apply(e.Start(self._now()))
         elif settings.autostart:

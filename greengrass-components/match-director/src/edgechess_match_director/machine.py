@@ -292,7 +292,7 @@ def _after_move(fen: str, uci: str) -> str:
 def _request(
     match: Match, errand: Errand, republish_s: float, executor: Executor | Literal["default"] | None = "default"
 ) -> Result:
-    """A new token, into the journal before it goes out."""
+    """A new token, into the journal (as the entry's key) before it goes out."""
     who = _executor(match, errand) if executor == "default" else executor
     errand = dataclasses.replace(errand, requests=errand.requests + 1, uncertain=False)
     token = _token(match, errand)
@@ -301,7 +301,6 @@ def _request(
         "ply": _ply(match, errand),
         "lan": errand.uci or "",
         "san": play(match.fen, errand.uci)[0] if errand.uci else "",
-        "token": token,
         "executor": who,
         "by": errand.by,
         "think_s": errand.think_s,
@@ -398,12 +397,11 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
         "at": ply.at,
         "helped": ply.helped,
         "retried": ply.retried,
-        "token": step.token,
         "fen": fen,
         "result": theirs.result if theirs else None,
         "termination": theirs.termination if theirs else None,
     }
-    return _after([e.Note("confirmed", confirmed), e.Record()], _go_on(match, theirs, event.at))
+    return _after([e.Note("confirmed", confirmed, key=step.token), e.Record()], _go_on(match, theirs, event.at))
 
 
 def _go_on(match: Match, theirs: Ending | None, at: float) -> Result:
@@ -462,7 +460,6 @@ def _failure(match: Match, errand: Errand, step: Requesting, response: GameRespo
             "status": response.status,
             "reason": (response.reason or "")[:1000],
             "code": _code(response),
-            "token": step.token,
             "arm_failures": errand.arm_failures,
             "busy": errand.busy,
             "uncertain": errand.uncertain,

@@ -63,7 +63,9 @@ def _apply(match: Match, entry: Entry) -> Match:
     match entry.kind:
         case "requested":
             errand = _errand(match, data)
-            step = Requesting(errand, data["token"], data["executor"], sent=1)
+            if entry.key is None:
+                raise ValueError("a request without a token")
+            step = Requesting(errand, entry.key, data["executor"], sent=1)
             return dataclasses.replace(match, step=step)
         case "session-started":
             return dataclasses.replace(match, step=Due(None), started_at=data["started_at"])

@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_plies: Annotated[int, Meta(description="then the match ends without a result; 0: no limit", ge=0)] = 0
     seed: Annotated[int, Meta(description="for players that draw: random, hand, engines in virtual time")] = 0
     inline: Annotated[bool, Meta(description="virtual time: ask engines in place, with fixed nodes")] = False
+    unpause: Annotated[bool, Meta(description="a match that was paused goes on when the process starts")] = False
     exit_when_done: Annotated[bool, Meta(description="leave once the match of autostart has ended")] = False
     pgn_path: Annotated[str, Meta(description="the record, rewritten after every move; empty: none")] = ""
     event: Annotated[str, Meta(description="PGN tag", max_length=200)] = "edgechess match"
