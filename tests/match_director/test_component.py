@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import chess.pgn
 import pytest
 
 from edgechess_inference.errors import PlayerFailed
-from edgechess_inference.player import Answer, Player, PlayerOptions, Question
+from edgechess_inference.player import Answer, Player, PlayerOptions, Question, Seat
 from edgechess_kit.errors import SettingsError
 from edgechess_kit.messages import (
     BoardMoved,
@@ -27,6 +28,8 @@ from edgechess_match_director.component import run
 from edgechess_match_director.settings import Settings
 
 pytestmark = pytest.mark.anyio
+
+Script = Callable[[GameRequest], list[GameResponse]]
 
 
 def settings(**changes: Any) -> Settings:
@@ -63,14 +66,16 @@ async def test_a_random_game_goes_to_its_natural_end(table: Any, tmp_path: Path)
     assert game.headers["Result"] == summary["result"]
     assert game.end().board().fen() == summary["final_fen"]
     assert summary["plies"] == summary["confirmed"] == game.end().ply() == len(table.manager.moves)
-    assert game.next().comment == "[%emt 0:00:00.0] board 0.4 s, arm 9.8 s, board 0.6 s"
+    first = game.next()
+    assert first is not None
+    assert first.comment == "[%emt 0:00:00.0] board 0.4 s, arm 9.8 s, board 0.6 s"
     assert summary["seconds"] == pytest.approx(0.5 * summary["plies"])
 
 
 class Obstinate:
     """A player that fails as it is told, then plays legally. `faults` are used up one per question."""
 
-    seat = "answers"
+    seat: Seat = "answers"
 
     def __init__(self, word: str, faults: list[str]) -> None:
         self.word = word
@@ -140,7 +145,7 @@ async def test_a_player_may_resign(table: Any) -> None:
     assert (table.summary["result"], table.summary["termination"]) == ("1-0", "resignation")
 
 
-async def test_a_silent_manager_is_given_the_same_token_again(new_table: Any, usual_answer: Any) -> None:
+async def test_a_silent_manager_is_given_the_same_token_again(new_table: Any, usual_answer: Script) -> None:
     silent = [True, True, False]
 
     def script(request: GameRequest) -> list[GameResponse]:
@@ -166,7 +171,7 @@ async def test_a_silent_manager_is_given_the_same_token_again(new_table: Any, us
     assert asked[0] == asked[1] == asked[2]
 
 
-async def test_every_answer_may_come_twice_and_late(new_table: Any, usual_answer: Any) -> None:
+async def test_every_answer_may_come_twice_and_late(new_table: Any, usual_answer: Script) -> None:
     given: list[GameResponse] = []
 
     def script(request: GameRequest) -> list[GameResponse]:
@@ -179,7 +184,7 @@ async def test_every_answer_may_come_twice_and_late(new_table: Any, usual_answer
     assert len(table.manager.moves) == 12
 
 
-async def test_a_move_that_a_person_put_right_counts_as_helped(new_table: Any, usual_answer: Any) -> None:
+async def test_a_move_that_a_person_put_right_counts_as_helped(new_table: Any, usual_answer: Script) -> None:
     def script(request: GameRequest) -> list[GameResponse]:
         if request.lan and request.executor is None and len(table.manager.moves) == 2:
             detail = ResponseDetail(
