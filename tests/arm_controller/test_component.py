@@ -247,3 +247,56 @@ async def test_both_arms_take_turns_with_rising_tokens(desk: Any) -> None:
             board.push_uci(lan)
     assert desk.bench.board() == {chess.square_name(s): p.symbol() for s, p in sorted(board.piece_map().items())} | {}
     assert desk.bench.tokens == sorted(desk.bench.tokens)
+
+
+async def test_a_slot_out_of_reach_is_left_out(desk: Any) -> None:
+    desk.bench.pieces = {"e4": "P", "d5": "p", "e1": "K", "e8": "k"}
+    desk.arms["white"].unreachable = lambda place: place == "tray-white-0"
+    async with desk.running():
+        await desk.publish(desk.topics.arm_job, job("j1", "e4d5", "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1"))
+        assert (await desk.result("j1")).outcome == "done"
+    assert desk.bench.pieces["tray-white-1"] == "p"
+
+
+async def test_a_square_out_of_reach_is_refused_before_anything_moves(desk: Any) -> None:
+    desk.arms["white"].unreachable = lambda place: place == "e4"
+    async with desk.running():
+        await desk.publish(desk.topics.arm_job, job("j1", "e2e4"))
+        result = await desk.result("j1")
+    assert (result.outcome, result.code, result.parked) == ("refused", "unreachable", True)
+    assert desk.bench.motions() == 0
+
+
+async def test_a_repair_carries_what_differs(desk: Any) -> None:
+    desk.bench.pieces = {"e1": "K", "e8": "k", "a4": "P", "d5": "p", "rack-white-0": "Q"}
+    async with desk.running():
+        before, after = "4k3/8/8/3p4/P7/8/8/4K3 w - - 0 1", "4k3/8/8/8/8/8/P7/Q3K3 w - - 0 1"
+        repair = ArmJob(job_id="j1", kind="repair", session_id="s1", before=before, after=after)
+        await desk.publish(desk.topics.arm_job, repair)
+        assert (await desk.result("j1")).outcome == "done"
+    assert desk.bench.board() == {"e1": "K", "e8": "k", "a2": "P", "a1": "Q"}
+
+
+async def test_park_brings_an_arm_home(desk: Any) -> None:
+    async with desk.running():
+        await anyio.sleep(1)
+        desk.arms["black"].parked = False
+        desk.arms["black"].changed()
+        await anyio.sleep(5)
+        assert desk.bench.motions() == 0  # somebody may be guiding it: it does not go home by itself
+        await desk.publish(desk.topics.arm_control, ArmControl(command="park", request_id="p1"))
+        await anyio.sleep(10)
+        assert responses(desk, "p1")[0].status == 200
+        assert desk.arms["black"].parked
+
+
+async def test_a_controller_that_loses_the_bus_still_finishes_and_answers_later(desk: Any) -> None:
+    async with desk.running():
+        await desk.publish(desk.topics.arm_job, job("j1", "e2e4"))
+        await anyio.sleep(1)
+        bus = desk.broker._clients["arm-controller"]
+        await bus.drop()
+        await anyio.sleep(30)
+        assert desk.bench.pieces["e4"] == "P"
+        await bus.reconnect()
+        assert (await desk.result("j1")).outcome == "done"

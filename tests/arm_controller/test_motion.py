@@ -93,7 +93,7 @@ def assert_sound(parts: tuple[Part, ...], table: Standing) -> None:
         table = table.moved(part.carry)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_moves_of_random_games_are_sound(random: object) -> None:
     board = chess.Board()

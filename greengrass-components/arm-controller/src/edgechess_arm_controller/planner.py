@@ -15,6 +15,8 @@ from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.shapes import ShapeSet
 
+CARRIES_LIMIT = 32  # a whole set; the result names every one of them and must fit the smallest transport
+
 
 class Checker(Protocol):
     def check(self, plan: Plan) -> CheckedPlan:
@@ -46,6 +48,8 @@ def plan_job(
             raise refusal or error from None
         if not carries:
             return (), None
+        if len(carries) > CARRIES_LIMIT:
+            raise JobRefused("limits", f"{len(carries)} carries in one job: {CARRIES_LIMIT} is the limit")
         board = pieces_on(job.before)
         beside = {slot.name: slot.piece for slot in slots if slot.piece is not None}
         parts = plan_parts(carries, Standing({**board, **beside}), ground.layout, ground.shapes, ground.handling)
