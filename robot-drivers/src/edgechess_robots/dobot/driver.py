@@ -533,6 +533,7 @@ class DobotArm:
         if may_clear == "nothing" or (pressed and may_clear == "alarms"):
             raise ArmAlarm(f"arm {self.name}: {words}", alarms)
         await self._ask(protocol.clear_error())
+        await anyio.sleep(MODE_POLL_S)  # the mode follows a moment after the answer
 
     async def _alarms(self) -> tuple[int, ...]:
         return (await self._ask(protocol.get_error_id())).alarms()
