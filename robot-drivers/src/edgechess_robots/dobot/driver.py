@@ -162,7 +162,7 @@ class DobotArm:
         call. For calibration: it waits for the link if there is none yet; the deadline is the caller's. Raises ArmLost.
         """
         while self._mode == "offline":
-            await self._change.wait()
+            await self._frame_event.wait()
         frame, standing = self._frame, 0
         while standing < done.CONSECUTIVE_FRAMES:
             frame = await self._after_or_lost(frame)
