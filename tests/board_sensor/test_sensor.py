@@ -141,7 +141,7 @@ def test_confirmed_plies_taken_back(table: Table) -> None:
     table.wait(1)
     assert table.said() == ["-g1f3"]
     table.see(table.line.back(3).placement)
-    table.wait(1)
+    table.wait(4)
     assert table.said() == ["-e7e5", "-e2e4"]
     table.see(table.line.placement)
     table.wait(1)
@@ -216,12 +216,33 @@ def test_what_the_arm_left_wrong_is_named_when_it_is_done(table: Table) -> None:
 
 
 def test_two_plies_in_one_window(table: Table) -> None:
+    table.see(table.line.forward("g1f3").placement, settled=False)
     table.see(table.line.forward("g1f3", "g8f6").placement)
     assert table.said() == ["+g1f3", "+g8f6"]
     table.confirm("g1f3")
     table.confirm("g8f6")
     table.wait(5)
     assert table.said() == []
+
+
+def test_two_plies_that_nobody_saw_one_by_one_are_watched_longer(table: Table) -> None:
+    table.see(table.line.forward("g1f3", "g8f6").placement)
+    table.wait(2.9)
+    assert table.said() == []
+    table.wait(0.2)
+    assert table.said() == ["+g1f3", "+g8f6"]
+
+
+def test_two_pieces_in_two_hands_are_not_two_plies() -> None:
+    """Rb5xa5 with both pieces lifted looks like Rxb4 Qa5xb4 where queens stood on both squares."""
+    table = Table("4k3/8/8/qR6/1q6/8/8/7K w - - 0 1")
+    table.confirm()
+    lifted = table.line.placement.with_piece(square_index("b5"), None).with_piece(square_index("a5"), None)
+    table.see(lifted)
+    table.wait(2)
+    table.see(table.line.forward("b5a5").placement)
+    table.wait(5)
+    assert table.said() == ["+b5a5"]
 
 
 def test_two_histories_of_one_position_are_told_apart_by_what_was_seen() -> None:

@@ -17,7 +17,7 @@ from edgechess_board_sensor.position import Line, same_position
 from edgechess_board_sensor.recognition import Ambiguous, Recognised, Wrong, explain, recognise
 from edgechess_kit.messages import SessionState
 
-SEEN_LIMIT = 64  # provisional placements kept to tell apart two histories of the same position
+SEEN_LIMIT = 64  # readings kept as evidence of what happened on the way; two hurried plies make about ten
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class Waits:
     """A piece pushed slowly rests on no square longer than this: 55 mm at 120 mm/s, and a scan to see it leave."""
     castling_s: float = 1.5
     """From letting go of the rook to lifting the king. People take their time; an announcement can be corrected."""
+    unseen_s: float = 3.0
+    """For several plies at once of which the positions between were not seen. Two pieces in two hands can look like
+    them: Rb5xa5 half done is also Rxb4 Qa5xb4 where queens stood on both squares."""
 
 
 # ------------------------------------------------------------------------------------------------ events
@@ -156,7 +159,7 @@ class State:
     pending: Line | None = None
     pending_until_s: float = 0.0
     seen: tuple[Placement, ...] = ()
-    """Provisional placements since the last settled one."""
+    """What the board has shown lately, newest last, provisional readings included."""
     awaited: MoveAwaited | None = None
     shown: Show | None = None
 
@@ -192,7 +195,7 @@ def decide(state: State, event: Event) -> Decision:
 
 def _read(state: State, event: BoardRead) -> State:
     reading = event.reading
-    seen = state.seen if reading.settled else (*state.seen, reading.placement)[-SEEN_LIMIT:]
+    seen = (*state.seen, reading.placement)[-SEEN_LIMIT:]
     return dataclasses.replace(state, reading=reading, rotated=event.rotated, seen=seen)
 
 
@@ -292,7 +295,7 @@ def _interpret(state: State, at_s: float) -> tuple[State, tuple[Difference, ...]
             if target == state.announced:
                 return dataclasses.replace(state, pending=None), (), None
             if target != state.pending:
-                due_s = at_s + _wait_s(state, finding)
+                due_s = at_s + _wait_s(state, finding, session.line)
                 state = dataclasses.replace(state, pending=target, pending_until_s=due_s)
             return state, (), None
 
@@ -317,14 +320,17 @@ def _steps(choice: Recognised, line: Line) -> list[Placement]:
     return back + [start.forward(*choice.played[:plies]).placement for plies in range(1, len(choice.played))]
 
 
-def _wait_s(state: State, finding: Recognised) -> float:
+def _wait_s(state: State, finding: Recognised, line: Line) -> float:
     if not finding.taken_back and not finding.played:
         return 0.0  # back to what is confirmed
+    waits = [0.0]
     if finding.may_become == "castling":
-        return state.waits.castling_s
+        waits.append(state.waits.castling_s)
     if finding.may_become == "slide" or finding.taken_back:  # a piece on its way back may go on, too
-        return state.waits.slide_s
-    return 0.0
+        waits.append(state.waits.slide_s)
+    if not all(step in state.seen for step in _steps(finding, line)):
+        waits.append(state.waits.unseen_s)
+    return max(waits)
 
 
 def _announce(state: State, at_s: float) -> Decision:

@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     castling_wait_s: Annotated[
         PositiveSeconds, msgspec.Meta(description="the same for a rook's move that may become castling")
     ] = Waits().castling_s
+    unseen_wait_s: Annotated[
+        PositiveSeconds, msgspec.Meta(description="the same for several plies at once that were not seen one by one")
+    ] = Waits().unseen_s
     read_timeout_s: Annotated[
         PositiveSeconds, msgspec.Meta(description="a question about the board is answered, if only that it is blind")
     ] = 4.5  # the game manager asks again after 5 s
@@ -45,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def waits(self) -> Waits:
-        return Waits(slide_s=self.slide_wait_s, castling_s=self.castling_wait_s)
+        return Waits(slide_s=self.slide_wait_s, castling_s=self.castling_wait_s, unseen_s=self.unseen_wait_s)
 
     @property
     def timing(self) -> Timing:
