@@ -453,7 +453,7 @@ async def test_it_runs_on_while_nobody_listens() -> None:
     driver = DgtBoard(board.open)
     driver.events()
     async with serving(board, driver):
-        for number in range(2500):
+        for number in range(1100):
             board.put("e2", None if number % 2 else "P")
             await anyio.sleep(0.3)
         await anyio.sleep(5)

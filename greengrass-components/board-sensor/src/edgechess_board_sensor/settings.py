@@ -14,7 +14,7 @@ PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Thresholds are in seconds; those left out are the link's own (`edgechess_board.settling`)."""
+    """Thresholds are in seconds; a link's own are in `edgechess_board.settling`."""
 
     port: Annotated[str, msgspec.Meta(description='device path of the board, or "auto": the first that answers')] = (
         "auto"
@@ -28,8 +28,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(description="whose timing; auto: bluetooth for rfcomm ports, usb for all others"),
     ] = "auto"
     quiet_s: Annotated[
-        PositiveSeconds | None, msgspec.Meta(description="a reading settles after so long without a change")
-    ] = None
+        float,
+        msgspec.Meta(ge=0, le=60, description="a reading settles after so long without a change; 0: the link's own"),
+    ] = 0.0
     slide_wait_s: Annotated[
         PositiveSeconds, msgspec.Meta(description="a move that may go on is watched so long before it is announced")
     ] = Waits().slide_s
@@ -54,4 +55,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def timing(self) -> Timing:
         bluetooth = self.link == "bluetooth" or (self.link == "auto" and "rfcomm" in self.port)
         timing = BLUETOOTH if bluetooth else USB
-        return timing if self.quiet_s is None else dataclasses.replace(timing, quiet_s=self.quiet_s)
+        return dataclasses.replace(timing, quiet_s=self.quiet_s) if self.quiet_s else timing
