@@ -49,9 +49,11 @@ from edgechess_twin.memory_stream import MemoryStream
 from edgechess_twin.table import Table, TableOptions
 
 ARMS = ("white", "black")
-# One frame in 200 ms: the driver's rules are the same, and a quiet arm costs next to nothing. A frame that stalls for
-# four periods, as some do, is not yet a lost link.
-ARM_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=1.0)
+# One frame in 200 ms, and one a second from an arm at rest: the driver's rules are the same, and a quiet table costs next
+# to nothing. A frame that stalls for four periods, as some do, is not yet a lost link.
+IDLE_FEEDBACK_S = 1.0
+ARM_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0)
+AGE_LIMIT_S = 2.0
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 LINK_DOWN_S = 3.0  # a broker link that was lost comes back after this
 MATCH_LIMIT_S = 48 * 3600.0  # virtual; a match that takes longer hangs
@@ -120,6 +122,7 @@ class VirtualMatch:
                 faults=dataclasses.replace(self._faults, link_lost=0.0),  # links are lost here, the bus among them
                 rotated=options.rotated,
                 firmware=options.firmware,
+                idle_feedback_s=IDLE_FEEDBACK_S,
                 placement=Placement.empty(),  # arms are calibrated before the pieces are set up
             )
         )
@@ -183,7 +186,7 @@ class VirtualMatch:
 
     async def _start_arms(self, power: Power, context: _Contexts) -> None:
         arms = {arm: self._arm(arm, power) for arm in ARMS}
-        await arm_controller.run(context(ArmControllerSettings()), arms)
+        await arm_controller.run(context(ArmControllerSettings(age_limit_s=AGE_LIMIT_S)), arms)
 
     async def _start_manager(self, _power: Power, context: _Contexts) -> None:
         await game_manager.run(context(GameManagerSettings(robot_enabled=self._options.robot)))

@@ -146,6 +146,7 @@ class Controller:
         self.alarms: list[int] = []
         self.brakes_released = 0
         self.version = 0
+        self.on_change: Callable[[], None] = lambda: None
         """Changes whenever a frame may read differently, motion aside."""
 
         self._rest: Joints = START_JOINTS
@@ -239,6 +240,11 @@ class Controller:
         if self._began_s is None:
             self._began_s = now_s
         return int((epoch_s + now_s) * 1000.0), int((now_s - self._began_s) * 1000.0)
+
+    def _touch(self) -> None:
+        """Something that a frame shows has changed, or will from now on."""
+        self.version += 1
+        self.on_change()
 
     def reading(self, epoch_s: float) -> Reading:
         """All that a frame says, now."""
@@ -340,7 +346,7 @@ class Controller:
             self.emergency_software = False
         else:
             self.emergency_button = False
-        self.version += 1
+        self._touch()
 
     def collide(self) -> None:
         """The arm feels a collision: it stops at once and stays enabled."""
@@ -351,7 +357,7 @@ class Controller:
 
     def press_drag_button(self, pressed: bool) -> None:
         self.drag_button = pressed
-        self.version += 1
+        self._touch()
 
     def guide(self, joints: Joints, ended: Callable[[], None]) -> None:
         """A person pushes the arm to these joints. The caller has seen that it is free to move. Raises Unreachable."""
@@ -365,7 +371,7 @@ class Controller:
             self.alarms.append(alarm)
         self._clear_queue()
         self._brake(EMERGENCY_FACTOR)
-        self.version += 1
+        self._touch()
 
     def _clear_queue(self) -> None:
         self._queue.clear()
@@ -383,7 +389,7 @@ class Controller:
         if self._enabling is not None:
             self._enabling.cancel()
             self._enabling = None
-        self.version += 1
+        self._touch()
 
     # -- motion ----------------------------------------------------------------------------------------------------
 
@@ -393,7 +399,7 @@ class Controller:
         ticket = self._agenda.at(end_s, self._arrived)
         self.active = Active(why, motion, now_s, ticket, goal, self._shift, shift_to)
         self._body.moves(self.active, end_s)
-        self.version += 1
+        self._touch()
 
     def _arrived(self) -> None:
         active = self.active
@@ -401,7 +407,7 @@ class Controller:
         self._rest = active.motion.joints(active.motion.duration_s)
         self._shift = active.shift_to
         self.active = None
-        self.version += 1
+        self._touch()
         if active.ended is not None:
             active.ended()
         self._next()
@@ -428,7 +434,7 @@ class Controller:
             elif self._queue:
                 item = self._queue.popleft()
                 self._current_id = item.number
-                self.version += 1
+                self._touch()
                 if item.name in _MOTIONS:
                     self._go_queued(item)
                 else:
@@ -526,7 +532,7 @@ class Controller:
             value = self._enqueue(name, arguments) if signature.queued else self._handlers[name](arguments)
         except CommandError as error:
             return commands.reply(error.code, "", request.echo)
-        self.version += 1
+        self._touch()
         return commands.reply(commands.OK, value, request.echo)
 
     def _enqueue(self, name: str, arguments: Arguments) -> str:
@@ -661,7 +667,7 @@ class Controller:
 
     def _powered(self) -> None:
         self.power = Power.ON
-        self.version += 1
+        self._touch()
 
     def _enable(self, arguments: Arguments) -> str:
         if self.dragging or self.brakes_released:
@@ -675,7 +681,7 @@ class Controller:
     def _enabled(self) -> None:
         self._enabling = None
         self.enabled = True
-        self.version += 1
+        self._touch()
 
     def _set_load(self, arguments: Arguments) -> None:
         centre = (0.0, 0.0, 0.0)
@@ -887,7 +893,7 @@ class Controller:
     def _write_output(self, index: int, status: int) -> None:
         bit = 1 << (index - 1)
         self._outputs = (self._outputs | bit if status else self._outputs & ~bit) & 0xFFFF_FFFF_FFFF_FFFF
-        self.version += 1
+        self._touch()
 
     def _set_output(self, arguments: Arguments) -> str:
         index, status = arguments.whole(0), arguments.whole(1)

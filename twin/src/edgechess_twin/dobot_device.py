@@ -36,6 +36,7 @@ DASHBOARD_PORT = 29999
 PORTS = (DASHBOARD_PORT, *PERIODS_S)
 TOOL_MM = 180.0  # from the flange to the point between the fingertips (reference section 10 plans with it)
 EPOCH_S = 1_750_000_000.0  # what the controller's own clock shows at scheduler time 0: it has no network time
+REST_FRAMES = 4  # of an arm at rest at full rate: readers take two equal ones for the end of a motion
 STALL_PERIODS = (1.0, 4.0)  # how long a stalled feedback says nothing; ours: around what readers call stale
 HOVER_MM = 150.0  # a person carries the arm above the pieces
 
@@ -82,7 +83,11 @@ class DobotDevice:
         tool_mm: float = TOOL_MM,
         stroke_mm: float = STROKE_MM,
         epoch_s: float = EPOCH_S,
+        idle_feedback_s: float | None = None,
     ) -> None:
+        """`idle_feedback_s`: for virtual time, where a frame that nobody needs costs as much as one that matters: an
+        arm at rest tells so only that often. Real controllers never slow down, and without it neither does this one.
+        """
         self.name = name
         self._world = world
         self._faults = faults
@@ -113,6 +118,9 @@ class DobotDevice:
         self._links: list[ByteStream] = []
         self._frame: tuple[int, bytes] | None = None
         self.frames_made = 0
+        self._idle_feedback_s = idle_feedback_s
+        self._changed = anyio.Event()
+        self.controller.on_change = self._on_change
 
     async def run(self) -> None:
         """The arm lives: motions end, queues go on, power comes up. Until cancelled."""
@@ -183,6 +191,7 @@ class DobotDevice:
         period_s = PERIODS_S[port]
         tick_s = anyio.current_time()
         held = b""
+        told, version = 0, -1
         while True:
             frame = held + self.frame()
             if not held and self._dice.happens(f"{self.name} coalesce", self._wire.coalesce):
@@ -194,6 +203,23 @@ class DobotDevice:
             if self._dice.happens(f"{self.name} feedback-stall", self._faults.feedback_stall):
                 tick_s += period_s * self._dice.stream(f"{self.name} stall").uniform(*STALL_PERIODS)
             await anyio.sleep_until(tick_s)
+            told, version = (told + 1, version) if self._rests(version) else (0, self.controller.version)
+            if self._idle_feedback_s is not None and told >= REST_FRAMES:
+                await self._until_changed(version, self._idle_feedback_s)
+                tick_s += period_s * math.ceil((anyio.current_time() - tick_s) / period_s)
+                await anyio.sleep_until(tick_s)
+
+    def _rests(self, version: int) -> bool:
+        return self.controller.active is None and self.controller.version == version
+
+    async def _until_changed(self, version: int, limit_s: float) -> None:
+        with anyio.move_on_after(limit_s):
+            while self.controller.version == version:
+                await self._changed.wait()
+
+    def _on_change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
     def frame(self) -> bytes:
         """The real-time frame now. While nothing moves or changes only its clock does."""

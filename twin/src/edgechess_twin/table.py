@@ -42,6 +42,8 @@ class TableOptions:
     clock: bool = False
     serial_number: str = "01025"
     square_s: float = SQUARE_S
+    idle_feedback_s: float | None = None
+    """Of arms at rest, in virtual time; None: the vendor's own period always."""
 
 
 class Table:
@@ -79,6 +81,7 @@ class Table:
                 faults=options.faults,
                 speed=options.speed,
                 firmware=options.firmware,
+                idle_feedback_s=options.idle_feedback_s,
             )
             for name in options.arms
         }

@@ -137,6 +137,7 @@ class DobotArm:
         self._frame: Frame | None = None
         self._frame_at = -math.inf
         self._shown: Frame | None = None
+        self._read_off: tuple[Frame, Pose | None, bool] | None = None  # tool and parked, worked out once a frame
         self._frame_event = anyio.Event()
         self._change = anyio.Event()
         self._procedure = anyio.Lock()
@@ -173,18 +174,16 @@ class DobotArm:
         frame = self._frame
         if frame is None:
             return ArmState(self._mode, (), None, False, self._holding, self._alarm, math.inf)
-        tool = None
-        if self._calibration is not None:
-            tool = self._calibration.to_board(Pose.from_matrix(Pose(*frame.tool_actual).matrix() @ self._tip))
-        return ArmState(
-            self._mode,
-            frame.q_actual_deg,
-            tool,
-            self._parked(frame),
-            self._holding,
-            self._alarm,
-            anyio.current_time() - self._frame_at,
-        )
+        if self._read_off is None or self._read_off[0] is not frame:
+            self._read_off = (frame, self._tool(frame), self._parked(frame))
+        _, tool, parked = self._read_off
+        age_s = anyio.current_time() - self._frame_at
+        return ArmState(self._mode, frame.q_actual_deg, tool, parked, self._holding, self._alarm, age_s)
+
+    def _tool(self, frame: Frame) -> Pose | None:
+        if self._calibration is None:
+            return None
+        return self._calibration.to_board(Pose.from_matrix(Pose(*frame.tool_actual).matrix() @ self._tip))
 
     async def states(self) -> AsyncIterator[ArmState]:
         while True:
@@ -205,6 +204,7 @@ class DobotArm:
 
     def _adopt(self, calibration: Calibration) -> None:
         self._calibration = calibration
+        self._read_off = None
         self._geometry = Geometry.of(self.chain, self.settings, calibration)
 
     def _parked(self, frame: Frame) -> bool:
