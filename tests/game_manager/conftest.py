@@ -44,7 +44,8 @@ def move_request(fen: str, lan: str, token: str, session: str = "s1", **more: An
     piece = board.piece_type_at(move.from_square)
     before = js_fen(board)
     san = board.san(move) if board.is_legal(move) else "?"
-    board.push(move)
+    if piece:
+        board.push(move)
     return m.GameRequest(
         action="move",
         session_id=session,
@@ -172,12 +173,14 @@ class Cloud:
         self.bus = broker.client("cloud")
         self.topics = topics
         self.raw: list[bytes] = []
+        self.news = anyio.Event()
         self._broker = broker
 
     async def listen(self) -> None:
         async with self.bus.subscribe(self.topics.cloud_response) as deliveries:
             async for delivery in deliveries:
                 self.raw.append(delivery.payload)
+                self.news.set()
 
     @property
     def answers(self) -> list[m.GameResponse]:
@@ -198,7 +201,8 @@ class Cloud:
                 for response in self.answers[known:]:
                     if response.task_token == request.task_token:
                         return response
-                await anyio.sleep(0.05)
+                self.news = anyio.Event()
+                await self.news.wait()
 
 
 class Rig:

@@ -360,7 +360,7 @@ class Match(RuleBasedStateMachine):
 
 TestMatch = Match.TestCase
 TestMatch.settings = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -800,7 +800,7 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
 
     table[park, Restored] = Row(_restored_moved, {park: "restart: wait for the arms"})
     table[park, TimerFired] = Row(
-        _rest_timer, {park: "another timer", after: "nobody says that the arms rest: lost", **sampled}
+        _rest_timer, {park: "another timer", after: "nobody says that the arms rest: lost", r: "sample board: failed"}
     )
     table[park, ArmsSeen] = Row(_arms_while_parking, {park: "not at rest", after: "arms at rest", **sampled})
     table[park, JobEnded] = Row(_job_ended, {park: "still unknown", after: "moved after all", **sampled})

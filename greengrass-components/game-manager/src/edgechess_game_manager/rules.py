@@ -116,6 +116,8 @@ def check_move(session: Session | None, request: GameRequest) -> LegalMove | Ref
     refusal = _check_before(board, request)
     if refusal is not None:
         return refusal
+    if request.lan[:2] == request.lan[2:4]:
+        return Refusal("illegal", f"{request.lan} is not legal for {SIDE[board.turn]}: it goes nowhere")
     move = chess.Move.from_uci(request.lan)
     if not board.is_legal(move):
         return Refusal("illegal", f"{request.lan} is not legal for {SIDE[board.turn]}: {_why_illegal(board, move)}")

@@ -1,0 +1,449 @@
+"""`decide`, row by row: every way that the transition table names is taken, and what is not in it changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import chess
+import msgspec
+import pytest
+
+from edgechess_game_manager import effects as do
+from edgechess_game_manager import events as ev
+from edgechess_game_manager.machine import TABLE, decide
+from edgechess_game_manager.restore import fold
+from edgechess_game_manager.settings import Settings
+from edgechess_game_manager.state import Stage, State, session_state
+from edgechess_kit import messages as m
+from edgechess_kit.journal import Entry
+
+Make = Callable[..., m.GameRequest]
+
+BEFORE_MATE = "rnbqkbnr/pppp1ppp/8/4p3/6P1/5P2/PPPPP2P/RNBQKBNR b KQkq - 0 2"  # d8h4 mates
+QUIET, MATE = "d7d6", "d8h4"
+E = ev.Event
+
+
+class Walk:
+    """A machine, its journal, and everything it wanted so far."""
+
+    def __init__(self, start: Make, move: Make, **settings: Any) -> None:
+        self._start, self._move = start, move
+        self.state = State(Settings(**settings), "life")
+        self.at = 1000.0
+        self.entries: list[Entry] = []
+        self.wanted: list[do.Effect] = []
+        self.tokens = 0
+
+    def feed(self, event: E) -> list[do.Effect]:
+        self.at = max(self.at, event.at) + 1.0
+        before = self.state
+        self.state, effects = decide(before, event)
+        self.wanted = list(effects)
+        for effect in effects:
+            if isinstance(effect, do.Write):
+                for draft in effect.drafts:
+                    # through JSON, as the disk does
+                    data = msgspec.json.decode(msgspec.json.encode(dict(draft.data)))
+                    entry = Entry(len(self.entries) + 1, event.at, draft.kind, draft.session_id, draft.key, data)
+                    self.entries.append(entry)
+        return self.wanted
+
+    def find(self, kind: type[Any]) -> Any:
+        return next(effect for effect in self.wanted if isinstance(effect, kind))
+
+    # ------------------------------------------------------------ events
+
+    def token(self) -> str:
+        self.tokens += 1
+        return f"token-{self.tokens}"
+
+    def start(self, **more: Any) -> E:
+        return ev.RequestSeen(self.at, self._start(self.token(), fen=BEFORE_MATE, **more))
+
+    def move(self, lan: str = QUIET, **more: Any) -> E:
+        return ev.RequestSeen(self.at, self._move(BEFORE_MATE, lan, self.token(), **more))
+
+    def question(self) -> str:
+        assert self.state.work is not None
+        return self.state.work.asked[-1]
+
+    def started(self, shown: str | None = BEFORE_MATE) -> E:
+        found = shown.split()[0] if shown else None
+        status: Any = 200 if shown == BEFORE_MATE else 500
+        return ev.BoardStarted(
+            self.at, m.BoardStartResponse(status=status, request_id=self.question(), placement=found)
+        )
+
+    def board(self, shown: str | None, status: Any = None) -> E:
+        found = {"before": BEFORE_MATE, "after": self.after(), None: None}.get(shown, shown)
+        return ev.BoardAnswered(
+            self.at,
+            m.BoardValidateResponse(
+                status=status or (500 if found is None else 200),
+                request_id=self.question() if self.state.work and self.state.work.asked else None,
+                move=self.state.work.request.lan if self.state.work else "",
+                placement=found.split()[0] if found else None,
+            ),
+        )
+
+    def after(self) -> str:
+        return self.state.work.after if self.state.work else BEFORE_MATE
+
+    def seen(self, shown: str, *, settled: bool = True) -> E:
+        found = self.after() if shown == "after" else BEFORE_MATE
+        return ev.BoardSeen(self.at, m.BoardState(connected=True, settled=settled, placement=found.split()[0]))
+
+    def timer(self, name: ev.TimerName) -> E:
+        return ev.TimerFired(self.at, name)
+
+    def job(self, outcome: m.Outcome = "done", *, parked: bool = True, job_id: str | None = None) -> E:
+        assert self.state.work is not None
+        result = m.ArmJobResult(job_id=job_id or self.state.work.job_id, outcome=outcome, parked=parked, arm="black")
+        return ev.JobEnded(self.at, result)
+
+    def arms(self, mode: Any, *, ours: bool = False, at: float | None = None, parked: bool = False) -> E:
+        assert self.state.work is not None
+        arm = m.ArmStatus(name="black", kind="k", mode=mode, parked=parked)
+        job_id = self.state.work.job_id if ours else None
+        return ev.ArmsSeen(self.at, m.ArmState(arms=(arm,), job_id=job_id, at=self.at if at is None else at))
+
+    def processed(self, status: Any = 200, lan: str | None = None) -> E:
+        assert self.state.work is not None
+        return ev.ProcessedSeen(self.at, m.BoardProcessed(status=status, lan=lan or self.state.work.request.lan))
+
+    def sample_arm(self, lan: str | None = None) -> E:
+        assert self.state.work is not None
+        return ev.ArmMoved(self.at, m.ArmMoveResponse(status=200, lan=lan or self.state.work.request.lan))
+
+    # ------------------------------------------------------------ ways into the stages
+
+    def to_ready(self) -> Walk:
+        self.feed(self.start())
+        self.feed(self.started())
+        return self
+
+    def to_before(self, lan: str = QUIET, **more: Any) -> Walk:
+        self.to_ready().feed(self.move(lan, **more))
+        return self
+
+    def to_arm(self, lan: str = QUIET) -> Walk:
+        self.to_before(lan).feed(self.board("before"))
+        return self
+
+    def to_parking(self, lan: str = QUIET) -> Walk:
+        self.to_arm(lan).feed(self.job("unknown", parked=False))
+        return self
+
+    def to_person(self, lan: str = QUIET) -> Walk:
+        self.to_before(lan, executor="person").feed(self.board("before"))
+        return self
+
+    def to_after(self, lan: str = QUIET) -> Walk:
+        self.to_arm(lan).feed(self.job())
+        return self
+
+    def to_ended(self) -> Walk:
+        self.to_after(MATE).feed(self.board("after"))
+        return self
+
+    def to_starting(self) -> Walk:
+        self.feed(self.start())
+        return self
+
+    def blind(self) -> Walk:
+        """The board was asked as often as it may be."""
+        for _ in range(self.state.settings.board_attempts - 1):
+            self.feed(self.timer("board"))
+        return self
+
+
+W = Walk
+S = Stage
+BUSY = {stage: f"to_{stage.value.replace('board-', '')}" for stage in Stage}
+SAMPLE_BOARD = {"board_protocol": "sample"}
+SAMPLE = {"board_protocol": "sample", "arm_protocol": "sample"}
+
+# (stage, event type, stage after) -> settings, way into the stage, the event
+Case = tuple[dict[str, Any], Callable[[Walk], object], Callable[[Walk], E]]
+
+
+def blinded(enter: Callable[[Walk], object]) -> Callable[[Walk], object]:
+    return lambda walk: (enter(walk), walk.blind())
+
+
+def noted(enter: Callable[[Walk, str], object], lan: str) -> Callable[[Walk], object]:
+    """The sample's board has spoken before its arm."""
+    return lambda walk: (enter(walk, lan), walk.feed(walk.processed()))
+
+
+def playing(enter: Callable[[Walk, str], object], lan: str) -> Callable[[Walk], object]:
+    return lambda walk: enter(walk, lan)
+
+
+def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
+    none: dict[str, Any] = {}
+
+    def nothing(w: Walk) -> None:
+        pass
+
+    into: dict[Stage, Callable[[Walk], object]] = {
+        S.NO_SESSION: nothing,
+        S.READY: W.to_ready,
+        S.ENDED: W.to_ended,
+        S.STARTING: W.to_starting,
+        S.BOARD_BEFORE: W.to_before,
+        S.ARM: W.to_arm,
+        S.PARKING: W.to_parking,
+        S.PERSON: W.to_person,
+        S.BOARD_AFTER: W.to_after,
+    }
+    rest = (S.NO_SESSION, S.READY, S.ENDED)
+    for stage, enter in into.items():
+        yield (stage, ev.MalformedSeen, stage), (none, enter, lambda w: ev.MalformedSeen(w.at, "malformed", "?"))
+        yield (stage, ev.RequestSeen, stage), (none, enter, lambda w: w.move(session="other"))
+        if stage in rest:
+            yield (stage, ev.RequestSeen, S.STARTING), (none, enter, W.start)
+        if stage is not S.PERSON:
+            yield (stage, ev.Restored, stage), (none, enter, lambda w: ev.Restored(w.at))
+    yield (S.READY, ev.RequestSeen, S.BOARD_BEFORE), (none, W.to_ready, W.move)
+    yield (
+        (S.BOARD_AFTER, ev.Restored, S.PARKING),
+        (
+            none,
+            lambda w: (w.to_parking(), w.feed(w.timer("rest"))),
+            lambda w: ev.Restored(w.at),
+        ),
+    )
+
+    def restart(w: Walk) -> None:
+        w.feed(w.start())
+
+    for stage in rest:
+
+        def enter_start(w: Walk, enter: Callable[[Walk], object] = into[stage]) -> None:
+            enter(w)
+            restart(w)
+
+        yield (
+            (S.STARTING, ev.TimerFired, stage),
+            (none, blinded(enter_start), lambda w: w.timer("board")),
+        )
+        if stage is not S.READY:
+            yield (S.STARTING, ev.BoardStarted, stage), (none, enter_start, lambda w: w.started(chess.STARTING_FEN))
+    yield (S.STARTING, ev.TimerFired, S.STARTING), (none, W.to_starting, lambda w: w.timer("board"))
+    yield (S.STARTING, ev.BoardStarted, S.READY), (none, W.to_starting, W.started)
+    yield (S.STARTING, ev.BoardStarted, S.STARTING), (none, W.to_starting, lambda w: w.started(None))
+
+    before = S.BOARD_BEFORE
+    yield (before, ev.TimerFired, before), (none, W.to_before, lambda w: w.timer("board"))
+    yield (before, ev.TimerFired, S.READY), (none, lambda w: w.to_before().blind(), lambda w: w.timer("board"))
+    yield (before, ev.BoardAnswered, before), (none, W.to_before, lambda w: w.board(None))
+    yield (before, ev.BoardAnswered, S.ARM), (none, W.to_before, lambda w: w.board("before"))
+    person = {"executor": "person"}
+    yield (before, ev.BoardAnswered, S.PERSON), (none, lambda w: w.to_before(**person), lambda w: w.board("before"))
+    yield (before, ev.BoardAnswered, S.BOARD_AFTER), (none, lambda w: w.to_before(**person), lambda w: w.board("after"))
+    yield (before, ev.BoardAnswered, S.READY), (none, W.to_before, lambda w: w.board("after"))
+
+    yield (S.ARM, ev.TimerFired, S.ARM), (none, W.to_arm, lambda w: w.timer("arm-repeat"))
+    yield (S.ARM, ev.TimerFired, S.PARKING), (none, W.to_arm, lambda w: w.timer("arm"))
+    heard_and_gone = lambda w: (w.to_arm(), w.feed(w.arms("moving", ours=True)), w.feed(w.arms("parked")))  # noqa: E731
+    yield (S.ARM, ev.TimerFired, S.BOARD_AFTER), (none, heard_and_gone, lambda w: w.timer("arm"))
+    yield (S.ARM, ev.JobEnded, S.ARM), (none, W.to_arm, lambda w: w.job(job_id="another"))
+    yield (S.ARM, ev.JobEnded, S.PARKING), (none, W.to_arm, lambda w: w.job("unknown", parked=False))
+    yield (S.ARM, ev.JobEnded, S.BOARD_AFTER), (none, W.to_arm, W.job)
+    yield (S.ARM, ev.ArmMoved, S.ARM), (SAMPLE, W.to_arm, lambda w: w.sample_arm("a2a3"))
+    yield (S.ARM, ev.ArmMoved, S.BOARD_AFTER), (SAMPLE, W.to_arm, W.sample_arm)
+    yield (S.ARM, ev.ArmsSeen, S.ARM), (none, W.to_arm, lambda w: w.arms("moving", ours=True))
+    for stage, enter in ((S.ARM, W.to_arm), (S.PARKING, W.to_parking)):
+        yield (stage, ev.ProcessedSeen, stage), (SAMPLE_BOARD, enter, W.processed)
+    for lan, end in ((QUIET, S.READY), (MATE, S.ENDED)):
+        sample_arm, sample_park = noted(W.to_arm, lan), noted(W.to_parking, lan)
+        yield (S.ARM, ev.ArmMoved, end), (SAMPLE, sample_arm, W.sample_arm)
+        yield (S.ARM, ev.TimerFired, end), (SAMPLE, sample_arm, lambda w: w.timer("arm"))
+        yield (S.ARM, ev.JobEnded, end), (SAMPLE_BOARD, sample_arm, W.job)
+        yield (S.PARKING, ev.ArmsSeen, end), (SAMPLE_BOARD, sample_park, lambda w: w.arms("idle"))
+        yield (S.PARKING, ev.JobEnded, end), (SAMPLE_BOARD, sample_park, W.job)
+        yield (S.PERSON, ev.ProcessedSeen, end), (SAMPLE_BOARD, playing(W.to_person, lan), W.processed)
+        yield (S.BOARD_AFTER, ev.ProcessedSeen, end), (SAMPLE_BOARD, playing(W.to_after, lan), W.processed)
+        yield (
+            (S.BOARD_AFTER, ev.BoardAnswered, end),
+            (none, playing(W.to_after, lan), lambda w: w.board("after")),
+        )
+    yield (
+        (S.PARKING, ev.TimerFired, S.READY),
+        (
+            SAMPLE_BOARD,
+            lambda w: (w.to_parking(), w.feed(w.processed())),
+            lambda w: w.timer("rest"),
+        ),
+    )
+    yield (S.PARKING, ev.TimerFired, S.PARKING), (none, W.to_parking, lambda w: w.timer("board"))
+    yield (S.PARKING, ev.TimerFired, S.BOARD_AFTER), (none, W.to_parking, lambda w: w.timer("rest"))
+    yield (S.PARKING, ev.ArmsSeen, S.PARKING), (none, W.to_parking, lambda w: w.arms("moving"))
+    yield (S.PARKING, ev.ArmsSeen, S.BOARD_AFTER), (none, W.to_parking, lambda w: w.arms("parked"))
+    yield (S.PARKING, ev.JobEnded, S.PARKING), (none, W.to_parking, lambda w: w.job("unknown", parked=False))
+    yield (S.PARKING, ev.JobEnded, S.BOARD_AFTER), (none, W.to_parking, W.job)
+
+    yield (S.PERSON, ev.BoardSeen, S.PERSON), (none, W.to_person, lambda w: w.seen("after", settled=False))
+    yield (S.PERSON, ev.BoardSeen, S.BOARD_AFTER), (none, W.to_person, lambda w: w.seen("after"))
+    yield (S.PERSON, ev.ProcessedSeen, S.PERSON), (SAMPLE_BOARD, W.to_person, lambda w: w.processed(lan="a2a3"))
+    yield (S.PERSON, ev.TimerFired, S.PERSON), (none, W.to_person, lambda w: w.timer("board"))
+    yield (S.PERSON, ev.TimerFired, S.READY), (none, W.to_person, lambda w: w.timer("person"))
+
+    after = S.BOARD_AFTER
+    yield (after, ev.TimerFired, after), (none, W.to_after, lambda w: w.timer("board"))
+    yield (after, ev.TimerFired, S.READY), (none, lambda w: w.to_after().blind(), lambda w: w.timer("board"))
+    yield (after, ev.BoardAnswered, after), (none, W.to_after, lambda w: w.board(None))
+    yield (
+        (after, ev.BoardAnswered, S.PERSON),
+        (
+            none,
+            lambda w: (w.to_person(), w.feed(w.seen("after"))),
+            lambda w: w.board("before"),
+        ),
+    )
+    yield (after, ev.ProcessedSeen, after), (SAMPLE_BOARD, W.to_after, lambda w: w.processed(lan="a2a3"))
+
+
+WAYS = dict(ways())
+NAMED = {(stage, event, target) for (stage, event), row in TABLE.items() for target in row.to}
+
+
+def name(way: tuple[Stage, type[Any], Stage]) -> str:
+    return f"{way[0].value} {way[1].__name__} {way[2].value}"
+
+
+def test_every_way_of_the_table_has_its_case() -> None:
+    assert {name(way) for way in NAMED - set(WAYS)} == set()
+    assert {name(way) for way in set(WAYS) - NAMED} == set()
+
+
+@pytest.mark.parametrize("way", list(WAYS), ids=name)
+def test_each_way(way: tuple[Stage, type[Any], Stage], start: Make, move: Make) -> None:
+    stage, kind, target = way
+    settings, enter, make = WAYS[way]
+    walk = Walk(start, move, **settings)
+    enter(walk)
+    assert walk.state.stage is stage
+    event = make(walk)
+    assert type(event) is kind
+    walk.feed(event)
+    assert walk.state.stage is target
+    answered = [effect for effect in walk.wanted if isinstance(effect, do.Answer)]
+    resting = target in (S.NO_SESSION, S.READY, S.ENDED)
+    if stage is not target and resting:
+        assert len(answered) == 1
+        assert do.CancelTimers() in walk.wanted
+        writes = [number for number, effect in enumerate(walk.wanted) if isinstance(effect, do.Write)]
+        assert max(writes) < walk.wanted.index(answered[0])
+    # a killed process would know the same
+    again = fold(walk.entries, walk.state.settings, "life")
+    assert again.session == walk.state.session
+    assert (again.work and again.work.token) == (walk.state.work and walk.state.work.token)
+    session_state(walk.state)
+
+
+@pytest.mark.parametrize("stage", list(Stage), ids=lambda stage: stage.value)
+def test_what_is_not_in_the_table_changes_nothing(stage: Stage, start: Make, move: Make) -> None:
+    entries = {way[0]: WAYS[way] for way in WAYS if way[1] is ev.MalformedSeen}
+    settings, enter, _ = entries[stage]
+    walk = Walk(start, move, **settings)
+    enter(walk)
+    events: list[E] = [
+        ev.BoardStarted(walk.at, m.BoardStartResponse(status=200, request_id="stray")),
+        ev.BoardAnswered(walk.at, m.BoardValidateResponse(status=200, request_id="stray")),
+        ev.ProcessedSeen(walk.at, m.BoardProcessed(status=200, lan=QUIET)),
+        ev.JobEnded(walk.at, m.ArmJobResult(job_id="stray", outcome="done")),
+        ev.ArmMoved(walk.at, m.ArmMoveResponse(status=200, lan=QUIET)),
+        ev.ArmsSeen(walk.at, m.ArmState(arms=())),
+    ]
+    for event in events:
+        before = walk.state
+        assert walk.feed(event) == []
+        assert walk.state == before
+
+
+def test_the_job_is_durable_before_it_is_given(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_arm()
+    write = next(n for n, effect in enumerate(walk.wanted) if isinstance(effect, do.Write))
+    give = next(n for n, effect in enumerate(walk.wanted) if isinstance(effect, do.GiveJob))
+    assert write < give
+    assert [draft.kind for draft in walk.find(do.Write).drafts] == ["validated", "commanded"]
+    given = walk.find(do.GiveJob)
+    # after a kill it is the same job, to the last byte
+    state = fold(walk.entries, walk.state.settings, "next life")
+    _, effects = decide(state, ev.Restored(walk.at))
+    assert effects[0] == given
+
+
+def test_an_old_word_of_rest_is_no_news(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_parking()
+    stages = []
+    for word in (walk.arms("parked", at=5.0), walk.arms("stopped"), walk.arms("stopped", parked=True)):
+        walk.feed(word)
+        stages.append(walk.state.stage)
+    assert stages == [S.PARKING, S.PARKING, S.BOARD_AFTER]
+
+
+def test_a_finished_job_is_given_again_when_its_result_stays_away(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_arm()
+    assert walk.feed(walk.arms("moving", ours=True)) == [do.CancelTimer("arm-repeat")]
+    assert walk.feed(walk.arms("parked", at=1.0)) == []  # overtaken
+    assert walk.feed(walk.arms("parked")) == [do.StartTimer("arm-repeat", 2.0)]
+    assert walk.feed(walk.arms("parked")) == []  # once: the timer must not be put off for ever
+    assert isinstance(walk.feed(walk.timer("arm-repeat"))[0], do.GiveJob)
+
+
+def test_the_board_is_believed_by_its_squares_not_by_its_status(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_after()
+    walk.feed(walk.board("before", status=200))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code) == (500, "unchanged")
+    assert walk.state.session is not None
+    assert walk.state.session.ply == 0
+
+
+def test_an_answer_from_an_earlier_stage_is_not_taken(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_before()
+    old = walk.board("before")
+    walk.feed(old)
+    walk.feed(walk.job())
+    assert walk.state.stage is S.BOARD_AFTER
+    assert walk.feed(old) == []
+
+
+def test_flicker_is_told_from_blindness(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_after()
+    walk.feed(walk.seen("before", settled=False))
+    walk.blind().feed(walk.timer("board"))
+    assert walk.find(do.Answer).response.detail.code == "off-centre"
+
+
+def test_the_token_does_not_travel_in_events(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_ended()
+    assert walk.entries
+    assert not any(b"token-" in msgspec.json.encode(entry.data) for entry in walk.entries)
+    assert all(entry.key for entry in walk.entries)
+
+
+def test_a_job_id_is_made_of_its_token(start: Make, move: Make) -> None:
+    one, other = Walk(start, move).to_arm(), Walk(start, move).to_arm()
+    assert one.state.work is not None
+    assert other.state.work is not None
+    assert one.state.work.job_id == other.state.work.job_id
+    request = dataclasses.replace(
+        one.state.work, request=msgspec.structs.replace(one.state.work.request, task_token="x")
+    )
+    assert request.job_id != one.state.work.job_id
+
+
+def test_a_job_is_not_started_after_the_requests_deadline(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_ready()
+    walk.feed(walk.move(deadline=walk.at + 30.0))
+    walk.feed(walk.board("before"))
+    job = walk.find(do.GiveJob).job
+    assert walk.state.work is not None
+    assert job.deadline == walk.state.work.request.deadline
