@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import time
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -14,9 +17,20 @@ from edgechess_cli.match_options import MatchOptions
 from edgechess_cli.virtual_match import MatchReport, Stuck, play_virtual
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.registry import check_word
+from edgechess_inference.stockfish import find_stockfish
 from edgechess_twin import faults as twin_faults
 
 EXIT_BREACH = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """One game. `report` None: it never ended, and `breaches` says so."""
+
+    options: MatchOptions
+    report: MatchReport | None
+    breaches: tuple[str, ...]
+    cpu_s: float
 
 
 @dataclasses.dataclass(slots=True)
@@ -34,9 +48,16 @@ class Tally:
     breaches: int = 0
     virtual_s: float = 0.0
 
-    def add(self, report: MatchReport) -> None:
-        summary = report.summary
+    cpu_s: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
         self.games += 1
+        self.breaches += len(outcome.breaches)
+        self.cpu_s += outcome.cpu_s
+        report = outcome.report
+        if report is None:
+            return
+        summary = report.summary
         self.plies += summary.plies
         self.confirmed += summary.confirmed
         self.repaired += summary.repaired
@@ -44,7 +65,6 @@ class Tally:
         self.kills += report.kills
         self.links_lost += report.links_lost
         self.accidents += len(report.accidents)
-        self.breaches += len(report.breaches)
         self.virtual_s += summary.seconds
 
 
@@ -63,67 +83,89 @@ def command(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the first game; the next game has the next seed.")] = 1,
     games: Annotated[int, typer.Option("--games", help="How many games.", min=1)] = 20,
     faults: Annotated[str, typer.Option("--faults", help="none, nominal, harsh, or NAME=PROBABILITY,…")] = "nominal",
-    white: Annotated[str, typer.Option("--white", help="Player of White.")] = "random",
-    black: Annotated[str, typer.Option("--black", help="Player of Black.")] = "random",
-    max_plies: Annotated[int, typer.Option("--max-plies", help="Length of a game at most.", min=1)] = 200,
+    strong: Annotated[
+        str | None, typer.Option("--strong", help="Player of White in even games and of Black in odd ones.")
+    ] = None,
+    weak: Annotated[str, typer.Option("--weak", help="The other player.")] = "random",
+    max_plies: Annotated[int, typer.Option("--max-plies", help="Length of a game at most.", min=1)] = 300,
     no_robot: Annotated[bool, typer.Option("--no-robot", help="A person moves the pieces.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", help="Processes (0: one per core).", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per game, last the sums.")] = False,
 ) -> None:
-    """Simulate whole games under a seed. Exit 1 if an invariant broke; the seed in the line replays that game."""
+    """Simulate whole games under a seed. Exit 1 if an invariant broke; the seed in the line replays that game.
+
+    A strong player against a random one gives games that end by mate and wander everywhere on the way.
+    """
+    strong = strong or ("stockfish:nodes=300" if find_stockfish() else "builtin:nodes=300")
     try:
         twin_faults.parse(faults)
-        check_word(white)
-        check_word(black)
+        check_word(strong)
+        check_word(weak)
     except (ValueError, PlayerWordError) as error:
         typer.echo(f"edgechess sim: {error}", err=True)
         raise typer.Exit(2) from error
-    tally = Tally()
-    started_s = time.process_time()
-    for number in range(games):
-        options = MatchOptions(
-            white,
-            black,
-            "virtual",
-            seed + number,
-            faults,
-            robot=not no_robot,
-            rotated=number % 4 == 3,
-            max_plies=max_plies,
+    plans = []
+    for number in range(seed, seed + games):
+        white, black = (strong, weak) if number % 2 == 0 else (weak, strong)
+        plans.append(
+            MatchOptions(
+                white,
+                black,
+                "virtual",
+                number,
+                faults,
+                robot=not no_robot,
+                rotated=number % 4 == 3,
+                max_plies=max_plies,
+            )
         )
-        _game(options, tally, as_json)
-    cpu_s = time.process_time() - started_s
+    tally = Tally()
+    for outcome in _outcomes(plans, jobs):
+        tally.add(outcome)
+        _tell(outcome, as_json)
     if as_json:
-        typer.echo(json.dumps({"event": "sums", **dataclasses.asdict(tally), "cpu_s": cpu_s}))
+        typer.echo(json.dumps({"event": "sums", **dataclasses.asdict(tally)}))
     else:
         typer.echo(
             f"{tally.games} games, {tally.plies} plies ({faults}): {tally.helped} helped, {tally.kills} processes killed, "
             f"{tally.links_lost} links lost, {tally.accidents} accidents, {tally.breaches} breaches; "
-            f"{tally.plies / cpu_s:.1f} plies per second and core, {tally.virtual_s / 3600:.1f} h of table time"
+            f"{tally.plies / tally.cpu_s:.1f} plies per second and core, {tally.virtual_s / 3600:.1f} h of table time"
         )
     raise typer.Exit(EXIT_BREACH if tally.breaches else 0)
 
 
-def _game(options: MatchOptions, tally: Tally, as_json: bool) -> None:
+def _outcomes(plans: Sequence[MatchOptions], jobs: int) -> Iterator[Outcome]:
+    """In the order of the plans, whoever finishes first."""
+    workers = min(jobs or os.cpu_count() or 1, len(plans))
+    if workers == 1:
+        yield from map(simulate, plans)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(simulate, plans)
+
+
+def simulate(options: MatchOptions) -> Outcome:
+    """One game, judged. Never raises for a game that went wrong: that is what it is there to tell."""
+    started_s = time.process_time()
     try:
         report = play_virtual(options)
     except Stuck as stuck:
-        tally.breaches += 1
-        typer.echo(f"seed {options.seed}: {stuck}", err=True)
-        return
-    tally.add(report)
-    found = breaches_of(report)
-    tally.breaches += len(found) - len(report.breaches)
-    summary = report.summary
+        return Outcome(options, None, (str(stuck),), time.process_time() - started_s)
+    return Outcome(options, report, tuple(breaches_of(report)), time.process_time() - started_s)
+
+
+def _tell(outcome: Outcome, as_json: bool) -> None:
+    seed, report = outcome.options.seed, outcome.report
     if as_json:
+        game: dict[str, object] = {"event": "game", "seed": seed, "breaches": outcome.breaches}
+        if report is not None:
+            game = report.summary.as_event() | game | {"trace": report.trace}
+        typer.echo(json.dumps(game))
+    elif report is not None:
+        summary = report.summary
         typer.echo(
-            json.dumps(
-                {**summary.as_event(), "event": "game", "seed": options.seed, "trace": report.trace, "breaches": found}
-            )
-        )
-    else:
-        typer.echo(
-            f"seed {options.seed:6} {summary.result:7} {summary.termination:22} {summary.plies:4} plies  "
+            f"seed {seed:6} {summary.result:7} {summary.termination:22} {summary.plies:4} plies  "
             f"{summary.helped} helped  {report.kills} kills  {report.links_lost} links  {report.trace[:12]}"
         )
-    for breach in found:
-        typer.echo(f"seed {options.seed}: BREACH: {breach}", err=True)
+    for breach in outcome.breaches:
+        typer.echo(f"seed {seed}: BREACH: {breach}", err=True)
