@@ -93,6 +93,7 @@ class ScriptedTable:
     arm_outcome: m.Outcome = "done"
     arm_parked: bool = True
     arm_takes_s: float = 4.0
+    board_takes_s: float = 0.4
     arm_moves: bool = True
     executed: list[str] = dataclasses.field(default_factory=list)
     jobs_heard: list[m.ArmJob] = dataclasses.field(default_factory=list)
@@ -110,7 +111,7 @@ class ScriptedTable:
                 question: Any = delivery.decode(topic)
                 if not starting:
                     self.questions.append(question)
-                await anyio.sleep(0.4)
+                await anyio.sleep(self.board_takes_s)
                 if self.board_silent:
                     self.board_silent -= 1
                     continue

@@ -20,6 +20,11 @@ it current. Events that are not in a stage's rows change nothing there.
 answer with one commit before the answer is sent. "Restored" is the first event of a process, at the stage that the
 journal was folded to.
 
+A start is taken at rest only. It succeeds when the board shows `before`, and then replaces the session, whatever its id;
+a session at exactly that position with the same id goes on with its history (a requester that lost its memory asks so).
+A start that fails leaves the session before it as it was. An executor of `person`, or `robotEnabled: false`, keeps the
+arm parked. After a restart the last answer is sent once more, unchanged: it may have been lost on its way to the bus.
+
 """
 
 

@@ -8,6 +8,7 @@ chess.js may write an en-passant square after every double step; that is the sam
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Literal
 
 import chess
@@ -73,6 +74,7 @@ def same_position(one: str, other: str) -> bool:
     return position_key(chess.Board(one)) == position_key(chess.Board(other))
 
 
+@functools.lru_cache(maxsize=64)  # one move asks a dozen times for the same three positions
 def placement(fen: str) -> str:
     """First field of a valid FEN, in the one canonical spelling. Raises ValueError."""
     return chess.BaseBoard(fen.split(" ", 1)[0]).board_fen()
