@@ -19,13 +19,21 @@ RESTARTS_IN_A_ROW = 5  # dies that often within HEALTHY_AFTER_S each time: it wi
 HEALTHY_AFTER_S = 5.0
 
 
+def interpreter(arguments: Sequence[str]) -> list[str]:
+    """The command that runs `arguments` with this interpreter."""
+    return [sys.executable, *arguments]
+
+
 class ComponentDied(RuntimeError):
     """A component ends again and again; the text ends with the last lines of its log."""
 
 
 @dataclasses.dataclass(slots=True)
 class ChildProcess:
-    """Runs `arguments` (after this interpreter) until cancelled. A child of its own session: Ctrl-C is the parent's."""
+    """Runs `arguments` (after this interpreter) until cancelled. A child of its own session: Ctrl-C is the parent's.
+
+    Its standard input is a pipe that stays open as long as this process lives.
+    """
 
     name: str
     arguments: Sequence[str]
@@ -51,8 +59,8 @@ class ChildProcess:
     async def _run_once(self, task_status: TaskStatus[None] | None) -> int:
         with self.log.open("ab") as log:
             self.process = await anyio.open_process(
-                [sys.executable, *self.arguments],
-                stdin=subprocess.DEVNULL,
+                interpreter(self.arguments),
+                stdin=subprocess.PIPE,  # never written to: it closes when this process is gone, however it went
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -32,7 +32,7 @@ def show(
     """Print journal entries, oldest first."""
     path = _journal_path(journal, component)
     try:
-        reader = SqliteJournal(path, SystemClock())
+        reader = SqliteJournal.read_only(path, SystemClock())  # a match may be writing it
         entries = reader.entries(kind=kind, session_id=session)
         reader.close()
     except JournalError as error:

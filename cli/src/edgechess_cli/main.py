@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from edgechess_cli import board_command, doctor, journal_command, play, publish_command, simulate, twin_command
+from edgechess_cli import (
+    board_command,
+    doctor,
+    journal_command,
+    play,
+    publish_command,
+    simulate,
+    table_command,
+    twin_command,
+)
 
 EXIT_USAGE = 2
 
@@ -22,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("play")(play.command)
+app.command("table")(table_command.command)
 app.add_typer(twin_command.app, name="twin")
 app.add_typer(publish_command.app, name="publish")
 app.add_typer(board_command.app, name="board")

@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from edgechess_kit.clock import SystemClock
+from edgechess_kit.journal import SqliteJournal
 
 COMPONENTS = ("board-sensor", "arm-controller", "game-manager", "match-director")
 
@@ -27,9 +32,10 @@ class MatchFolder:
     path: Path
 
     @classmethod
-    def create(cls, session_id: str) -> MatchFolder:
-        """Raises OSError when the folder cannot be made."""
-        folder = cls(state_home() / "matches" / session_id)
+    def create(cls) -> MatchFolder:
+        """A new one, named by the present time. Raises OSError when it cannot be made."""
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
+        folder = cls(state_home() / "matches" / name)
         for part in ("config", "journal", "logs"):
             (folder.path / part).mkdir(parents=True, exist_ok=True)
         return folder
@@ -55,6 +61,18 @@ class MatchFolder:
     def world(self) -> Path:
         """The software table as it was left, so that a match goes on where it stood."""
         return self.path / "table.json"
+
+    def last_confirmed_fen(self) -> str | None:
+        """The position after the last confirmed move, None before the first. Raises JournalError."""
+        path = self.journal("match-director")
+        if not path.is_file():
+            return None
+        reader = SqliteJournal.read_only(path, SystemClock())
+        try:
+            entry = reader.last(kind="confirmed")
+        finally:
+            reader.close()
+        return None if entry is None else str(entry.data["fen"])
 
 
 def write_toml(path: Path, tables: Mapping[str, Mapping[str, Any]]) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from edgechess_kit.broker import BrokerKind
+
 TimeMode = Literal["real", "fast", "virtual"]
 
 FAST_SPEED = 20.0  # the twin's motion in `fast`: a quiet move of 11 s takes half a second, wires keep true timing
@@ -27,7 +29,7 @@ class MatchOptions:
     speed: float = FAST_SPEED
     arms: tuple[str, str] = ("dobot", "dobot")
     start_fen: str | None = None
-    broker: str = "auto"
+    broker: BrokerKind = "auto"
     firmware: Literal["4.5", "4.6"] = "4.6"
 
     @property

@@ -1,14 +1,15 @@
-"""What a person sees of a match: a pure fold of the bus into one value, and two ways to show it.
+"""What a person sees of a match: a pure fold of the bus into one value, and the live picture of it.
 
-In a terminal: a live picture of board, phases, arms, tray and last events. Elsewhere: one plain line per move.
+The picture is as high as the terminal allows and never higher: board on the left, everything else on the right; in a
+narrow terminal one below the other. Lines are cut, never wrapped.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import chess
-from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -18,41 +19,47 @@ from edgechess_kit import messages as m
 from edgechess_kit.bus import Delivery
 from edgechess_kit.topics import Topics
 
-EVENT_LINES = 8
+EVENT_LINES = 40  # kept; as many are shown as there is room for
+EVENT_ROWS = 22  # of the panel at most: more is a log, not a picture
+SAID_LINES = 4
+BOARD_WIDTH = 30  # two for the rank, three for each square, the frame
+BOARD_HEIGHT = 11
+STATE_HEIGHT = 11  # the two panels beside the board, frames included
+NARROW = 70  # columns; below this board and state do not fit side by side
 NO_SESSION = m.SessionState(status="idle")
 FIGURES = {"p": "♟", "n": "♞", "b": "♝", "r": "♜", "q": "♛", "k": "♚"}
-WORTH_TELLING = {
-    "session-started", "move-chosen", "confirmed", "failed", "helped", "restored", "stopped", "recovered", "summary",
-}  # fmt: skip
-PHASES: tuple[tuple[m.Phase, str], ...] = (
-    ("board-before", "board before"),
-    ("arm", "move"),
-    ("board-after", "board after"),
+LIGHT, DARK, LAST, WRONG = "rgb(240,217,181)", "rgb(181,136,99)", "rgb(170,162,58)", "rgb(200,60,60)"
+PHASES: tuple[tuple[m.Phase, str, str], ...] = (
+    ("board-before", "board", "board-before"),
+    ("arm", "move", "arm"),
+    ("board-after", "board", "board-after"),
 )
+HEALTH_STYLES = {"ready": "green", "starting": "yellow", "degraded": "yellow", "lost": "red", "stopped": "dim"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class View:
-    """Everything shown. `timings_s` are those of the last confirmed move."""
+    """Everything shown. `timings_s` are those of the last confirmed move; `said` is what no message says."""
 
     white: str
     black: str
     session: m.SessionState = NO_SESSION
     board: m.BoardState | None = None
     arms: m.ArmState | None = None
-    moves: tuple[str, ...] = ()
+    sans: tuple[str, ...] = ()
+    """Of this match, as far as it was seen, each with its number."""
     timings_s: tuple[tuple[str, float], ...] = ()
-    phase_since_unix_s: float = 0.0
     health: tuple[tuple[str, str], ...] = ()
     events: tuple[str, ...] = ()
     problem: str | None = None
+    said: tuple[str, ...] = ()
+    prompt: str = ""
 
 
 def fold(view: View, delivery: Delivery, topics: Topics) -> View:
     """The view after one delivery. Raises WireError for a payload that is no message."""
     if delivery.topic == topics.session_state.name:
-        session = delivery.decode(topics.session_state)
-        return dataclasses.replace(view, session=session)
+        return dataclasses.replace(view, session=delivery.decode(topics.session_state))
     if delivery.topic == topics.board_state.name:
         return dataclasses.replace(view, board=delivery.decode(topics.board_state))
     if delivery.topic == topics.arm_state.name:
@@ -64,107 +71,218 @@ def fold(view: View, delivery: Delivery, topics: Topics) -> View:
         health = dict(view.health) | {status.component: status.status}
         return dataclasses.replace(view, health=tuple(sorted(health.items())))
     if delivery.topic == topics.events.name:
-        event = delivery.decode(topics.events)
-        if event.kind not in WORTH_TELLING:
-            return view
-        return dataclasses.replace(view, events=(*view.events, event_line(event))[-EVENT_LINES:])
+        return _with_event(view, delivery.decode(topics.events))
     return view
 
 
 def _with_response(view: View, response: m.GameResponse) -> View:
-    timings = tuple(response.detail.timings_s.items()) if response.detail else ()
     if response.status == 200:
-        return dataclasses.replace(view, timings_s=timings, problem=None)
+        timings = tuple(response.detail.timings_s.items()) if response.detail else ()
+        return dataclasses.replace(view, timings_s=timings or view.timings_s, problem=None)
     return dataclasses.replace(view, problem=f"{response.status}: {response.reason}")
 
 
-def event_line(event: m.EdgeEvent) -> str:
-    """One event as one line of text."""
-    shown = {key: value for key, value in event.data.items() if not isinstance(value, dict | list)}
-    told = " ".join(f"{key}={value}" for key, value in shown.items() if value not in (None, ""))
-    return f"{event.component}: {event.kind} {told}"[:110]
+def _with_event(view: View, event: m.EdgeEvent) -> View:
+    if event.component == "match-director" and event.kind == "confirmed":
+        ply = event.data.get("ply")
+        san = str(event.data.get("san", ""))
+        view = dataclasses.replace(view, sans=(*view.sans, numbered(ply, san, first=not view.sans)))
+    line = event_line(event)
+    return view if line is None else dataclasses.replace(view, events=(*view.events, line)[-EVENT_LINES:])
 
 
-def timings_text(timings_s: tuple[tuple[str, float], ...]) -> str:
-    return " · ".join(f"{name} {seconds:.2f} s" for name, seconds in timings_s)
+def numbered(ply: object, san: str, *, first: bool = True) -> str:
+    """`12. Nf3`, or Black's `Nf6` (`12… Nf6` where it is the first that is shown)."""
+    if not isinstance(ply, int):
+        return san
+    if ply % 2:
+        return f"{(ply + 1) // 2}. {san}"
+    return f"{ply // 2}… {san}" if first else san
 
 
-def render(view: View) -> RenderableType:
-    """The live picture. Fits 80 columns; wider terminals show board and state side by side."""
-    return Group(
-        Columns([_board_panel(view), Group(_phase_panel(view), _arms_panel(view))]),
-        Panel("\n".join(view.events) or "waiting", title="events", title_align="left"),
-    )
+def event_line(event: m.EdgeEvent) -> str | None:
+    """What a person wants to know of a journal entry, as one line; None for the many that only a journal needs."""
+    data, who = event.data, event.component
+    match event.kind:
+        case "session-started" if who == "match-director":
+            return f"session {event.session_id} has begun"
+        case "move-chosen":
+            reason = f": {data['reason']}" if data.get("reason") else ""
+            return f"{data.get('by', '?')} plays {data.get('san', '?')} after {data.get('think_s', 0):.1f} s{reason}"
+        case "confirmed" if who == "match-director":
+            total = dict(data.get("timings") or {}).get("total")
+            took = f" after {total:.1f} s" if isinstance(total, int | float) else ""
+            return f"{numbered(data.get('ply'), str(data.get('san', '')))} stands on the board{took}"
+        case "failed" if who == "match-director":
+            return f"{data.get('status', '')}: {data.get('reason', '')}"
+        case "helped":
+            return "a person has put the table right"
+        case "player-failed":
+            return f"{data.get('player', '?')}: {data.get('reason', '')}"
+        case "paused" | "resumed" if who == "match-director":
+            return f"the match is {event.kind}"
+        case "stopped" | "recovered" if who == "arm-controller":
+            return f"arms {event.kind}: {data.get('reason') or data.get('confirmed_by') or ''}"
+        case "summary":
+            return f"{data.get('result', '')} {data.get('termination', '')}"
+        case _:
+            return None
+
+
+def render(view: View, width: int = 80, height: int = 24) -> RenderableType:
+    """The live picture in a terminal of `width` columns and `height` rows."""
+    height = max(height - 1, 1)  # the last row stays free: a full screen would scroll
+    board = _board_panel(view)
+    if width < NARROW:
+        state = _move_panel(view, width)
+        rest = height - BOARD_HEIGHT - 6
+        parts: list[RenderableType] = [board, state]
+    else:
+        beside = width - BOARD_WIDTH
+        grid = Table.grid(padding=0)
+        grid.add_column(width=BOARD_WIDTH)
+        grid.add_column(width=beside)
+        grid.add_row(board, Group(_move_panel(view, beside), _arms_panel(view, beside)))
+        rest = min(height - STATE_HEIGHT, EVENT_ROWS)
+        parts = [grid]
+    if rest >= 3:
+        parts.append(_events_panel(view, width, rest))
+    return Group(*parts)
 
 
 def _board_panel(view: View) -> Panel:
     """The confirmed position; a square on which the board feels something else is marked red."""
-    fen = view.session.fen or chess.Board(None).fen()
-    board = chess.Board(fen)
+    board = chess.Board(view.session.fen or chess.Board(None).fen())
     felt = chess.BaseBoard(view.board.placement.split()[0]) if view.board and view.board.placement else None
-    last = set()
+    last: set[chess.Square] = set()
     if view.session.moves:
         move = chess.Move.from_uci(view.session.moves[-1])
         last = {move.from_square, move.to_square}
-    text = Text()
+    text = Text(no_wrap=True)
     for rank in reversed(range(8)):
         text.append(f"{rank + 1} ", "dim")
         for file in range(8):
             square = chess.square(file, rank)
             piece = board.piece_at(square)
-            background = "rgb(181,136,99)" if (rank + file) % 2 == 0 else "rgb(240,217,181)"
+            background = DARK if (rank + file) % 2 == 0 else LIGHT
             if square in last:
-                background = "rgb(170,162,58)"
-            if felt is not None and felt.piece_at(square) != piece and view.session.phase is None:
-                background = "rgb(200,60,60)"
+                background = LAST
+            if felt is not None and view.session.phase is None and felt.piece_at(square) != piece:
+                background = WRONG
             colour = "rgb(255,255,255)" if piece and piece.color else "rgb(0,0,0)"
             text.append(f" {FIGURES[piece.symbol().lower()] if piece else ' '} ", f"{colour} on {background}")
         text.append("\n")
-    text.append("   " + "  ".join("abcdefgh"), "dim")
-    turn = "white to move" if board.turn else "black to move"
-    title = turn if view.session.status == "running" else view.session.status
-    if view.session.result:
-        title = f"{view.session.result} {view.session.termination or ''}"
-    return Panel(text, title=title, subtitle=f"{view.white} – {view.black}", width=32)
+    text.append("   a  b  c  d  e  f  g  h ", "dim")
+    return Panel(text, title=_title(view, board), width=BOARD_WIDTH, padding=(0, 1))
 
 
-def _phase_panel(view: View) -> Panel:
-    lines = Text()
-    lines.append(f"{view.session.lan or '–':6}", "bold")
-    for phase, name in PHASES:
+def _title(view: View, board: chess.Board) -> str:
+    session = view.session
+    if session.result:
+        return f"[bold]{session.result}[/bold] {session.termination or ''}"[: BOARD_WIDTH + 9]
+    if session.status == "running":
+        return f"{session.ply // 2 + 1}. {'White' if board.turn else 'Black'} to move"
+    return "over" if session.status == "ended" else "setting up"
+
+
+def _move_panel(view: View, width: int) -> Panel:
+    """Always four lines: players, phases with their times, the last moves, what is wrong or asked."""
+    room = width - 4
+    timings = dict(view.timings_s)
+    phases = Text(no_wrap=True)
+    phases.append(f"{view.session.lan or '–':6}", "bold")
+    for phase, name, timed in PHASES:
         here = view.session.phase == phase
-        lines.append(f"  {'▶' if here else '·'} {name}", "bold green" if here else "dim")
-    if view.timings_s:
-        lines.append(f"\nlast: {timings_text(view.timings_s)}", "dim")
-    if view.moves:
-        lines.append("\n" + " ".join(view.moves[-8:]))
+        phases.append(f" {'▶' if here else '·'} {name}", "bold green" if here else "dim")
+        if timed in timings:
+            phases.append(f" {timings[timed]:.2f} s", "bold green" if here else "dim")
+    if "total" in timings:
+        phases.append(f"  Σ {timings['total']:.2f} s", "dim")
+    lines = [
+        Text(f"{view.white} – {view.black}", "bold"),
+        phases,
+        Text(_last_that_fit(view.sans, room)),
+        _attention(view),
+    ]
+    return Panel(_cut(lines, room), title="the move", title_align="left", width=width, height=6)
+
+
+def _attention(view: View) -> Text:
+    if view.prompt:
+        return Text(view.prompt + "▏", "bold cyan")
     if view.problem:
-        lines.append("\n" + view.problem, "bold red")
+        return Text(view.problem, "bold red")
     if view.board is not None and not view.board.connected:
-        lines.append("\nthe board is not connected", "bold red")
-    return Panel(lines, title="the move", title_align="left", width=78)
+        return Text(f"the board is not connected: {view.board.reason or ''}", "bold red")
+    if view.board is not None and view.board.differences:
+        named = ", ".join(
+            f"{d.square}: {_piece(d.found)}, expected {_piece(d.expected)}" for d in view.board.differences
+        )
+        return Text(named, "bold red")
+    return Text(view.said[-1] if view.said else "", "dim")
 
 
-def _arms_panel(view: View) -> Panel:
-    table = Table.grid(padding=(0, 2))
+def _piece(letter: str | None) -> str:
+    return letter or "empty"
+
+
+def _last_that_fit(words: tuple[str, ...], room: int) -> str:
+    line = ""
+    for word in reversed(words):
+        longer = f"{word} {line}".rstrip()
+        if len(longer) > room:
+            break
+        line = longer
+    return line
+
+
+def _arms_panel(view: View, width: int) -> Panel:
+    """Always three lines: each arm, tray and rack; below them who is well."""
     arms = view.arms
+    lines: list[Text] = []
     if arms is not None:
-        for arm in arms.arms:
-            lease = f"has the zone (lease {arms.lease_token})" if arms.lease_holder == arm.name else ""
-            where = "x {:.0f} y {:.0f} z {:.0f} mm".format(*arm.tool_mm[:3]) if len(arm.tool_mm) >= 3 else ""
-            holding = f"holds {FIGURES[arm.holding.lower()]}" if arm.holding else ""
-            table.add_row(arm.name, arm.mode, where, holding, lease, arm.alarm or "")
+        lines.extend(_arm_line(arms, arm) for arm in arms.arms[:2])
         tray = "".join(FIGURES[slot.piece.lower()] for slot in arms.tray if slot.piece)
         rack = "".join(FIGURES[slot.piece.lower()] for slot in arms.rack if slot.piece)
-        table.add_row("tray", tray or "empty", f"rack {rack}", "", "STOPPED" if arms.stopped else "", "")
-    health = "  ".join(f"{name} {status}" for name, status in view.health)
-    return Panel(Group(table, Text(health, "dim")), title="arms", title_align="left", width=78)
+        line = Text(f"tray {tray or '–'}   rack {rack or '–'}")
+        if arms.stopped:
+            line.append("   STOPPED", "bold red")
+        lines.append(line)
+    health = Text(" ".join(name for name, _ in view.health))
+    for name, status in view.health:
+        health.highlight_words([name], HEALTH_STYLES.get(status, ""))
+    return Panel(
+        _cut(lines, width - 4), title="arms", title_align="left", subtitle=health, subtitle_align="left",
+        width=width, height=5,
+    )  # fmt: skip
 
 
-def plain_line(response: m.GameResponse, ply: int, san: str) -> str:
-    """One line per answer for a log: what was answered, and how long the phases took."""
-    number = f"{(ply + 1) // 2}{'.' if ply % 2 else '...'}"
-    if response.status == 200:
-        timings = timings_text(tuple(response.detail.timings_s.items())) if response.detail else ""
-        return f"{number:>5} {san:8} confirmed  {timings}"
-    return f"{number:>5} {san:8} {response.status} {response.reason}"
+def _arm_line(arms: m.ArmState, arm: m.ArmStatus) -> Text:
+    text = Text(f"{arm.name:6}")
+    styles = {"moving": "green", "stopped": "bold red", "fault": "bold red", "offline": "red"}
+    text.append(f"{arm.mode:8}", styles.get(arm.mode, ""))
+    if len(arm.tool_mm) >= 3:
+        text.append("x {:5.0f} y {:5.0f} z {:4.0f} mm".format(*arm.tool_mm[:3]), "dim")
+    if arm.holding:
+        text.append(f" holds {FIGURES[arm.holding.lower()]}")
+    if arms.lease_holder == arm.name:
+        text.append(f" has the board ({arms.lease_token})", "green")
+    if arm.alarm:
+        text.append(f" {arm.alarm}", "bold red")
+    return text
+
+
+def _events_panel(view: View, width: int, height: int) -> Panel:
+    shown = (view.events or view.said)[-(height - 2) :]
+    return Panel(
+        _cut((Text(line) for line in shown), width - 4), title="events", title_align="left", width=width, height=height
+    )
+
+
+def _cut(lines: Iterable[Text], room: int) -> Text:
+    """The lines, each cut to the room that there is."""
+    cut = []
+    for line in lines:
+        line.truncate(max(room, 1), overflow="ellipsis")
+        cut.append(line)
+    return Text("\n", no_wrap=True, overflow="ellipsis").join(cut)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable
@@ -13,15 +14,17 @@ import chess
 import typer
 from rich.console import Console
 
-from edgechess_cli.child_process import ComponentDied
+from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.match_options import FAST_SPEED, MatchOptions, MatchSummary
+from edgechess_cli.prompt import Prompt
 from edgechess_cli.real_match import Interrupted, RealMatch, saved_options
 from edgechess_cli.terminal import JsonLines, LivePicture, PlainLines, Screen
+from edgechess_cli.words import BROKERS, FIRMWARES, WordError, one_of
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.registry import check_word
 from edgechess_inference.stockfish import find_stockfish
-from edgechess_kit.errors import KitError
+from edgechess_kit.broker import BrokerKind
 from edgechess_twin import faults as twin_faults
 
 W = TypeVar("W", bound=str)
@@ -30,10 +33,13 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_NOT_FINISHED = 1
 
+BESIDE_CONTINUE = ("resume", "pgn", "speed", "broker", "as_json")
+
 NO_STOCKFISH = "Stockfish is not installed: the built-in engine plays (apt-get install stockfish for the real one)"
 
 
 def command(
+    context: typer.Context,
     white: Annotated[
         str | None,
         typer.Option(
@@ -66,12 +72,28 @@ def command(
     arms: Annotated[str, typer.Option("--arms", help="Kinds of White's and Black's arm.")] = "dobot,dobot",
     firmware: Annotated[str, typer.Option("--firmware", help="Of the twin's controllers: 4.5 or 4.6.")] = "4.6",
     broker: Annotated[str, typer.Option("--broker", help="auto, mosquitto or embedded.")] = "auto",
-    resume: Annotated[Path | None, typer.Option("--continue", help="Go on with the match in this folder.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--continue", help="Go on with the match in this folder (beside it: --pgn, --speed, --broker)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One event per line on stdout, last a summary.")] = False,
 ) -> None:
-    """Play a complete match on the software table: every move checked, made, and checked again."""
+    """Play a complete match on the software table: every move checked, made, and checked again.
+
+    A human moves at the prompt (type e4 or g1f3) or, from another terminal, with `edgechess twin hand move e2e4`.
+    Ctrl-C finishes the move under way, parks the arms and says how to go on; Ctrl-C again ends at once.
+
+    Exit code: 0 the match has ended, 1 it could not be played to an end, 2 wrong usage, 130 after Ctrl-C.
+    """
     if resume is not None:
+        _refuse_beside_continue(context)
         options, folder = _resumed(resume)
+        options = dataclasses.replace(
+            options,
+            pgn=pgn.absolute() if pgn else options.pgn,
+            speed=speed if _given(context, "speed") else options.speed,
+            broker=_broker(broker) if _given(context, "broker") else options.broker,
+        )
     else:
         options = _options(
             white, black, time, seed, faults, no_robot, rotated, max_plies, fen, pgn, speed, arms, firmware, broker
@@ -80,25 +102,41 @@ def command(
     screen = _screen(options, as_json)
     summary = _play(options, folder, screen)
     screen.finish(summary)
-    raise typer.Exit(0)
+    raise typer.Exit(EXIT_NOT_FINISHED if summary.termination.startswith("abandoned") else 0)
 
 
 def _play(options: MatchOptions, folder: MatchFolder | None, screen: Screen) -> MatchSummary:
+    if options.time == "virtual":
+        return _play_virtual(options, screen)
+    humans = "".join(color for color, word in (("w", options.white), ("b", options.black)) if word == "human")
+    failure: BaseExceptionGroup | None = None
     try:
-        if options.time == "virtual":
-            from edgechess_cli.virtual_match import play_virtual  # trio, only where virtual time is asked for
-
-            with screen:
-                return play_virtual(options, screen.show).summary
-        match = RealMatch(options, folder, screen)
+        match = RealMatch(options, folder, screen, Prompt(humans, screen) if humans else None)
         with screen:
             return anyio.run(match.run)
-    except Interrupted as interrupted:
-        typer.echo(f"\n{interrupted}", err=True)
+    except* Interrupted as interrupted:
+        failure = interrupted
+    except* FAILURES as failed:
+        failure = failed
+    if failure.subgroup(Interrupted):
+        typer.echo(told(failure), err=True)
+        raise typer.Exit(EXIT_INTERRUPTED)
+    typer.echo(f"edgechess play: {told(failure)}", err=True)
+    raise typer.Exit(EXIT_NOT_FINISHED)
+
+
+def _play_virtual(options: MatchOptions, screen: Screen) -> MatchSummary:
+    from edgechess_cli.virtual_match import Stuck, play_virtual  # trio, only where virtual time is asked for
+
+    try:
+        with screen:
+            return play_virtual(options, screen.show).summary
+    except Stuck as stuck:
+        typer.echo(f"edgechess play: {stuck}", err=True)
+        raise typer.Exit(EXIT_NOT_FINISHED) from stuck
+    except KeyboardInterrupt:
+        typer.echo("stopped; a match in virtual time cannot be continued, but the same seed plays it again", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except (KitError, ComponentDied, OSError) as error:
-        typer.echo(f"edgechess play: {error}", err=True)
-        raise typer.Exit(EXIT_NOT_FINISHED) from error
 
 
 def _screen(options: MatchOptions, as_json: bool) -> Screen:
@@ -125,6 +163,10 @@ def _options(
     _checked("--faults", lambda: twin_faults.parse(faults), ValueError)
     if fen is not None:
         _checked("--fen", lambda: chess.Board(fen), ValueError)
+    if time == "virtual" and "human" in (white, black):
+        _fail("a human needs --time real or fast: nobody can type in virtual time")
+    if pgn is not None and not pgn.absolute().parent.is_dir():
+        _fail(f"--pgn {pgn}: there is no folder {pgn.absolute().parent}")
     kinds = tuple(part.strip() for part in arms.split(","))
     if kinds != ("dobot", "dobot"):
         _fail(f"--arms is {arms!r}: expected dobot,dobot (other arms arrive with their drivers)")
@@ -141,8 +183,8 @@ def _options(
         pgn=pgn.absolute() if pgn else None,
         speed=speed,
         arms=("dobot", "dobot"),
-        firmware=_one_of("--firmware", firmware, ("4.5", "4.6")),
-        broker=_one_of("--broker", broker, ("auto", "mosquitto", "embedded")),
+        firmware=_one_of("--firmware", firmware, FIRMWARES),
+        broker=_broker(broker),
     )
 
 
@@ -154,11 +196,28 @@ def _resumed(path: Path) -> tuple[MatchOptions, MatchFolder]:
         _fail(f"--continue {path}: not a match that can go on ({error})")
 
 
+def _refuse_beside_continue(context: typer.Context) -> None:
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if _given(context, name) and name not in BESIDE_CONTINUE:
+            option = parameter.opts[0]
+            _fail(f"{option} cannot be changed by --continue: the match goes on as it was begun")
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _broker(word: str) -> BrokerKind:
+    return _one_of("--broker", word, BROKERS)
+
+
 def _one_of(option: str, word: str, words: tuple[W, ...]) -> W:
-    for known in words:
-        if word == known:
-            return known
-    return _fail(f"{option} is {word!r}: expected one of {', '.join(words)}")
+    try:
+        return one_of(option, word, words)
+    except WordError as error:
+        _fail(str(error))
 
 
 def _checked(option: str, check: Callable[[], object], wrong: type[Exception]) -> None:

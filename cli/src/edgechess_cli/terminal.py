@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from edgechess_cli.match_options import MatchSummary
-from edgechess_cli.match_view import View, fold, render
+from edgechess_cli.match_view import SAID_LINES, View, fold, render
 from edgechess_kit.bus import Delivery
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
@@ -21,13 +23,18 @@ DIRECTOR = "match-director"
 
 
 class Screen(Protocol):
-    """Shows what travels on the bus. `say` is for lines that are not on it: where the broker is, what goes on."""
+    """Shows what travels on the bus. `say` is for lines that are not on it: where the broker is, what goes on.
+
+    `tell` is for scripts only, `typing` shows the line that a `human` is typing.
+    """
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None: ...
     def say(self, text: str) -> None: ...
+    def tell(self, event: Mapping[str, object]) -> None: ...
+    def typing(self, prompt: str, text: str) -> None: ...
     def show(self, delivery: Delivery) -> None: ...
     def finish(self, summary: MatchSummary) -> None: ...
 
@@ -53,6 +60,12 @@ class _Lines:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._out.flush()
 
+    def tell(self, event: Mapping[str, object]) -> None:
+        """What scripts want to know is for JSON lines."""
+
+    def typing(self, prompt: str, text: str) -> None:
+        """The terminal or the script that types sees what it typed."""
+
     def _print(self, text: str) -> None:
         print(text, file=self._out, flush=True)
 
@@ -62,6 +75,9 @@ class JsonLines(_Lines):
 
     def say(self, text: str) -> None:
         """Prose has no place among JSON lines."""
+
+    def tell(self, event: Mapping[str, object]) -> None:
+        self._print(json.dumps(event))
 
     def show(self, delivery: Delivery) -> None:
         if delivery.topic != self._topics.events.name:
@@ -83,6 +99,11 @@ class PlainLines(_Lines):
 
     def say(self, text: str) -> None:
         self._print(text)
+
+    def typing(self, prompt: str, text: str) -> None:
+        """Each question once; a pipe or a terminal that is not drawn on shows the rest by itself."""
+        if prompt and not text:
+            self._print(prompt)
 
     def show(self, delivery: Delivery) -> None:
         if delivery.topic != self._topics.events.name:
@@ -114,13 +135,21 @@ def move_line(kind: str, data: dict[str, object]) -> str | None:
 
 
 class LivePicture:
-    """The live picture of `match_view`, drawn a few times a second."""
+    """The live picture of `match_view`, drawn a few times a second; its last state stays in the scrollback."""
 
     def __init__(self, console: Console, white: str, black: str, topics: Topics | None = None) -> None:
         self._console = console
         self._topics = topics or Topics()
         self._view = View(white, black)
-        self._live = Live(get_renderable=lambda: render(self._view), console=console, refresh_per_second=PICTURES_PER_S)
+        self._live = Live(
+            get_renderable=self._picture,
+            console=console,
+            refresh_per_second=PICTURES_PER_S,
+            vertical_overflow="crop",
+        )
+
+    def _picture(self) -> RenderableType:
+        return render(self._view, self._console.width, self._console.height)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -130,11 +159,20 @@ class LivePicture:
         self._live.__exit__(kind, error, tb)
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        """In the picture while it is drawn, and below it when it is not any more."""
+        self._view = dataclasses.replace(self._view, said=(*self._view.said, text)[-SAID_LINES:])
+
+    def tell(self, event: Mapping[str, object]) -> None:
+        """What scripts want to know is for JSON lines."""
+
+    def typing(self, prompt: str, text: str) -> None:
+        self._view = dataclasses.replace(self._view, prompt=f"{prompt}{text}" if prompt else "")
 
     def show(self, delivery: Delivery) -> None:
         with contextlib.suppress(WireError):
             self._view = fold(self._view, delivery, self._topics)
 
     def finish(self, summary: MatchSummary) -> None:
-        self._console.print(closing_line(summary))
+        for line in self._view.said[-1:]:  # where the PGN is
+            self._console.print(line, highlight=False, soft_wrap=True)
+        self._console.print(closing_line(summary), highlight=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,9 +13,11 @@ import chess
 import typer
 
 from edgechess_board.placement import Placement, square_index
+from edgechess_kit.guardian import until_orphaned, until_signal
 from edgechess_twin import faults as twin_faults
 from edgechess_twin.control import ControlClient, find_running
 from edgechess_twin.errors import HandError, TwinError
+from edgechess_twin.left_table import read_left_table
 from edgechess_twin.serve import Devices, serve
 from edgechess_twin.table import Table, TableOptions
 
@@ -53,7 +54,12 @@ def run(
     fen: Annotated[
         str | None, typer.Option("--fen", help="Placement at the start (default: the start position).")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="Pieces as an earlier table was left (table.json of a match), trays included."),
+    ] = None,
     firmware: Annotated[str, typer.Option("--firmware", help="Of the controllers: 4.5 or 4.6.")] = "4.6",
+    tied: Annotated[bool, typer.Option("--tied", help="End when standard input closes.", hidden=True)] = False,
     list_faults: Annotated[
         bool, typer.Option("--list-faults", help="Print every fault and its unit, and exit.")
     ] = False,
@@ -74,11 +80,14 @@ def run(
             rotated=rotated,
             firmware=_firmware(firmware),
             placement=Placement.from_fen(fen or chess.STARTING_BOARD_FEN),
+            left=read_left_table(table) if table is not None else None,
         )
     except ValueError as error:
         _fail(str(error))
+    except TwinError as error:
+        _fail(f"--table {error}")
     try:
-        anyio.run(_serve, options, as_json)
+        anyio.run(_serve, options, as_json, tied)
     except (OSError, TwinError) as error:
         _fail(str(error), 1)
 
@@ -91,15 +100,15 @@ def _firmware(text: str) -> Literal["4.5", "4.6"]:
     raise ValueError(f"--firmware is {text!r}: expected 4.5 or 4.6")
 
 
-async def _serve(options: TableOptions, as_json: bool) -> None:
+async def _serve(options: TableOptions, as_json: bool, tied: bool) -> None:
     table = Table(options)
     async with anyio.create_task_group() as tasks:
         await tasks.start(table.run, name="table")
-        async with serve(table) as devices:
+        async with serve(table) as devices, anyio.create_task_group() as waiting:
             print(json.dumps(devices_event(devices)) if as_json else devices_text(devices), flush=True)
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for _ in signals:
-                    break
+            waiting.start_soon(until_signal, waiting.cancel_scope)
+            if tied:
+                waiting.start_soon(until_orphaned, waiting.cancel_scope)
         tasks.cancel_scope.cancel()
 
 

@@ -147,6 +147,7 @@ class ControlServer:
                     round(view.z_mm, 2),
                     view.upright,
                     view.held_by,
+                    round(view.steadiness, 3),
                 ]
                 for view in world.pieces()
             ],

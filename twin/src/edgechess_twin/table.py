@@ -18,7 +18,7 @@ from edgechess_twin.errors import HandError, TwinError
 from edgechess_twin.faults import NONE, Faults
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.person import Person
-from edgechess_twin.world import XYZ, World
+from edgechess_twin.world import XYZ, PieceLeft, World
 
 START = Placement.from_fen("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR")
 RACKS = {"white": "QQRBN", "black": "qqrbn"}  # spare pieces beside each arm, slot 0 first
@@ -37,6 +37,8 @@ class TableOptions:
     layout: TableLayout = dataclasses.field(default_factory=standard_layout)
     shapes: ShapeSet = STAUNTON_6
     placement: Placement = START
+    left: tuple[PieceLeft, ...] | None = None
+    """Every piece as an earlier table was left (see `left_table`); `placement` then says nothing."""
     firmware: Literal["4.5", "4.6"] = "4.6"
     bluetooth: bool = False
     clock: bool = False
@@ -59,6 +61,7 @@ class Table:
             speed=options.speed,
             placement=options.placement,
             racks={name: RACKS[name] for name in options.arms if name in RACKS},
+            left=options.left,
         )
         self.board = DgtDevice(
             self.world,

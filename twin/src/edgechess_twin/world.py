@@ -13,7 +13,7 @@ import dataclasses
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
@@ -58,6 +58,18 @@ class PieceView:
 
     def distance_mm(self, point: Point) -> float:
         return math.hypot(self.x_mm - point.x_mm, self.y_mm - point.y_mm)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PieceLeft:
+    """One piece of a table that was left and is taken up again: the fields of `PieceView` that outlive a process."""
+
+    letter: str
+    x_mm: float
+    y_mm: float
+    upright: bool = True
+    held_by: str | None = None
+    steadiness: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,8 +147,12 @@ class World:
         speed: float = 1.0,
         placement: Placement | None = None,
         racks: Mapping[str, str] | None = None,
+        left: Sequence[PieceLeft] | None = None,
     ) -> None:
-        """`racks` gives the letters that stand in each arm's rack, slot 0 first. `speed` scales motion, nothing else."""
+        """`racks` gives the letters that stand in each arm's rack, slot 0 first. `speed` scales motion, nothing else.
+
+        With `left` every piece is as it was left, and `placement` and `racks` say nothing.
+        """
         if speed <= 0.0:
             raise ValueError(f"speed {speed}: expected more than 0")
         self.layout = layout
@@ -156,6 +172,10 @@ class World:
         """How often a piece was put down on the board, by whomever: a measure of moves."""
         self.accidents: list[str] = []
         """What went wrong by itself, in order, for the trace: "slip black Q", "bump white p"."""
+        if left is not None:
+            for piece in left:
+                self._restore(piece)
+            return
         for square, letter in enumerate(placement or Placement.empty()):
             if letter is not None:
                 self._add(letter, self.square_centre(square))
@@ -424,6 +444,17 @@ class World:
         piece = _Piece(len(self._pieces), letter, shape, (point.x_mm, point.y_mm, point.z_mm))
         self._pieces.append(piece)
         return piece
+
+    def _restore(self, left: PieceLeft) -> None:
+        piece = self._add(left.letter, Point(left.x_mm, left.y_mm))
+        piece.upright, piece.steadiness = left.upright, left.steadiness
+        if left.held_by in self._arms_of_layout():  # without power a gripper lets go, and what it held falls
+            piece.upright, piece.steadiness = False, 0.0
+        elif left.held_by is not None:
+            piece.held_by = POCKET
+
+    def _arms_of_layout(self) -> tuple[str, ...]:
+        return tuple(site.name for site in self.layout.sites)
 
     def _position(self, piece: _Piece, at_s: float) -> XYZ:
         return piece.rest if piece.path is None else piece.path(at_s)

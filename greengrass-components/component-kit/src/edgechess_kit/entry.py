@@ -26,6 +26,7 @@ from edgechess_kit.chaos_bus import Chaos, ChaosBus
 from edgechess_kit.clock import RandomIds, SystemClock
 from edgechess_kit.component import Context
 from edgechess_kit.errors import ComponentFailed, JournalError, SettingsError
+from edgechess_kit.guardian import until_orphaned
 from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.messages import EdgeStatus
 from edgechess_kit.mqtt_adapter import MqttBus
@@ -69,7 +70,7 @@ def run_component(
     except (SettingsError, JournalError) as error:
         return _refuse(name, error)
     try:
-        return anyio.run(_serve, name, settings, bus_settings, journal, main)
+        return anyio.run(_serve, name, settings, bus_settings, journal, main, arguments.tied)
     except SettingsError as error:
         return _refuse(name, error)
     except KeyboardInterrupt:
@@ -89,6 +90,7 @@ async def _serve(
     bus_settings: BusSettings,
     journal: SqliteJournal,
     main: Callable[[Context[S]], Awaitable[None]],
+    tied: bool,
 ) -> int:
     topics = Topics(bus_settings.prefix)
     client_id = bus_settings.client_id or f"{bus_settings.prefix}-{name}"
@@ -101,6 +103,8 @@ async def _serve(
         async with anyio.create_task_group() as group:
             with anyio.CancelScope() as scope:
                 await group.start(_signals, name, scope)
+                if tied:
+                    group.start_soon(until_orphaned, scope)
                 try:
                     await supervise(name, lambda: main(context), rng=rng)
                 except ComponentFailed as error:
@@ -142,6 +146,9 @@ def _parser(name: str, settings_type: type[Any]) -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, metavar="FILE", help=f"TOML with [{name}], [bus] and [journal]")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one setting; KEY alone is of [{name}]"
+    )
+    parser.add_argument(
+        "--tied", action="store_true", help="stop when standard input closes: whoever started it is gone"
     )
     parser.add_argument(
         "--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="default: INFO"

@@ -1,0 +1,126 @@
+"""`edgechess table`: a software table with its components and no director: somebody else publishes the moves."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Annotated
+
+import anyio
+import chess
+import typer
+
+from edgechess_cli.failures import FAILURES, told
+from edgechess_cli.match_folder import MatchFolder
+from edgechess_cli.match_options import FAST_SPEED
+from edgechess_cli.real_table import TABLE_COMPONENTS, RealTable, ServedTable, TableSetup, park
+from edgechess_cli.words import BROKERS, FIRMWARES, one_of
+from edgechess_kit.topics import Topics
+from edgechess_twin import faults as twin_faults
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+
+def command(
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is left to chance.")] = 0,
+    faults: Annotated[
+        str,
+        typer.Option("--faults", help="none, nominal, harsh, or NAME=PROBABILITY,… (edgechess twin --list-faults)."),
+    ] = "none",
+    speed: Annotated[
+        float, typer.Option("--speed", help="Factor on the twin's motion; 1 is true.", min=1.0, max=100.0)
+    ] = FAST_SPEED,
+    no_robot: Annotated[
+        bool, typer.Option("--no-robot", help="A person moves the pieces; the board is checked all the same.")
+    ] = False,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone",
+            help="Without the seeded person: moves by hand and help after a failure are yours (edgechess twin hand).",
+        ),
+    ] = False,
+    rotated: Annotated[bool, typer.Option("--rotated", help="The board is turned by 180 degrees.")] = False,
+    fen: Annotated[str | None, typer.Option("--fen", help="Set up this position.")] = None,
+    firmware: Annotated[str, typer.Option("--firmware", help="Of the twin's controllers: 4.5 or 4.6.")] = "4.6",
+    broker: Annotated[str, typer.Option("--broker", help="auto, mosquitto or embedded.")] = "auto",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="TCP port of the broker on loopback (default: a free one).", min=1, max=65535),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print where everything is as one JSON line.")] = False,
+) -> None:
+    """Serve a software table until Ctrl-C: broker, board, arms and game manager, waiting for published moves.
+
+    Then `edgechess publish start` and `edgechess publish move`, or any cloud workflow, play on it.
+
+    Exit code: 0 after Ctrl-C, 1 when something cannot be started or kept running, 2 wrong usage.
+    """
+    try:
+        setup = TableSetup(
+            seed=seed,
+            faults=faults,
+            motion_speed=speed,
+            robot=not no_robot,
+            rotated=rotated,
+            firmware=one_of("--firmware", firmware, FIRMWARES),
+            broker=one_of("--broker", broker, BROKERS),
+            broker_port=port,
+            start_fen=fen,
+        )
+        twin_faults.parse(faults)
+        if fen is not None:
+            chess.Board(fen)
+    except ValueError as error:
+        typer.echo(f"edgechess table: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from None
+    failure: BaseExceptionGroup | None = None
+    try:
+        anyio.run(_serve, setup, as_json, not alone)
+    except* FAILURES as failed:
+        failure = failed
+    if failure is not None:
+        typer.echo(f"edgechess table: {told(failure)}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _serve(setup: TableSetup, as_json: bool, person: bool) -> None:
+    folder = MatchFolder.create()
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            tasks.start_soon(_serve_until_cancelled, setup, folder, as_json, person, name="table")
+            async for _ in signals:
+                tasks.cancel_scope.cancel()
+                return
+
+
+async def _serve_until_cancelled(setup: TableSetup, folder: MatchFolder, as_json: bool, person: bool) -> None:
+    def say(text: str) -> None:
+        if not as_json:
+            typer.echo(text)
+
+    async with RealTable(setup, folder, say).serving(TABLE_COMPONENTS, person=person) as table:
+        typer.echo(json.dumps(table.as_event(folder)) if as_json else table_text(table, folder))
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                if not await park(table.bus, Topics()):
+                    typer.echo("the arms are not parked: look at them", err=True)
+
+
+def table_text(table: ServedTable, folder: MatchFolder) -> str:
+    return "\n".join(
+        [
+            "the table is served",
+            f"  broker       {table.broker}",
+            f"  board        {table.devices.board}",
+            f"  person       {table.devices.control}",
+            f"  journals     {folder.path / 'journal'}",
+            "in another terminal:",
+            f"  edgechess publish start --broker {table.broker} --session mine",
+            f"  edgechess publish move  --broker {table.broker} --session mine e4",
+            "Ctrl-C parks the arms and ends it.",
+        ]
+    )
