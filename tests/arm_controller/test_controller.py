@@ -77,8 +77,8 @@ class Harness:
                 self.written(effect)
             case c.PlanJob(job):
                 return [c.JobPlanned(job.job_id, PARTS)]
-            case c.PlanRetreat(arm):
-                return [c.RetreatPlanned(arm, Plan((Park(250.0),)))]
+            case c.PlanRetreat(arm, open_first=opens):
+                return [c.RetreatPlanned(arm, Plan((Open(50.0), Park(250.0)) if opens else (Park(250.0),)))]
             case c.Begin():
                 self.begun(effect)
             case c.StopArms(names):
