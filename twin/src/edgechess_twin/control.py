@@ -151,6 +151,9 @@ class ControlServer:
                 ]
                 for view in world.pieces()
             ],
+            "joints_deg": {
+                name: [round(angle, 4) for angle in arm.controller.joints()] for name, arm in self._table.arms.items()
+            },
             "accidents": world.accidents[-20:],
         }
 

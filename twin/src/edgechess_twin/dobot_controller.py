@@ -125,6 +125,7 @@ class Controller:
         repeatability: Callable[[], Point3],
         tcp_mode: bool = True,
         stroke_mm: float = modbus.STROKE_MM,
+        start_joints: Joints = START_JOINTS,
     ) -> None:
         self._firmware = firmware
         self._speed = speed
@@ -149,7 +150,7 @@ class Controller:
         self.on_change: Callable[[], None] = lambda: None
         """Changes whenever a frame may read differently, motion aside."""
 
-        self._rest: Joints = START_JOINTS
+        self._rest: Joints = start_joints
         self._shift: Point3 = (0.0, 0.0, 0.0)
         self.active: Active | None = None
         self._interrupted: Goal | None = None

@@ -15,7 +15,7 @@ from anyio.abc import ByteStream
 
 from edgechess_robots.layout import ArmSite, Point
 from edgechess_twin import arm_model as model
-from edgechess_twin.arm_model import CR10A, HiddenError, Point3, TrueArm
+from edgechess_twin.arm_model import CR10A, HiddenError, Joints, Point3, TrueArm
 from edgechess_twin.dobot_agenda import Agenda
 from edgechess_twin.dobot_commands import RequestReader
 from edgechess_twin.dobot_controller import (
@@ -84,6 +84,7 @@ class DobotDevice:
         stroke_mm: float = STROKE_MM,
         epoch_s: float = EPOCH_S,
         idle_feedback_s: float | None = None,
+        start_joints: Joints = START_JOINTS,
     ) -> None:
         """`idle_feedback_s`: for virtual time, where a frame that nobody needs costs as much as one that matters: an
         arm at rest tells so only that often. Real controllers never slow down, and without it neither does this one.
@@ -112,6 +113,7 @@ class DobotDevice:
             repeatability=lambda: scatter(self._dice.stream(f"{name} repeatability"), faults.arm_repeatability_mm),
             tcp_mode=tcp_mode,
             stroke_mm=stroke_mm,
+            start_joints=start_joints,
         )
         self._appeared = False
         self._dashboard: ByteStream | None = None
@@ -130,7 +132,7 @@ class DobotDevice:
     def _appear(self) -> None:
         if not self._appeared:
             self._appeared = True
-            self._world.arm_appears(self.name, Point(*self.truth.fingertip(START_JOINTS)))
+            self._world.arm_appears(self.name, Point(*self.truth.fingertip(self.controller.joints())))
 
     # -- sockets ---------------------------------------------------------------------------------------------------
 

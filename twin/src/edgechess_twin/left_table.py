@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,26 @@ from edgechess_board.placement import PIECES
 from edgechess_twin.errors import TwinError
 from edgechess_twin.world import PieceLeft
 
+Joints = tuple[float, float, float, float, float, float]
 
-def read_left_table(path: Path) -> tuple[PieceLeft, ...]:
-    """Every piece of the status in that file. Raises TwinError for a file that is none."""
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TableLeft:
+    """Every piece, and the joints in degrees of each arm (none: where arms stand when they are delivered)."""
+
+    pieces: tuple[PieceLeft, ...]
+    joints: Mapping[str, Joints] = dataclasses.field(default_factory=dict)
+
+
+def read_left_table(path: Path) -> TableLeft:
+    """The status in that file. Raises TwinError for a file that holds none."""
     try:
         status = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(_piece(*row) for row in status["pieces"])
+        pieces = tuple(_piece(*row) for row in status["pieces"])
+        return TableLeft(pieces, {str(name): _joints(*angles) for name, angles in status["joints_deg"].items()})
     except OSError as error:
         raise TwinError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TwinError(f"{path}: not the status of a table: {error}") from error
 
 
@@ -26,4 +40,15 @@ def _piece(letter: Any, x_mm: Any, y_mm: Any, _z_mm: Any, upright: Any, held_by:
     if letter not in tuple(PIECES):
         raise ValueError(f"piece {letter!r}: expected one letter of {PIECES}")
     holder = None if held_by is None else str(held_by)
-    return PieceLeft(letter, float(x_mm), float(y_mm), bool(upright), holder, float(steadiness))
+    return PieceLeft(letter, _finite(x_mm), _finite(y_mm), bool(upright), holder, _finite(steadiness))
+
+
+def _joints(j1: Any, j2: Any, j3: Any, j4: Any, j5: Any, j6: Any) -> Joints:
+    return _finite(j1), _finite(j2), _finite(j3), _finite(j4), _finite(j5), _finite(j6)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r}: expected a finite number")
+    return number

@@ -13,12 +13,14 @@ from edgechess_board.placement import Placement
 from edgechess_robots.layout import TableLayout, standard_layout
 from edgechess_robots.shapes import STAUNTON_6, ShapeSet
 from edgechess_twin.dgt_device import SQUARE_S, BoardOptions, DgtDevice
+from edgechess_twin.dobot_controller import START_JOINTS
 from edgechess_twin.dobot_device import DobotDevice
 from edgechess_twin.errors import HandError, TwinError
 from edgechess_twin.faults import NONE, Faults
+from edgechess_twin.left_table import TableLeft
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.person import Person
-from edgechess_twin.world import XYZ, PieceLeft, World
+from edgechess_twin.world import XYZ, World
 
 START = Placement.from_fen("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR")
 RACKS = {"white": "QQRBN", "black": "qqrbn"}  # spare pieces beside each arm, slot 0 first
@@ -37,8 +39,8 @@ class TableOptions:
     layout: TableLayout = dataclasses.field(default_factory=standard_layout)
     shapes: ShapeSet = STAUNTON_6
     placement: Placement = START
-    left: tuple[PieceLeft, ...] | None = None
-    """Every piece as an earlier table was left (see `left_table`); `placement` then says nothing."""
+    left: TableLeft | None = None
+    """Pieces and arms as an earlier table was left; `placement` then says nothing."""
     firmware: Literal["4.5", "4.6"] = "4.6"
     bluetooth: bool = False
     clock: bool = False
@@ -61,7 +63,7 @@ class Table:
             speed=options.speed,
             placement=options.placement,
             racks={name: RACKS[name] for name in options.arms if name in RACKS},
-            left=options.left,
+            left=options.left.pieces if options.left is not None else None,
         )
         self.board = DgtDevice(
             self.world,
@@ -85,6 +87,7 @@ class Table:
                 speed=options.speed,
                 firmware=options.firmware,
                 idle_feedback_s=options.idle_feedback_s,
+                start_joints=(options.left.joints.get(name) if options.left is not None else None) or START_JOINTS,
             )
             for name in options.arms
         }
