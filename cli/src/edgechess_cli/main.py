@@ -19,6 +19,7 @@ from edgechess_cli import (
     table_command,
     twin_command,
 )
+from edgechess_cli.bench import command as bench_command
 
 EXIT_USAGE = 2
 
@@ -38,6 +39,7 @@ app.add_typer(board_command.app, name="board")
 app.add_typer(journal_command.app, name="journal")
 app.command("doctor")(doctor.command)
 app.command("sim")(simulate.command)
+app.command("bench")(bench_command.command)
 
 
 @app.callback(invoke_without_command=True)
