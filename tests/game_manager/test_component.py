@@ -308,3 +308,38 @@ async def test_the_shadow_mirrors_and_never_hinders(rig: Rig, start: Make) -> No
     (desired, _), (_, reported) = shadow.updates
     assert desired["gameRequest"] == reported["gameRequest"]
     assert reported["gameResponse"]["status"] == 200
+
+
+async def test_the_owner_of_the_match_ends_it_and_nobody_else(rig: Rig, start: Make, move: Make) -> None:
+    async with rig() as r:
+        await r.cloud.ask(start("t-start"))
+        fen = await play(r, move, ["e2e4"])
+
+        async def say(request_id: str, **fields: Any) -> str:
+            control = m.SessionControl(request_id=request_id, **fields)
+            await r.cloud.bus.publish(r.topics.session_control, control)
+            await anyio.sleep(1)
+            return str(r.state.status)
+
+        # what a player or an operator wishes goes to the director
+        assert await say("wish-1", command="resign", session_id="s1", color="b") == "running"
+        assert await say("wish-2", command="draw", session_id="s1") == "running"
+        assert await say("odd-1", command="pause", session_id="s1", result="1-0") == "running"
+        assert await say("odd-2", command="resign", result="1-0") == "running"
+        assert await say("odd-3", command="resign", session_id="s2", result="1-0") == "running"
+        await r.cloud.send(move(fen, "e7e5", "t-under-way"))
+        await anyio.sleep(1)
+        assert await say("end", command="draw", session_id="s1", result="1/2-1/2") == "running"
+        await anyio.sleep(20)
+        assert r.cloud.answers[-1].status == 200
+        assert (r.state.status, r.state.ply) == ("ended", 2)
+        assert (r.state.result, r.state.termination) == ("1/2-1/2", "agreement")
+        assert await say("end", command="draw", session_id="s1", result="1/2-1/2") == "ended"
+        assert r.kinds.count("ended") == 1
+        r.scope.cancel()
+        await anyio.sleep(1)
+        r.group.start_soon(r.manage)
+        await anyio.sleep(1)
+        assert (r.state.status, r.state.termination) == ("ended", "agreement")
+        refused = await r.cloud.ask(move(r.state.fen, "a2a3", "t-more"))
+        assert (refused.status, refused.detail.code) == (400, "session-ended")

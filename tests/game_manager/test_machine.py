@@ -14,6 +14,7 @@ from edgechess_game_manager import effects as do
 from edgechess_game_manager import events as ev
 from edgechess_game_manager.machine import TABLE, decide
 from edgechess_game_manager.restore import fold
+from edgechess_game_manager.rules import Verdict
 from edgechess_game_manager.settings import Settings
 from edgechess_game_manager.state import Stage, State, session_state
 from edgechess_kit import messages as m
@@ -117,6 +118,14 @@ class Walk:
     def sample_arm(self, lan: str | None = None) -> E:
         assert self.state.work is not None
         return ev.ArmMoved(self.at, m.ArmMoveResponse(status=200, lan=lan or self.state.work.request.lan))
+
+    def verdict(self, session: str = "s1", request_id: str = "end-1", *, known: bool = False) -> E:
+        return ev.VerdictSeen(self.at, Verdict(request_id, session, "1-0", "resignation"), known)
+
+    def resigned(self) -> Walk:
+        """Somebody gave up while the move is under way."""
+        self.feed(self.verdict())
+        return self
 
     # ------------------------------------------------------------ ways into the stages
 
@@ -307,6 +316,22 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
     )
     yield (after, ev.ProcessedSeen, after), (SAMPLE_BOARD, W.to_after, lambda w: w.processed(lan="a2a3"))
 
+    yield (S.READY, ev.VerdictSeen, S.READY), (none, W.to_ready, lambda w: w.verdict("another"))
+    yield (S.READY, ev.VerdictSeen, S.ENDED), (none, W.to_ready, W.verdict)
+    for stage in (S.STARTING, before, S.ARM, S.PARKING, S.PERSON, after):
+        yield (stage, ev.VerdictSeen, stage), (none, into[stage], W.verdict)
+    yield (
+        (before, ev.TimerFired, S.ENDED),
+        (none, lambda w: w.to_before().resigned().blind(), lambda w: w.timer("board")),
+    )
+    yield (before, ev.BoardAnswered, S.ENDED), (none, lambda w: w.to_before().resigned(), lambda w: w.board("after"))
+    yield (
+        (S.PARKING, ev.TimerFired, S.ENDED),
+        (SAMPLE_BOARD, lambda w: (w.to_parking().resigned(), w.feed(w.processed())), lambda w: w.timer("rest")),
+    )
+    yield (S.PERSON, ev.TimerFired, S.ENDED), (none, lambda w: w.to_person().resigned(), lambda w: w.timer("person"))
+    yield (after, ev.TimerFired, S.ENDED), (none, lambda w: w.to_after().resigned().blind(), lambda w: w.timer("board"))
+
 
 WAYS = dict(ways())
 NAMED = {(stage, event, target) for (stage, event), row in TABLE.items() for target in row.to}
@@ -334,7 +359,7 @@ def test_each_way(way: tuple[Stage, type[Any], Stage], start: Make, move: Make) 
     assert walk.state.stage is target
     answered = [effect for effect in walk.wanted if isinstance(effect, do.Answer)]
     resting = target in (S.NO_SESSION, S.READY, S.ENDED)
-    if stage is not target and resting:
+    if stage not in (target, S.READY) and resting:
         assert len(answered) == 1
         assert do.CancelTimers() in walk.wanted
         writes = [number for number, effect in enumerate(walk.wanted) if isinstance(effect, do.Write)]
@@ -359,6 +384,8 @@ def test_what_is_not_in_the_table_changes_nothing(stage: Stage, start: Make, mov
         ev.JobEnded(walk.at, m.ArmJobResult(job_id="stray", outcome="done")),
         ev.ArmMoved(walk.at, m.ArmMoveResponse(status=200, lan=QUIET)),
         ev.ArmsSeen(walk.at, m.ArmState(arms=())),
+        walk.verdict("another"),
+        walk.verdict(known=True),
     ]
     for event in events:
         before = walk.state
@@ -413,6 +440,42 @@ def test_an_answer_from_an_earlier_stage_is_not_taken(start: Make, move: Make) -
     walk.feed(walk.job())
     assert walk.state.stage is S.BOARD_AFTER
     assert walk.feed(old) == []
+
+
+def test_a_session_ends_by_word_once(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_ready()
+    walk.feed(walk.verdict())
+    assert walk.entries[-1].kind == "ended"
+    assert (walk.entries[-1].session_id, walk.entries[-1].key) == ("s1", "end-1")
+    shown = session_state(walk.state)
+    assert (shown.status, shown.result, shown.termination) == ("ended", "1-0", "resignation")
+    assert walk.feed(walk.verdict(request_id="end-2")) == []
+    # the same game begun anew is another one, and the old word, come late, does not end it
+    walk.to_ready()
+    assert walk.feed(walk.verdict(known=True)) == []
+    assert walk.state.stage is S.READY
+
+
+def test_a_word_during_a_move_waits_for_its_end_and_survives_a_kill(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_after().resigned()
+    assert [entry.kind for entry in walk.entries][-1] == "ending"
+    assert session_state(walk.state).status == "running"
+    walk.state = fold(walk.entries, walk.state.settings, "next life")
+    walk.feed(ev.Restored(walk.at))
+    assert walk.feed(walk.verdict(request_id="end-2")) == []
+    walk.feed(walk.board("after"))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.result, answer.detail.termination) == (200, "1-0", "resignation")
+    assert [draft.kind for draft in walk.find(do.Write).drafts] == ["confirmed", "ended", "answered"]
+    assert session_state(walk.state).ply == 1
+
+
+def test_mate_on_the_board_outweighs_a_word_that_was_said_meanwhile(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_after(MATE).resigned()
+    walk.feed(walk.board("after"))
+    assert walk.state.session is not None
+    assert (walk.state.session.result, walk.state.session.termination) == ("0-1", "checkmate")
+    assert [entry.kind for entry in walk.entries].count("ended") == 1
 
 
 def test_flicker_is_told_from_blindness(start: Make, move: Make) -> None:

@@ -20,7 +20,7 @@ from edgechess_game_manager import events as ev
 from edgechess_game_manager.answers import earlier_answer
 from edgechess_game_manager.machine import decide
 from edgechess_game_manager.restore import restore
-from edgechess_game_manager.rules import placement
+from edgechess_game_manager.rules import Verdict, placement
 from edgechess_game_manager.settings import Settings
 from edgechess_game_manager.state import Stage, session_state
 from edgechess_kit import messages as m
@@ -151,6 +151,13 @@ class Match(RuleBasedStateMachine):
             request = msgspec.structs.replace(request, session_id="other")
         self.requests.append(request)
         self.seen(request)
+
+    @rule(number=st.integers(0, 30), session=st.sampled_from(["s", "s", "other"]))
+    def give_up(self, number: int, session: str) -> None:
+        """Numbers repeat: a word that is delivered twice counts once."""
+        request_id = f"end-{number}"
+        known = any(self.journal.last(kind=kind, key=request_id) is not None for kind in ("ending", "ended"))
+        self.handle(ev.VerdictSeen(self.clock.now, Verdict(request_id, session, "1/2-1/2", "agreement"), known))
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data(), scramble=st.booleans())
@@ -324,6 +331,7 @@ class Match(RuleBasedStateMachine):
         assert all(len(raw) == 1 for raw in self.answers.values()), "two answers for one token"
         folded = restore(self.journal, self.settings, self.state.life)
         assert folded.session == self.state.session
+        assert (folded.work and folded.work.verdict) == (self.state.work and self.state.work.verdict)
         assert (folded.work and folded.work.token) == (self.state.work and self.state.work.token)
         session_state(self.state)
 

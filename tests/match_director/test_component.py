@@ -373,6 +373,8 @@ async def test_a_session_is_led_by_session_control(table: Any) -> None:
         await anyio.sleep(2.2)
         assert len(table.manager.moves) > paused_at
         assert "who resigns" in str((await command("resign")).reason)
+        owner = SessionControl(command="resign", request_id="owner", session_id="led", color="b", result="1-0")
+        await operator.publish(topics.session_control, owner)  # for the manager, who alone acts on it
         assert (await command("resign", color="w")).status == 200
         await anyio.sleep(2)
         assert (table.summary["result"], table.summary["termination"]) == ("0-1", "resignation")

@@ -316,6 +316,7 @@ def test_a_resignation_waits_for_the_move_under_way_and_survives_a_restart() -> 
     effects = driver.answer(200)
     told = next(effect.control for effect in effects if isinstance(effect, e.Tell))
     assert (told.command, told.color) == ("resign", "b")
+    assert (told.session_id, told.result, told.termination) == (driver.match.plan.session_id, "1-0", "resignation")
     assert summary(driver.match)["result"] == "1-0"
     assert summary(driver.match)["plies"] == 1
 
@@ -325,7 +326,9 @@ def test_a_draw_needs_both() -> None:
     driver.feed(e.Draw(1.0, "w"))
     driver.feed(e.Draw(1.0, "w"))
     assert isinstance(driver.match.step, Asking)
-    driver.feed(e.Draw(1.0, "b"))
+    effects = driver.feed(e.Draw(1.0, "b"))
+    told = next(effect.control for effect in effects if isinstance(effect, e.Tell))
+    assert (told.command, told.result, told.termination) == ("draw", "1/2-1/2", "agreement")
     assert driver.entries[-1].data["termination"] == "agreement"
 
 

@@ -346,7 +346,11 @@ class ArmControlResponse(Message, frozen=True, kw_only=True):
 
 
 class SessionControl(Message, frozen=True, kw_only=True):
-    """`edge/session/control`. Player words are those of the command line (`stockfish:elo=1350`, `pgn:FILE#2` …)."""
+    """`edge/session/control`. Player words are those of the command line (`stockfish:elo=1350`, `pgn:FILE#2` …).
+
+    Without `result`, "resign" and "draw" are a wish, addressed to whoever owns the match (the director). With it they
+    are the owner's word that the game is over, for the game manager; the director takes no such message as a command.
+    """
 
     command: Literal["create", "start", "pause", "resume", "resign", "draw"]
     request_id: Identifier
@@ -356,6 +360,9 @@ class SessionControl(Message, frozen=True, kw_only=True):
     fen: Fen | None = None
     color: Literal["w", "b"] | None = None
     """Who resigns, or who agrees to the draw."""
+    result: Literal["1-0", "0-1", "1/2-1/2"] | None = None
+    termination: ShortText | None = None
+    """How a game with a `result` ended; where it is absent, "resignation" or "agreement"."""
     max_plies: int | None = None
     robot_enabled: bool | None = None
 

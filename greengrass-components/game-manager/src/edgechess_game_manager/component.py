@@ -27,10 +27,12 @@ from edgechess_game_manager.events import (
     RequestSeen,
     Restored,
     TimerFired,
+    VerdictSeen,
 )
 from edgechess_game_manager.lane import Lane
 from edgechess_game_manager.machine import decide
 from edgechess_game_manager.restore import restore
+from edgechess_game_manager.rules import Verdict
 from edgechess_game_manager.settings import Settings
 from edgechess_game_manager.state import State, session_state
 from edgechess_game_manager.timers import Fired, Timers
@@ -49,6 +51,8 @@ READABLE_LIMIT_BYTES = 65_536  # of an oversized payload that is still searched 
 LANE_LIMIT = 64  # messages; one move makes about five
 SHADOW_LIMIT = 8  # updates waiting for a slow shadow; older ones say nothing that newer ones do not
 INBOX_LIMIT = 16  # events between the readers and the machine; more waits in the subscription, which is bounded
+
+TERMINATIONS = {"resign": "resignation", "draw": "agreement"}  # of the commands that can end a game
 
 Inbox: TypeAlias = Delivery | Fired
 ShadowState: TypeAlias = dict[str, Any]
@@ -77,7 +81,7 @@ class _Manager:
         self._state_lane = Lane(context.bus, 1)
         self._shadow = _ShadowWriter(shadow) if shadow is not None else None
         topics = context.topics
-        self._readers: dict[str, Callable[[Delivery], Event]] = {
+        self._readers: dict[str, Callable[[Delivery], Event | None]] = {
             topics.cloud_request.name: self._read_request,
             topics.board_start_response.name: lambda d: BoardStarted(
                 self._now(), d.decode(topics.board_start_response)
@@ -90,6 +94,7 @@ class _Manager:
             topics.arm_job_result.name: lambda d: JobEnded(self._now(), d.decode(topics.arm_job_result)),
             topics.arm_move_response.name: lambda d: ArmMoved(self._now(), d.decode(topics.arm_move_response)),
             topics.arm_state.name: lambda d: ArmsSeen(self._now(), d.decode(topics.arm_state)),
+            topics.session_control.name: self._read_control,
         }
         self.topics_heard = (
             topics.cloud_request,
@@ -100,6 +105,7 @@ class _Manager:
             topics.arm_job_result,
             topics.arm_move_response,
             topics.arm_state,
+            topics.session_control,
         )
 
     async def run(self, deliveries: Subscription) -> None:
@@ -141,6 +147,17 @@ class _Manager:
             code: Literal["malformed", "oversized"] = "oversized" if oversized else "malformed"
             return MalformedSeen(self._now(), code, reason, token, earlier_answer(journal, token))
         return RequestSeen(self._now(), request, earlier_answer(journal, request.task_token))
+
+    def _read_control(self, delivery: Delivery) -> Event | None:
+        """The word of whoever owns the match, which carries a `result`. What players and operators wish is theirs."""
+        control = delivery.decode(self._context.topics.session_control)
+        if control.result is None or control.session_id is None or control.command not in TERMINATIONS:
+            return None
+        termination = control.termination or TERMINATIONS[control.command]
+        verdict = Verdict(control.request_id, control.session_id, control.result, termination)
+        journal = self._context.journal
+        known = any(journal.last(kind=kind, key=control.request_id) is not None for kind in ("ending", "ended"))
+        return VerdictSeen(self._now(), verdict, known)
 
     def _handle(self, event: Event) -> None:
         """One decision and its effects. Nothing in here waits, except for the journal's disk."""

@@ -25,6 +25,10 @@ a session at exactly that position with the same id goes on with its history (a 
 A start that fails leaves the session before it as it was. An executor of `person`, or `robotEnabled: false`, keeps the
 arm parked. After a restart the last answer is sent once more, unchanged: it may have been lost on its way to the bus.
 
+"Verdict seen" is the word of whoever owns the match that the game is over (`edge/session/control` with a `result`). It
+counts for the running session only, once per request id; while a move is under way it is written down and takes effect
+with that move's answer, unless the move itself ended the game.
+
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, TypeAlias
 
+from edgechess_game_manager.rules import Verdict
 from edgechess_kit import messages as m
 
 TimerName = Literal["board", "arm-repeat", "arm", "rest", "person"]
@@ -84,6 +85,18 @@ class ArmsSeen:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class VerdictSeen:
+    """The owner of the match says that the game is over although the board does not show it: a resignation, a draw.
+
+    `known`: the journal holds this request id already.
+    """
+
+    at: float
+    verdict: Verdict
+    known: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TimerFired:
     at: float
     name: TimerName
@@ -100,5 +113,6 @@ Event: TypeAlias = (
     | JobEnded
     | ArmMoved
     | ArmsSeen
+    | VerdictSeen
     | TimerFired
 )

@@ -48,8 +48,9 @@ from edgechess_game_manager.events import (
     RequestSeen,
     Restored,
     TimerFired,
+    VerdictSeen,
 )
-from edgechess_game_manager.rules import LegalMove, Refusal
+from edgechess_game_manager.rules import LegalMove, Refusal, Verdict
 from edgechess_game_manager.state import PHASES, Stage, State, Work
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
@@ -152,6 +153,41 @@ def _refuse(state: State, request: m.GameRequest, refusal: Refusal) -> Step:
 def _busy_words(work: Work) -> str:
     what = f"move {work.request.lan}" if work.request.action == "move" else "a start"
     return f"the table is busy with {what} of session {work.request.session_id} ({PHASES[work.stage]}); ask again later"
+
+
+# ---------------------------------------------------------------- the end by somebody's word
+
+
+def _verdict(state: State, event: VerdictSeen) -> Step:
+    """At rest, and during a start, which moves nothing and replaces the session anyway: the session ends now."""
+    session, verdict = state.session, event.verdict
+    if session is None or not _heeded(state, event):
+        return Step(state)
+    return Step(
+        dataclasses.replace(state, session=rules.close(session, verdict)), (Write((_ended_by(state, verdict),)),)
+    )
+
+
+def _verdict_while_moving(state: State, event: VerdictSeen) -> Step:
+    """A move under way is finished first: pieces in the air are not the end of a game."""
+    verdict = event.verdict
+    if not _heeded(state, event):
+        return Step(state)
+    ending = Draft("ending", msgspec.to_builtins(verdict), verdict.session_id, verdict.request_id)
+    work = dataclasses.replace(_work(state), verdict=verdict)
+    return Step(dataclasses.replace(state, work=work), (Write((ending,)),))
+
+
+def _heeded(state: State, event: VerdictSeen) -> bool:
+    session = state.session
+    ours = session is not None and not session.over and session.session_id == event.verdict.session_id
+    return ours and not event.known and (state.work is None or state.work.verdict is None)
+
+
+def _ended_by(state: State, verdict: Verdict) -> Draft:
+    assert state.session is not None
+    data = {"result": verdict.result, "termination": verdict.termination, "fen": state.session.fen}
+    return Draft("ended", data, verdict.session_id, verdict.request_id)
 
 
 # ---------------------------------------------------------------- questions to the board
@@ -629,6 +665,10 @@ def _finish(
 ) -> Step:
     """The one way out of a request: what it came to and its answer become durable together, then it is answered."""
     work = _work(state)
+    current = session or state.session
+    if work.verdict is not None and current is not None and not current.over:
+        session = rules.close(current, work.verdict)
+        drafts = (*drafts, _ended_by(dataclasses.replace(state, session=session), work.verdict))
     detail = msgspec.structs.replace(
         detail or m.ResponseDetail(),
         job_id=work.job.job_id if work.job is not None else None,
@@ -741,11 +781,18 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
     for stage in Stage:
         table[stage, MalformedSeen] = Row(_malformed, _stays(stage, "malformed or oversized: 400"))
         table[stage, RequestSeen] = Row(_request, _stays(stage, "busy: 400; its own token: nothing yet"))
+        if stage in (before, arm, park, person, after):
+            table[stage, VerdictSeen] = Row(
+                _verdict_while_moving, _stays(stage, "noted: the session ends with the move")
+            )
+    table[start, VerdictSeen] = Row(_verdict, _stays(start, "the session before it ends"))
     refused = "refused: 400; repeated token: the same answer"
     for stage in _REST:
         table[stage, RequestSeen] = Row(_request, {stage: refused, start: "start received"})
         table[stage, Restored] = Row(_restored_at_rest, _stays(stage, "restart: the last answer again"))
     table[r, RequestSeen] = Row(_request, {r: refused, start: "start received", before: "move received"})
+
+    table[r, VerdictSeen] = Row(_verdict, {r: "another session", e: "the game is over: resignation, draw by agreement"})
 
     table[start, Restored] = Row(_restored_asking, _stays(start, "restart: ask again"))
     table[start, TimerFired] = Row(_board_timer, {start: "silence: ask again", **dict.fromkeys(_REST, _FAILED)})
@@ -825,6 +872,9 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
         _processed_after,
         {after: "another move", **sampled},
     )
+    for (stage, event), row in table.items():
+        if stage in (before, arm, park, person, after) and r in row.to and e not in row.to:
+            table[stage, event] = Row(row.decide, {**row.to, e: "failed: 500, and the session ended meanwhile"})
     return table
 
 

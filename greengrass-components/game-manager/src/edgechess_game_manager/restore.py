@@ -39,7 +39,7 @@ def fold(entries: Iterable[Entry], settings: Settings, life: str) -> State:
 
 
 def _step(state: State, entry: Entry) -> State:
-    """Unknown kinds, and those that only tell a reader ("validated", "failed", "ended"), change nothing."""
+    """Unknown kinds, and those that only tell a reader ("validated", "failed"), change nothing."""
     work = state.work if state.work is not None and state.work.token == entry.key else None
     match entry.kind:
         case "received":
@@ -57,6 +57,14 @@ def _step(state: State, entry: Entry) -> State:
             return dataclasses.replace(state, session=rules.new_session(entry.session_id, entry.data["fen"]))
         case "confirmed" if state.session is not None and state.session.session_id == entry.session_id:
             session = rules.advance(state.session, entry.data["lan"], claim_draws=state.settings.claim_draws)
+            return dataclasses.replace(state, session=session)
+        case "ending" if state.work is not None and state.work.request.session_id == entry.session_id:
+            verdict = msgspec.convert(entry.data, rules.Verdict)
+            return dataclasses.replace(state, work=dataclasses.replace(state.work, verdict=verdict))
+        case "ended" if state.session is not None and state.session.session_id == entry.session_id:
+            # of an end that the board shows, "confirmed" said so already
+            result, termination = entry.data["result"], entry.data["termination"]
+            session = dataclasses.replace(state.session, result=result, termination=termination)
             return dataclasses.replace(state, session=session)
         case "answered" if entry.key is not None:
             return dataclasses.replace(

@@ -55,6 +55,16 @@ class Session:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a session by somebody's word. `request_id` is that of the word: said twice, it counts once."""
+
+    request_id: str
+    session_id: str
+    result: Result
+    termination: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LegalMove:
     """A move that may be asked of the table: the positions are ours, not the requester's."""
 
@@ -149,6 +159,13 @@ def advance(session: Session, lan: str, *, claim_draws: bool) -> Session:
     return dataclasses.replace(
         session, fen=board.fen(), moves=(*session.moves, lan), seen=seen, result=result, termination=termination
     )
+
+
+def close(session: Session, verdict: Verdict) -> Session:
+    """The session with its end; one that is over keeps the end it has."""
+    if session.over:
+        return session
+    return dataclasses.replace(session, result=verdict.result, termination=verdict.termination)
 
 
 def outcome(board: chess.Board, seen: tuple[str, ...], *, claim_draws: bool) -> tuple[Result | None, str | None]:

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import hashlib
 
-from edgechess_game_manager.rules import Session
+from edgechess_game_manager.rules import Session, Verdict
 from edgechess_game_manager.settings import Settings
 from edgechess_kit import messages as m
 
@@ -71,6 +71,8 @@ class Work:
     """The outcome is unknown and nobody says that the arms rest."""
     processed: m.BoardProcessed | None = None
     person_deadline: float | None = None
+    verdict: Verdict | None = None
+    """The session was ended by somebody's word meanwhile; it ends with this request."""
     timings: tuple[tuple[str, float], ...] = ()
 
     @property

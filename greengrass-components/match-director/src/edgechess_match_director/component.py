@@ -205,7 +205,7 @@ class _Director:
         if delivery.topic == topics.session_state.name:
             return _session_event(at, delivery.decode(topics.session_state))
         control = delivery.decode(topics.session_control)
-        return None if control.request_id.startswith(TELL_PREFIX) else control
+        return None if control.result is not None else control  # that is an owner's word, our own as a rule
 
     def _overtaken(self, topic: str, at: float) -> bool:
         """Whether a newer state of this topic has been seen already: delivery is at least once, in any order."""

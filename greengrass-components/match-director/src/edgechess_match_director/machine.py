@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, assert_never
 
+import msgspec
+
 from edgechess_kit.messages import Executor, GameResponse, SessionControl
 from edgechess_match_director import events as e
 from edgechess_match_director.errors import ControlRefused
@@ -641,15 +643,20 @@ def _farewell(match: Match, end: Ending) -> SessionControl | None:
     """How the manager is told of an end that it cannot see on the board; None where it can, or has no word for it."""
     plan = match.plan
     request_id = f"{TELL_PREFIX}{plan.salt}"
-    if end.result == "1/2-1/2":
-        return SessionControl(command="draw", request_id=request_id, session_id=plan.session_id)
-    if end.result in ("1-0", "0-1"):
-        loser: Color = "b" if end.result == "1-0" else "w"
-        return SessionControl(command="resign", request_id=request_id, session_id=plan.session_id, color=loser)
-    return None
+    match end.result:
+        case "1/2-1/2":
+            control = SessionControl(command="draw", request_id=request_id, result="1/2-1/2")
+        case "1-0":
+            control = SessionControl(command="resign", request_id=request_id, color="b", result="1-0")
+        case "0-1":
+            control = SessionControl(command="resign", request_id=request_id, color="w", result="0-1")
+        case _:
+            return None
+    return msgspec.structs.replace(control, session_id=plan.session_id, termination=end.termination[:TERMINATION_LIMIT])
 
 
 TELL_PREFIX = "director-"  # of the request ids with which the director itself speaks on the control topic
+TERMINATION_LIMIT = 200  # characters; what a message takes
 
 
 def _timer(match: Match, delay_s: float) -> Result:
