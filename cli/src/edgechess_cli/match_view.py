@@ -28,12 +28,15 @@ STATE_HEIGHT = 11  # the two panels beside the board, frames included
 NARROW = 70  # columns; below this board and state do not fit side by side
 NO_SESSION = m.SessionState(status="idle")
 FIGURES = {"p": "♟", "n": "♞", "b": "♝", "r": "♜", "q": "♛", "k": "♚"}
-LIGHT, DARK, LAST, WRONG = "rgb(240,217,181)", "rgb(181,136,99)", "rgb(170,162,58)", "rgb(200,60,60)"
-PHASES: tuple[tuple[m.Phase, str, str], ...] = (
-    ("board-before", "board", "board-before"),
-    ("arm", "move", "arm"),
-    ("board-after", "board", "board-after"),
-)
+LIGHT, DARK, LAST, WRONG = "rgb(205,178,138)", "rgb(146,104,72)", "rgb(150,146,60)", "rgb(200,60,60)"
+PHASES: tuple[tuple[m.Phase, str], ...] = (("board-before", "before"), ("arm", "move"), ("board-after", "after"))
+WIDE = 60  # columns of a panel that has room for whole sentences
+COMPONENTS = {
+    "arm-controller": "arms",
+    "board-sensor": "board",
+    "game-manager": "manager",
+    "match-director": "director",
+}
 HEALTH_STYLES = {"ready": "green", "starting": "yellow", "degraded": "yellow", "lost": "red", "stopped": "dim"}
 
 
@@ -59,7 +62,9 @@ class View:
 def fold(view: View, delivery: Delivery, topics: Topics) -> View:
     """The view after one delivery. Raises WireError for a payload that is no message."""
     if delivery.topic == topics.session_state.name:
-        return dataclasses.replace(view, session=delivery.decode(topics.session_state))
+        session = delivery.decode(topics.session_state)
+        begins = session.status == "running" and view.session.status != "running"
+        return dataclasses.replace(view, session=session, said=() if begins else view.said)
     if delivery.topic == topics.board_state.name:
         return dataclasses.replace(view, board=delivery.decode(topics.board_state))
     if delivery.topic == topics.arm_state.name:
@@ -153,7 +158,7 @@ def render(view: View, width: int = 80, height: int = 24) -> RenderableType:
 def _board_panel(view: View) -> Panel:
     """The confirmed position; a square on which the board feels something else is marked red."""
     board = chess.Board(view.session.fen or chess.Board(None).fen())
-    felt = chess.BaseBoard(view.board.placement.split()[0]) if view.board and view.board.placement else None
+    felt = _felt(view)
     last: set[chess.Square] = set()
     if view.session.moves:
         move = chess.Move.from_uci(view.session.moves[-1])
@@ -167,13 +172,21 @@ def _board_panel(view: View) -> Panel:
             background = DARK if (rank + file) % 2 == 0 else LIGHT
             if square in last:
                 background = LAST
-            if felt is not None and view.session.phase is None and felt.piece_at(square) != piece:
+            if felt is not None and felt.piece_at(square) != piece:
                 background = WRONG
             colour = "rgb(255,255,255)" if piece and piece.color else "rgb(0,0,0)"
             text.append(f" {FIGURES[piece.symbol().lower()] if piece else ' '} ", f"{colour} on {background}")
         text.append("\n")
     text.append("   a  b  c  d  e  f  g  h ", "dim")
     return Panel(text, title=_title(view, board), width=BOARD_WIDTH, padding=(0, 1))
+
+
+def _felt(view: View) -> chess.BaseBoard | None:
+    """What the board is sure of while nobody is to touch it."""
+    board, session = view.board, view.session
+    if board is None or board.placement is None or not board.settled or session.fen is None or session.phase:
+        return None
+    return chess.BaseBoard(board.placement.split()[0])
 
 
 def _title(view: View, board: chess.Board) -> str:
@@ -191,13 +204,12 @@ def _move_panel(view: View, width: int) -> Panel:
     timings = dict(view.timings_s)
     phases = Text(no_wrap=True)
     phases.append(f"{view.session.lan or '–':6}", "bold")
-    for phase, name, timed in PHASES:
+    for phase, name in PHASES:
         here = view.session.phase == phase
-        phases.append(f" {'▶' if here else '·'} {name}", "bold green" if here else "dim")
-        if timed in timings:
-            phases.append(f" {timings[timed]:.2f} s", "bold green" if here else "dim")
-    if "total" in timings:
-        phases.append(f"  Σ {timings['total']:.2f} s", "dim")
+        took = f" {timings[phase]:.1f} s" if phase in timings else ""
+        phases.append(f" {'▶' if here else '·'} {name}{took}", "bold green" if here else "dim")
+    if "total" in timings and room >= WIDE:
+        phases.append(f"   {timings['total']:.1f} s in all", "dim")
     lines = [
         Text(f"{view.white} – {view.black}", "bold"),
         phases,
@@ -248,9 +260,9 @@ def _arms_panel(view: View, width: int) -> Panel:
         if arms.stopped:
             line.append("   STOPPED", "bold red")
         lines.append(line)
-    health = Text(" ".join(name for name, _ in view.health))
-    for name, status in view.health:
-        health.highlight_words([name], HEALTH_STYLES.get(status, ""))
+    health = Text(" ").join(
+        Text(COMPONENTS.get(name, name), HEALTH_STYLES.get(status, "")) for name, status in view.health
+    )
     return Panel(
         _cut(lines, width - 4), title="arms", title_align="left", subtitle=health, subtitle_align="left",
         width=width, height=5,
@@ -262,11 +274,11 @@ def _arm_line(arms: m.ArmState, arm: m.ArmStatus) -> Text:
     styles = {"moving": "green", "stopped": "bold red", "fault": "bold red", "offline": "red"}
     text.append(f"{arm.mode:8}", styles.get(arm.mode, ""))
     if len(arm.tool_mm) >= 3:
-        text.append("x {:5.0f} y {:5.0f} z {:4.0f} mm".format(*arm.tool_mm[:3]), "dim")
-    if arm.holding:
-        text.append(f" holds {FIGURES[arm.holding.lower()]}")
+        text.append("x{:5.0f} y{:5.0f} z{:4.0f} mm".format(*arm.tool_mm[:3]), "dim")
     if arms.lease_holder == arm.name:
-        text.append(f" has the board ({arms.lease_token})", "green")
+        text.append(f" zone {arms.lease_token}", "green")
+    if arm.holding:
+        text.append(f" {FIGURES[arm.holding.lower()]}")
     if arm.alarm:
         text.append(f" {arm.alarm}", "bold red")
     return text

@@ -128,6 +128,7 @@ class RealTable:
         Raises ComponentDied, KitError, TwinError or OSError when something cannot be started or kept running.
         """
         setup = self._setup
+        self._say("starting the broker and the software table")
         async with (
             running_broker(setup.broker_port, setup.broker) as broker,
             self._twin() as devices,
