@@ -42,7 +42,7 @@ HEALTH_STYLES = {"ready": "green", "starting": "yellow", "degraded": "yellow", "
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class View:
-    """Everything shown. `timings_s` are those of the last confirmed move; `said` is what no message says."""
+    """Everything shown. `timings_s` are those of the last confirmed move; `said` is what no message says, also an event."""
 
     white: str
     black: str
@@ -203,10 +203,10 @@ def _move_panel(view: View, width: int) -> Panel:
     room = width - 4
     timings = dict(view.timings_s)
     phases = Text(no_wrap=True)
-    phases.append(f"{view.session.lan or '–':6}", "bold")
+    phases.append(f"{view.session.lan or '–':5}", "bold")
     for phase, name in PHASES:
         here = view.session.phase == phase
-        took = f" {timings[phase]:.1f} s" if phase in timings else ""
+        took = f" {timings[phase]:.1f}s" if phase in timings else ""
         phases.append(f" {'▶' if here else '·'} {name}{took}", "bold green" if here else "dim")
     if "total" in timings and room >= WIDE:
         phases.append(f"   {timings['total']:.1f} s in all", "dim")
@@ -285,7 +285,7 @@ def _arm_line(arms: m.ArmState, arm: m.ArmStatus) -> Text:
 
 
 def _events_panel(view: View, width: int, height: int) -> Panel:
-    shown = (view.events or view.said)[-(height - 2) :]
+    shown = view.events[-(height - 2) :]
     return Panel(
         _cut((Text(line) for line in shown), width - 4), title="events", title_align="left", width=width, height=height
     )

@@ -32,6 +32,7 @@ class Editor(Protocol):
     """Shows what is being typed, and what it is answered."""
 
     def typing(self, prompt: str, text: str) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 class Prompt:
@@ -72,7 +73,7 @@ class Prompt:
         assert state.fen is not None
         board = chess.Board(state.fen)
         side = "White" if board.turn else "Black"
-        prompt = f"{side} to move (e4, Nf3 or g1f3; resign): "
+        prompt = f"{side} (Nf3 or g1f3; resign): "
         while True:
             text = await reader.line(prompt)
             if text is None:
@@ -84,7 +85,7 @@ class Prompt:
                 move = read_move(board, text)
                 await hand.play(move.uci(), state.fen)
             except (ValueError, TwinError) as error:
-                prompt = f"{error} {side} to move: "
+                self._editor.say(str(error))
                 continue
             self._editor.typing("", "")
             return

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from edgechess_cli.match_options import MatchSummary
-from edgechess_cli.match_view import SAID_LINES, View, fold, render
+from edgechess_cli.match_view import EVENT_LINES, SAID_LINES, View, fold, render
 from edgechess_kit.bus import Delivery
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
@@ -160,7 +160,9 @@ class LivePicture:
 
     def say(self, text: str) -> None:
         """In the picture while it is drawn, and below it when it is not any more."""
-        self._view = dataclasses.replace(self._view, said=(*self._view.said, text)[-SAID_LINES:])
+        view = self._view
+        said, events = (*view.said, text)[-SAID_LINES:], (*view.events, text)[-EVENT_LINES:]
+        self._view = dataclasses.replace(view, said=said, events=events)
 
     def tell(self, event: Mapping[str, object]) -> None:
         """What scripts want to know is for JSON lines."""
