@@ -25,7 +25,7 @@ import chess
 from anyio.abc import TaskGroup
 
 from edgechess_cli.calibrate import calibrate_by_hand
-from edgechess_cli.child_process import ChildProcess, interpreter
+from edgechess_cli.child_process import ChildProcess, ComponentDied, interpreter
 from edgechess_cli.match_folder import MatchFolder, write_toml
 from edgechess_cli.person_agent import REACTION_S, PersonAgent
 from edgechess_kit import messages as m
@@ -46,6 +46,7 @@ from edgechess_twin.errors import TwinError
 
 TWIN_START_TIMEOUT_S = 60.0  # an interpreter with numpy and ruckig on a busy small machine
 TWIN_STOP_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 120.0  # cold arms take 40 s at true speed
 PARK_TIMEOUT_S = 30.0  # a move under way is finished first, then the arms are parked
 MODULES = {
     "board-sensor": "edgechess_board_sensor",
@@ -142,8 +143,10 @@ class RealTable:
                     table = ServedTable(broker, bus, devices, tasks, children)
                     if person:
                         tasks.start_soon(self._person, bus, devices, name="person")
-                    for name, child in children.items():
-                        await tasks.start(child.run, name=name)
+                    await self._start(bus, tasks, [children[name] for name in components if name in TABLE_COMPONENTS])
+                    for name in components:
+                        if name not in TABLE_COMPONENTS:  # whoever asks for moves, once there is somebody to hear it
+                            await tasks.start(children[name].run, name=name)
                     if self._faults.process_killed:
                         tasks.start_soon(self._misfortune, table, name="misfortune")
                     yield table
@@ -155,6 +158,23 @@ class RealTable:
     def _child(self, name: str) -> ChildProcess:
         arguments = ["-m", MODULES[name], "--tied", "--config", str(self._folder.config(name))]
         return ChildProcess(name, arguments, self._folder.log(name))
+
+    async def _start(self, bus: MqttBus, tasks: TaskGroup, children: Sequence[ChildProcess]) -> None:
+        """Starts them together; returns when each has said that it is ready. One that never is ends the table."""
+        t = self._topics
+        self._say("starting the components")
+        waiting = {child.name for child in children}
+        async with bus.subscribe(t.status) as statuses:
+            for child in children:
+                await tasks.start(child.run, name=child.name)
+            with anyio.move_on_after(READY_TIMEOUT_S):
+                async for delivery in statuses:
+                    status = delivery.decode(t.status)
+                    if status.status == "ready":
+                        waiting.discard(status.component)
+                    if not waiting:
+                        return
+        raise ComponentDied(f"not ready after {READY_TIMEOUT_S:.0f} s: {', '.join(sorted(waiting))}")
 
     # -- the software table ----------------------------------------------------------------------------------------
 
