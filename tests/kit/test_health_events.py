@@ -15,7 +15,7 @@ from edgechess_kit.health import FAREWELL_S, HEALTH_PERIOD_S, Health
 from edgechess_kit.journal import Draft
 from edgechess_kit.memory_bus import MemoryBroker, MemoryBus
 from edgechess_kit.messages import EdgeEvent, EdgeStatus
-from edgechess_kit.outbox import Outbox
+from edgechess_kit.outbox import LAG_S, Outbox
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +78,17 @@ async def test_an_entry_is_durable_and_then_announced(broker: MemoryBroker, make
     ]
 
 
+async def test_what_is_ordered_goes_out_before_it_is_told(broker: MemoryBroker, make_context: Make) -> None:
+    context = make_context()
+    async with broker.client("watch").subscribe(broker.topics.events) as seen, Health(context):
+        await anyio.sleep(0.1)
+        record(context, "received", {})
+        await anyio.sleep(LAG_S / 2)
+        assert await drain(broker, seen) == []
+        await anyio.sleep(LAG_S)
+        assert len(await drain(broker, seen)) == 1
+
+
 async def test_a_broken_bus_holds_nobody_up_and_the_events_come_later(broker: MemoryBroker, make_context: Make) -> None:
     context = make_context()
     assert isinstance(context.bus, MemoryBus)
@@ -91,6 +102,7 @@ async def test_a_broken_bus_holds_nobody_up_and_the_events_come_later(broker: Me
             assert anyio.current_time() == started_s
             assert await drain(broker, seen) == []
             await context.bus.reconnect()
+            await anyio.sleep(LAG_S)
             got = await drain(broker, seen)
             assert [event.data["n"] for event in got if isinstance(event, EdgeEvent)] == [0, 1, 2, 3, 4]
             await context.bus.drop()

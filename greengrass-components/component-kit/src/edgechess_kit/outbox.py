@@ -12,6 +12,7 @@ from edgechess_kit.errors import WireError
 from edgechess_kit.messages import EdgeEvent
 from edgechess_kit.topics import Topics
 
+LAG_S = 0.05  # what a decision orders goes out first: onlookers notice nothing, and the table is not kept waiting
 OUTBOX_LIMIT = 1000  # events; a move makes about ten, so this is a long outage. The journal has them all anyway
 
 
@@ -39,11 +40,12 @@ class Outbox:
         self._changed.set()
 
     async def run(self, bus: Bus, topics: Topics) -> None:
-        """Publishes until it is cancelled. Raises LinkLost when the bus is closed."""
+        """Publishes until it is cancelled, `LAG_S` behind. Raises LinkLost when the bus is closed."""
         while True:
             await self.flush(bus, topics)
             self._changed = anyio.Event()
             await self._changed.wait()
+            await anyio.sleep(LAG_S)
 
     async def flush(self, bus: Bus, topics: Topics) -> None:
         """Publishes what is there now; waits for the link as the bus does."""
