@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import anyio
@@ -38,9 +39,11 @@ async def serve(broker: str, disk: sqlite3.Connection, row_bytes: int) -> None:
     async with MqttBus(settings, CLIENT_ID) as bus, bus.subscribe(topics.child) as deliveries:
         async for delivery in deliveries:
             hop = delivery.decode(topics.child)
+            started_s = time.perf_counter()
             for _ in range(hop.commits[0]):
                 disk.execute("INSERT INTO row (data) VALUES (?)", (row,))
-            rest = msgspec.structs.replace(hop, peers=hop.peers[1:], commits=hop.commits[1:])
+            committed_s = hop.committed_s + time.perf_counter() - started_s
+            rest = msgspec.structs.replace(hop, peers=hop.peers[1:], commits=hop.commits[1:], committed_s=committed_s)
             await bus.publish(topics.peers[hop.peers[0]], rest)
 
 

@@ -91,6 +91,8 @@ class Side:
         self.name = name
         self.manager_ms: list[float] = []
         self.floor_ms: list[float] = []
+        self.commits_ms: list[float] = []
+        """The part of each floor that its commits took."""
         self.polling_ms: list[float] = []
         self.phases_ms: dict[str, list[float]] = {}
         self._cloud = cloud
@@ -172,8 +174,11 @@ class Side:
         await self._cloud.publish(self._floor.child, hop)
         with anyio.move_on_after(ANSWER_TIMEOUT_S):
             async for delivery in self._hops:
-                if delivery.decode(self._floor.peers["cloud"]).number == hop.number:
-                    return 1000.0 * (anyio.current_time() - started_s)
+                back = delivery.decode(self._floor.peers["cloud"])
+                if back.number == hop.number:
+                    ended_s = anyio.current_time()
+                    self.commits_ms.append(1000.0 * back.committed_s)
+                    return 1000.0 * (ended_s - started_s)
         raise BenchError(f"the floor: no answer through {self.name}")
 
 
@@ -300,6 +305,7 @@ async def measure(
             await made.floor_ready()
             for _ in range(WARM_UP):
                 await made.floor(shapes[made.name])
+            made.commits_ms.clear()
         for _ in range(moves):
             for made, _broker, _own in sides:
                 made.floor_ms.append(await made.floor(shapes[made.name]))
@@ -319,11 +325,14 @@ def report(sides: Sequence[Side], shapes: dict[str, Shape]) -> Report:
     for made in sides:
         shape = shapes[made.name]
         manager, floor = Distribution.of(made.manager_ms), Distribution.of(made.floor_ms)
+        commits = Distribution.of(made.commits_ms)
         rows.append(_row(f"{made.name}: game manager", manager))
         rows.append(_row(f"{made.name}: floor, {sum(shape.commits)} commits and {shape.hops} hops alone", floor))
+        rows.append(_row("    of which the commits", commits))
         figures[made.name] = {
             "manager": manager.as_figures("ms"),
             "floor": floor.as_figures("ms"),
+            "floor_commits": commits.as_figures("ms"),
             "commits": sum(shape.commits),
             "hops": shape.hops,
             "journal_rows": shape.entries,

@@ -19,6 +19,7 @@ class Hop(Message, frozen=True, kw_only=True):
     peers: tuple[str, ...]
     commits: tuple[int, ...]
     padding: str = ""
+    committed_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
