@@ -148,6 +148,12 @@ async def test_power_takes_ten_seconds_and_enabling_a_moment() -> None:
         assert await b.mode() == 4
 
 
+async def test_there_are_no_scripts_to_run() -> None:
+    async with bench() as b:
+        assert await b.ask("RunScript(demo)") == "-1,{},RunScript(demo);"
+        assert await b.mode() == 5
+
+
 async def test_speed_scales_power_up_and_motion() -> None:
     async def times(speed: float) -> tuple[float, float]:
         async with bench(ready=False, speed=speed) as b:

@@ -2,73 +2,38 @@
 
 import pytest
 
-from edgechess_twin.dobot_state import Gate, Power, Script, Situation, alarm_text, refusal
+from edgechess_twin.dobot_state import Gate, Power, Situation, alarm_text, refusal
 
 ALWAYS = ["ClearError", "GetErrorID", "EmergencyStop", "Stop", "RobotMode", "LogExportUSB", "GetExportStatus"]
-SCRIPT = [
-    "SpeedFactor",
-    "RobotMode",
-    "DOInstant",
-    "ToolDOInstant",
-    "AOInstant",
-    "Stop",
-    "Pause",
-    "Continue",
-    "GetStartPose",
-    "PositiveKin",
-    "InverseKin",
-    "GetAngle",
-    "GetPose",
-    "EmergencyStop",
-    "ModbusCreate",
-    "ModbusRTUCreate",
-    "ModbusClose",
-    "GetHoldRegs",
-    "GetInRegs",
-    "GetCoils",
-    "GetInBits",
-    "SetCoils",
-    "SetHoldRegs",
-    "GetErrorID",
-    "DI",
-    "ToolDI",
-    "AI",
-    "ToolAI",
-    "DIGroup",
-    "GetDO",
-    "GetAO",
-    "GetDOGroup",
-    "SetTool485",
-    "SetToolPower",
-    "SetToolMode",
-    "CalcUser",
-    "CalcTool",
-    "GetCurrentCommandId",
-    "LogExportUSB",
-    "GetExportStatus",
-    "ClearError",
-    "GetForce",
-]
-PAUSED = [
+EVERYTHING = [
+    *ALWAYS,
+    "RequestControl",
+    "PowerOn",
     "EnableRobot",
     "DisableRobot",
+    "SpeedFactor",
+    "DOInstant",
+    "Pause",
+    "Continue",
+    "GetPose",
+    "ModbusCreate",
+    "GetHoldRegs",
+    "SetHoldRegs",
+    "RunScript",
     "RunTo",
-    "PathRecovery",
     "StartDrag",
-    "StopDrag",
-    "SixForceHome",
-    "EnableFTSensor",
-    "ForceDriveMode",
-    "ForceDriveSpeed",
+    "MovJ",
+    "MovL",
+    "DO",
+    "User",
+    "SetTool",
+    "MoveJog",
 ]
-EVERYTHING = sorted({*ALWAYS, *SCRIPT, *PAUSED, "PowerOn", "MovJ", "MovL", "DO", "User", "SetTool", "MoveJog"})
 
 ERROR = Situation(alarm=True, enabled=True)
 EMERGENCY = Situation(alarm=True, emergency=True)
 OFF = Situation(power=Power.OFF)
 STARTING = Situation(power=Power.STARTING)
-RUNNING = Situation(enabled=True, script=Script.RUNNING)
-WAITING = Situation(enabled=True, script=Script.PAUSED)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +43,6 @@ WAITING = Situation(enabled=True, script=Script.PAUSED)
         (EMERGENCY, ALWAYS, -3),
         (OFF, [*ALWAYS, "PowerOn", "RequestControl"], -4),
         (STARTING, [*ALWAYS, "PowerOn", "RequestControl"], -4),
-        (RUNNING, SCRIPT, -5),
-        (WAITING, SCRIPT + PAUSED, -7),
         (Situation(), EVERYTHING, 0),
         (Situation(enabled=True), EVERYTHING, 0),
     ],

@@ -1,6 +1,7 @@
 """The controller's modes and the gate that says which command it accepts when (reference "dobot-tcp-ip-v4" sections 3, 4, 5).
 
-Pure tables. The device asks; nothing here knows a socket or a joint.
+Pure tables. The device asks; nothing here knows a socket or a joint. This controller has no scripts: RunScript fails, so
+the states "script running" (-5) and "script paused" (-7) of a real one never come about.
 """
 
 from __future__ import annotations
@@ -33,14 +34,6 @@ class Gate(enum.IntEnum):
     ERROR = -2
     EMERGENCY_STOP = -3
     POWER_OFF = -4
-    SCRIPT_RUNNING = -5
-    SCRIPT_PAUSED = -7
-
-
-class Script(enum.Enum):
-    NONE = "none"
-    RUNNING = "running"
-    PAUSED = "paused"
 
 
 class Power(enum.Enum):
@@ -74,63 +67,6 @@ ALWAYS = frozenset(
 # "Allowed only when un-powered or disabled": so the gate of the power-off state lets it through too.
 POWERED_OFF = ALWAYS | {"poweron", "requestcontrol"}
 
-WHILE_SCRIPT_RUNS = ALWAYS | frozenset(
-    name.lower()
-    for name in (
-        "SpeedFactor",
-        "DOInstant",
-        "ToolDOInstant",
-        "AOInstant",
-        "Pause",
-        "Continue",
-        "GetStartPose",
-        "PositiveKin",
-        "InverseKin",
-        "GetAngle",
-        "GetPose",
-        "ModbusCreate",
-        "ModbusRTUCreate",
-        "ModbusClose",
-        "GetHoldRegs",
-        "GetInRegs",
-        "GetCoils",
-        "GetInBits",
-        "SetCoils",
-        "SetHoldRegs",
-        "DI",
-        "ToolDI",
-        "AI",
-        "ToolAI",
-        "DIGroup",
-        "GetDO",
-        "GetAO",
-        "GetDOGroup",
-        "SetTool485",
-        "SetToolPower",
-        "SetToolMode",
-        "CalcUser",
-        "CalcTool",
-        "GetCurrentCommandId",
-        "GetForce",
-    )
-)
-
-WHILE_SCRIPT_PAUSED = WHILE_SCRIPT_RUNS | frozenset(
-    name.lower()
-    for name in (
-        "EnableRobot",
-        "DisableRobot",
-        "RunTo",
-        "PathRecovery",
-        "StartDrag",
-        "StopDrag",
-        "SixForceHome",
-        "EnableFTSensor",
-        "ForceDriveMode",
-        "ForceDriveSpeed",
-    )
-)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Situation:
@@ -140,7 +76,6 @@ class Situation:
     emergency: bool = False
     alarm: bool = False
     enabled: bool = False
-    script: Script = Script.NONE
 
 
 def refusal(situation: Situation, command: str) -> Gate:
@@ -153,10 +88,6 @@ def refusal(situation: Situation, command: str) -> Gate:
         return Gate.ERROR
     if situation.power is not Power.ON:
         return Gate.OPEN if command in POWERED_OFF else Gate.POWER_OFF
-    if situation.script is Script.RUNNING and command not in WHILE_SCRIPT_RUNS:
-        return Gate.SCRIPT_RUNNING
-    if situation.script is Script.PAUSED and command not in WHILE_SCRIPT_PAUSED:
-        return Gate.SCRIPT_PAUSED
     if command == "brakecontrol" and situation.enabled:
         return Gate.FAILED
     return Gate.OPEN
