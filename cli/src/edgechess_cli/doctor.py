@@ -15,6 +15,7 @@ import typer
 from edgechess_board.serial_adapter import SerialPorts
 from edgechess_cli.match_folder import state_home
 from edgechess_cli.twin_command import loopback_addresses_work
+from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_kit.broker import find_mosquitto
 
@@ -49,7 +50,10 @@ def _python() -> Finding:
 
 
 def _stockfish() -> Finding:
-    path = find_stockfish()
+    try:
+        path = find_stockfish()
+    except PlayerWordError as error:
+        return Finding("stockfish", "missing", str(error))
     if path:
         return Finding("stockfish", "ok", str(path))
     return Finding("stockfish", "note", "not found: the player `builtin` serves. apt-get install stockfish")

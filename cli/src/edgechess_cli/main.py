@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-
-from edgechess_cli import (
-    board_command,
-    doctor,
-    journal_command,
-    play,
-    publish_command,
-    simulate,
-    table_command,
-    twin_command,
-)
-from edgechess_cli.bench import command as bench_command
+import typer.core
+import typer.main
 
 EXIT_USAGE = 2
+PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+
+# verb -> module and, in it, the verb's function or its own group of verbs; help lists them in this order
+VERBS = {
+    "play": ("edgechess_cli.play", "command"),
+    "table": ("edgechess_cli.table_command", "command"),
+    "twin": ("edgechess_cli.twin_command", "app"),
+    "publish": ("edgechess_cli.publish_command", "app"),
+    "board": ("edgechess_cli.board_command", "app"),
+    "journal": ("edgechess_cli.journal_command", "app"),
+    "doctor": ("edgechess_cli.doctor", "command"),
+    "sim": ("edgechess_cli.simulate", "command"),
+    "bench": ("edgechess_cli.bench.command", "command"),
+}
+
+
+class Verbs(typer.core.TyperGroup):
+    """Imports a verb's module when the verb is used: all of them together take seconds on a small machine."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        module, name = VERBS[cmd_name]
+        verb = getattr(importlib.import_module(module), name)
+        only = typer.Typer(**PLAIN)
+        if isinstance(verb, typer.Typer):
+            only.add_typer(verb, name=cmd_name)
+        else:
+            only.command(cmd_name)(verb)
+        return typer.main.get_group(only).commands[cmd_name]
+
 
 app = typer.Typer(
     name="edgechess",
+    cls=Verbs,
     help="Chess on a real table: a smart board, robot arms, and a manager that checks every move twice.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    **PLAIN,
 )
-app.command("play")(play.command)
-app.command("table")(table_command.command)
-app.add_typer(twin_command.app, name="twin")
-app.add_typer(publish_command.app, name="publish")
-app.add_typer(board_command.app, name="board")
-app.add_typer(journal_command.app, name="journal")
-app.command("doctor")(doctor.command)
-app.command("sim")(simulate.command)
-app.command("bench")(bench_command.command)
 
 
 @app.callback(invoke_without_command=True)

@@ -35,6 +35,8 @@ EXIT_NOT_FINISHED = 1
 
 BESIDE_CONTINUE = ("resume", "pgn", "speed", "broker", "as_json")
 
+REPLAYED = "abandoned: replay ended"  # a record without a result was played to its end all the same
+
 NO_STOCKFISH = "Stockfish is not installed: the built-in engine plays (apt-get install stockfish for the real one)"
 
 
@@ -80,7 +82,7 @@ def command(
 ) -> None:
     """Play a complete match on the software table: every move checked, made, and checked again.
 
-    A human moves at the prompt (type e4 or g1f3) or, from another terminal, with `edgechess twin hand move e2e4`.
+    A human moves at the prompt (type e4 or g1f3) or, from another terminal, with `edgechess twin hand e2e4`.
     Ctrl-C finishes the move under way, parks the arms and says how to go on; Ctrl-C again ends at once.
 
     Exit code: 0 the match has ended, 1 it could not be played to an end, 2 wrong usage, 130 after Ctrl-C.
@@ -102,7 +104,8 @@ def command(
     screen = _screen(options, as_json)
     summary = _play(options, folder, screen)
     screen.finish(summary)
-    raise typer.Exit(EXIT_NOT_FINISHED if summary.termination.startswith("abandoned") else 0)
+    abandoned = summary.termination.startswith("abandoned") and summary.termination != REPLAYED
+    raise typer.Exit(EXIT_NOT_FINISHED if abandoned else 0)
 
 
 def _play(options: MatchOptions, folder: MatchFolder | None, screen: Screen) -> MatchSummary:
@@ -154,9 +157,11 @@ def _options(
 ) -> MatchOptions:  # fmt: skip
     """Checks every word before anything is started; ends with exit code 2 and one line otherwise."""
     default = "stockfish"
-    if not find_stockfish() and None in (white, black):
-        typer.echo(NO_STOCKFISH, err=True)
-        default = "builtin"
+    if None in (white, black):
+        _checked("EDGECHESS_STOCKFISH", find_stockfish, PlayerWordError)
+        if not find_stockfish():
+            typer.echo(NO_STOCKFISH, err=True)
+            default = "builtin"
     for option, word in (("--white", white), ("--black", black)):
         if word is not None:
             _checked(option, functools.partial(check_word, word), PlayerWordError)

@@ -182,7 +182,7 @@ class RealTable:
     async def _twin(self) -> AsyncIterator[TwinDevices]:
         setup, world = self._setup, self._folder.world
         arguments = [
-            "-m", "edgechess_cli.main", "twin", "--json", "--tied", "--seed", str(setup.seed),
+            "-m", "edgechess_cli.twin_command", "--json", "--tied", "--seed", str(setup.seed),
             "--faults", setup.faults, "--speed", str(setup.motion_speed), "--firmware", setup.firmware,
         ]  # fmt: skip
         if setup.rotated:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import anyio
 import chess
 import typer
+import typer.core
 
 from edgechess_board.placement import Placement, square_index
 from edgechess_kit.guardian import until_orphaned, until_signal
@@ -26,8 +28,23 @@ app = typer.Typer(
     invoke_without_command=True,
     no_args_is_help=False,
 )
-hand_app = typer.Typer(help="Be the person at the running software table.", no_args_is_help=True)
+
+
+class HandVerbs(typer.core.TyperGroup):
+    """`hand e2e4` is short for `hand move e2e4`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, ["move", *args] if re.fullmatch(MOVE, args[0]) else args)
+
+
+hand_app = typer.Typer(
+    cls=HandVerbs,
+    help="Be the person at the running software table: `edgechess twin hand e2e4` makes a move.",
+    no_args_is_help=True,
+)
 app.add_typer(hand_app, name="hand")
+
+MOVE = "[a-h][1-8][a-h][1-8][qrbn]?"
 
 SocketOption = Annotated[
     Path | None, typer.Option("--control", help="Control socket (default: the one twin that runs).")
@@ -220,3 +237,7 @@ def _act(control: Path | None, act: Callable[[ControlClient], Awaitable[object]]
 def _fail(text: str, code: int = 2) -> NoReturn:
     typer.echo(f"edgechess twin: {text}", err=True)
     raise typer.Exit(code)
+
+
+if __name__ == "__main__":  # as `edgechess play` starts it: without what the other verbs import
+    app()
