@@ -326,6 +326,7 @@ def report(sides: Sequence[Side], shapes: dict[str, Shape]) -> Report:
         shape = shapes[made.name]
         manager, floor = Distribution.of(made.manager_ms), Distribution.of(made.floor_ms)
         commits = Distribution.of(made.commits_ms)
+        paired = statistics.median(a / b for a, b in zip(made.manager_ms, made.floor_ms, strict=True))
         rows.append(_row(f"{made.name}: game manager", manager))
         rows.append(_row(f"{made.name}: floor, {sum(shape.commits)} commits and {shape.hops} hops alone", floor))
         rows.append(_row("    of which the commits", commits))
@@ -337,6 +338,7 @@ def report(sides: Sequence[Side], shapes: dict[str, Shape]) -> Report:
             "hops": shape.hops,
             "journal_rows": shape.entries,
             "ratio_p50": round(manager.p50 / floor.p50, 3),
+            "ratio_paired_p50": round(paired, 3),
             "ratio_p99": round(manager.p99 / floor.p99, 3),
             "phases_p50_ms": {name: round(statistics.median(values), 3) for name, values in made.phases_ms.items()},
         }
@@ -351,7 +353,8 @@ def report(sides: Sequence[Side], shapes: dict[str, Shape]) -> Report:
             f"{name} {value:.1f}" for name, value in figures[made.name]["phases_p50_ms"].items() if name != "total"
         )
         remarks.append(
-            f"{made.name}: ratio to the floor {manager.p50 / floor.p50:.2f} at p50; of the median move, by the manager's"
+            f"{made.name}: ratio to the floor {manager.p50 / floor.p50:.2f} at p50, {paired:.2f} the median of neighbours;"
+            f" of the median move, by the manager's"
             f" own clock in ms: {phases}; {shape.entries} events per move beside the way"
         )
     table = Table(
