@@ -353,3 +353,27 @@ def test_settings() -> None:
     assert Settings(port="/dev/rfcomm0").timing.quiet_s == 0.5
     assert Settings(port="/dev/rfcomm0", quiet_s=0.6).timing.quiet_s == 0.6
     assert Settings(castling_wait_s=3).waits.castling_s == 3
+
+
+async def test_a_session_state_that_was_overtaken_changes_nothing() -> None:
+    async with sensor_at_work() as bench:
+        arm_moves = msgspec.structs.replace(running(), expecting="arm", lan="e2e4")
+        for seq, shown in ((5, running("e2e4")), (4, arm_moves)):
+            await bench.bus.publish(bench.topics.session_state, msgspec.structs.replace(shown, seq=seq))
+        bench.board.show(AFTER_E4.split()[0])
+        await anyio.sleep(1)
+        bench.board.show("rnbqkbnr/pp1ppppp/8/2p5/4P3/8/PPPP1PPP/RNBQKBNR")
+        assert (await bench.hear(bench.topics.board_moved)).lan == "c7c5"
+
+
+async def test_a_session_that_ended_is_not_taken_up_again_by_a_late_state() -> None:
+    async with sensor_at_work() as bench:
+        ended = msgspec.structs.replace(running("e2e4"), status="ended", result="1-0")
+        for seq, shown in ((4, running("e2e4")), (6, ended), (5, running("e2e4"))):
+            await bench.bus.publish(bench.topics.session_state, msgspec.structs.replace(shown, seq=seq))
+        await anyio.sleep(1)
+        bench.board.show("8/8/8/8/8/8/8/8")  # the pieces are put away
+        await anyio.sleep(5)
+        state = bench.retained()
+        assert state is not None
+        assert (state.placement, state.differences) == ("8/8/8/8/8/8/8/8", ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -343,3 +344,31 @@ async def test_the_owner_of_the_match_ends_it_and_nobody_else(rig: Rig, start: M
         assert (r.state.status, r.state.termination) == ("ended", "agreement")
         refused = await r.cloud.ask(move(r.state.fen, "a2a3", "t-more"))
         assert (refused.status, refused.detail.code) == (400, "session-ended")
+
+
+async def test_session_states_are_numbered_over_restarts(rig: Rig, start: Make, move: Make) -> None:
+    async with rig() as r:
+        shown: list[m.SessionState] = []
+
+        async def look() -> None:
+            async with r.broker.client("onlooker").subscribe(r.topics.session_state) as deliveries:
+                async for delivery in deliveries:
+                    state = delivery.decode(r.topics.session_state)
+                    shown.append(state)
+
+        r.group.start_soon(look)
+        await r.cloud.ask(start("t-start"))
+        await play(r, move, ["e2e4"])
+        r.scope.cancel()
+        await anyio.sleep(1)
+        r.group.start_soon(r.manage)
+        await anyio.sleep(1)
+        await r.cloud.ask(move(r.state.fen, "e7e5", "t-2"))
+        await anyio.sleep(1)
+        numbers = [state.seq for state in shown if state.seq is not None]
+        assert len(numbers) == len(shown)
+        assert numbers == sorted(numbers)
+        assert numbers[-1] == len(r.kinds)
+        for one, next_one in itertools.pairwise(shown):
+            if one.seq == next_one.seq:
+                assert msgspec.structs.replace(one, phase=next_one.phase) == next_one

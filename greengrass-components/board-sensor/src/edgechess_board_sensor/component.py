@@ -41,6 +41,7 @@ from edgechess_kit.messages import (
     BoardValidateResponse,
     GameRequest,
 )
+from edgechess_kit.session_order import SessionOrder
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class BoardSensor:
         self._to_show: sensor.Show | None = None
         self._show_changed = anyio.Event()
         self._seq = 0
+        self._sessions = SessionOrder()
         self._questions: set[tuple[str, str, str]] = set()
 
     async def run(self) -> None:
@@ -190,6 +192,8 @@ class BoardSensor:
         try:
             if delivery.topic == t.session_state.name:
                 session = delivery.decode(t.session_state)
+                if self._sessions.overtaken(session):
+                    return
                 await self._events.send(sensor.SessionShown(anyio.current_time(), session))
             elif delivery.topic == t.board_start.name:
                 tasks.start_soon(self._answer_start, delivery.decode(t.board_start), name="board-sensor: start")

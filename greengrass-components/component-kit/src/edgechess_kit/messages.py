@@ -142,6 +142,10 @@ class SessionState(Message, frozen=True, kw_only=True):
     result: Literal["1-0", "0-1", "1/2-1/2"] | None = None
     termination: ShortText | None = None
     robot_enabled: bool = True
+    seq: int | None = None
+    """Never falls as long as the manager keeps its journal (it is the number of the last entry there), so that a state
+    that was overtaken on its way can be told. States with one number differ in `phase`, or
+    in a setting, at most."""
 
 
 # ---------------------------------------------------------------- game manager <-> board

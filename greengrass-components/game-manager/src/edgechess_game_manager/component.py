@@ -77,6 +77,8 @@ class _Manager:
         self._context = context
         self._state = state
         self._shown: m.SessionState | None = None
+        last = context.journal.last()
+        self._seq = 0 if last is None else last.seq
         self._lane = Lane(context.bus, LANE_LIMIT)
         self._state_lane = Lane(context.bus, 1)
         self._shadow = _ShadowWriter(shadow) if shadow is not None else None
@@ -167,13 +169,15 @@ class _Manager:
         shown = session_state(self._state)
         if shown != self._shown:
             self._shown = shown
-            self._state_lane.put(self._context.topics.session_state, shown)
+            numbered = msgspec.structs.replace(shown, seq=self._seq)
+            self._state_lane.put(self._context.topics.session_state, numbered)
 
     def _do(self, effect: do.Effect) -> None:
         topics, lane = self._context.topics, self._lane
         match effect:
             case do.Write(drafts):
                 for entry in self._context.journal.append_all(drafts):
+                    self._seq = entry.seq
                     announce(self._context, entry)
             case do.Answer(response):
                 lane.put(topics.cloud_response, response)
