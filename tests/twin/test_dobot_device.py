@@ -99,7 +99,7 @@ async def bench(
     world = World(LAYOUT, STAUNTON_6, seed=seed, faults=faults, speed=speed, placement=Placement.from_mapping(pieces))
     device = DobotDevice(
         "white", world, LAYOUT.site("white"), seed=seed, faults=faults, speed=speed, firmware=firmware, hidden=hidden,
-        wire=wire or WireFaults(),
+        wire=wire,
     )  # fmt: skip
     async with anyio.create_task_group() as group:
         group.start_soon(device.run)
@@ -584,6 +584,56 @@ async def test_a_stalled_feed_and_a_chopped_wire() -> None:
         start = anyio.current_time()
         await b.ask("RobotMode()")
         assert anyio.current_time() - start == pytest.approx(0.7, abs=1e-6)
+
+
+async def test_wire_faults_have_names() -> None:
+    async with bench(ready=False, faults=Faults(slow_reply=1.0)) as b:
+        start = anyio.current_time()
+        await b.ask("RobotMode()")
+        assert anyio.current_time() - start == pytest.approx(0.5, abs=1e-6)
+    async with bench(ready=False, faults=Faults(segment_split=1.0)) as b:
+        assert len(await b.connect(30004).receive()) < 1440
+    async with bench(ready=False, faults=Faults(segment_coalesce=1.0)) as b:
+        assert len(await b.connect(30004).receive()) == 2880
+
+
+async def carry(b: Bench) -> None:
+    """A pawn is taken at e2 and lifted; what the controller then says is the caller's business."""
+    await b.ok('ModbusRTUCreate(1,115200,"N",8,1)', "SetHoldRegs(0,256,1,{1})")
+    await anyio.sleep(2.0)
+    x, y = in_base(27.5, -137.5)
+    await b.ok("SetHoldRegs(0,259,1,{420})", f"MovJ(pose={{{x},{y},410,180,0,0}},v=50)")
+    await b.ok(f"MovL(pose={{{x},{y},210,180,0,0}},speed=250)")
+    await b.idle()
+    await b.ok("SetHoldRegs(0,259,1,{0})")
+    await anyio.sleep(0.3)
+
+
+async def test_fault_collision_strikes_a_carrying_arm_and_stays_until_it_is_cleared() -> None:
+    async with bench(placement={"e2": "P"}, faults=Faults(collision=1.0)) as b:
+        assert await b.mode() == 5
+        await carry(b)
+        await b.until(lambda mode: mode == 11)
+        await anyio.sleep(60.0)
+        assert await b.ask("GetErrorID()") == "0,{[117]},GetErrorID();"
+        assert b.world.accidents == ["collision white"]
+        await b.ok("ClearError()")
+        assert await b.mode() == 5
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0])
+async def test_fault_e_stop_is_pressed_and_after_some_seconds_turned_free(speed: float) -> None:
+    async with bench(placement={"e2": "P"}, faults=Faults(e_stop=1.0), speed=speed) as b:
+        await carry(b)
+        await b.until(lambda mode: mode == 9)
+        assert await b.ask("GetErrorID()") == "0,{[116]},GetErrorID();"
+        await b.ok("ClearError()")
+        assert await b.mode() == 9  # pressed still
+        await anyio.sleep(6.1 / speed)
+        await b.ok("ClearError()")
+        assert await b.mode() == 4
+        assert b.world.accidents == ["e-stop white"]
+        assert b.world.grip("white").holding
 
 
 async def trace(seed: int) -> str:

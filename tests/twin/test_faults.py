@@ -35,6 +35,8 @@ def test_profiles() -> None:
             faults.link_lost,
             faults.process_killed,
         )
+        assert (faults.segment_split, faults.segment_coalesce, faults.slow_reply) == (0.0, 0.0, 0.0)
+        assert (faults.collision, faults.e_stop) == (0.0, 0.0)
 
 
 def test_single_faults_and_mixtures() -> None:

@@ -154,6 +154,15 @@ async def test_served_on_real_ports(tmp_path: Path) -> None:
                 status = await hand.status()
                 assert status["placement"] == "rnbqkbnr/pppppppp/8/8/3PP3/8/PPP2PPP/RNBQKBNR"
                 assert status["seed"] == 3
+                await hand.press_estop("white")
+                assert table.arms["white"].controller.alarms == [116]
+                await hand.release_estop("white")
+                assert not table.arms["white"].controller.emergency
+                table.arms["black"].controller.enabled = True
+                await hand.collide("black")
+                assert table.arms["black"].controller.alarms == [117]
+                with pytest.raises(HandError, match="green"):
+                    await hand.press_estop("green")
                 with pytest.raises(HandError, match="not known"):
                     await hand._ask("dance")
                 with pytest.raises(HandError, match="not understood"):

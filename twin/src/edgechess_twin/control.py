@@ -120,6 +120,9 @@ class ControlServer:
                     raise HandError("point_mm: expected three numbers")
                 await person.guide(str(given["arm"]), (point[0], point[1], point[2]))
                 return None
+            case "press_estop" | "release_estop" | "collide":
+                getattr(self._table.arm_device(str(given["arm"])), order)()
+                return None
             case "placement":
                 return self._table.world.placement().fen
             case "status":
@@ -208,6 +211,18 @@ class ControlClient:
 
     async def guide(self, arm: str, point_mm: XYZ) -> None:
         await self._ask("guide", arm=arm, point_mm=list(point_mm))
+
+    async def press_estop(self, arm: str) -> None:
+        """Hit the red button of the arm's controller. It stays pressed until it is released."""
+        await self._ask("press_estop", arm=arm)
+
+    async def release_estop(self, arm: str) -> None:
+        """Turn the red button free again. The arm stays off until somebody recovers it."""
+        await self._ask("release_estop", arm=arm)
+
+    async def collide(self, arm: str) -> None:
+        """Let the arm feel a collision."""
+        await self._ask("collide", arm=arm)
 
     async def placement(self) -> Placement:
         return Placement.from_fen(str(await self._ask("placement")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections.abc import Callable
 
 import anyio
 from anyio.abc import ByteStream
@@ -39,6 +40,8 @@ EPOCH_S = 1_750_000_000.0  # what the controller's own clock shows at scheduler 
 REST_FRAMES = 4  # of an arm at rest at full rate: readers take two equal ones for the end of a motion
 STALL_PERIODS = (1.0, 4.0)  # how long a stalled feedback says nothing; ours: around what readers call stale
 HOVER_MM = 150.0  # a person carries the arm above the pieces
+STRIKES_WITHIN_S = (0.2, 4.0)  # a carry at public speed takes about five seconds; with a motion-scaled clock, as below
+PRESSED_S = (2.0, 6.0)  # until the person who hit the red button has looked and turns it free
 
 
 class GuideError(TwinError):
@@ -56,8 +59,10 @@ class WireFaults:
     slow_reply: float = 0.0
     slow_reply_s: float = 0.5
 
-
-CLEAN_WIRE = WireFaults()
+    @classmethod
+    def of(cls, faults: Faults) -> WireFaults:
+        """The named faults of a table, as far as they concern a controller's wires."""
+        return cls(faults.segment_split, faults.segment_coalesce, faults.slow_reply)
 
 
 class DobotDevice:
@@ -78,7 +83,7 @@ class DobotDevice:
         speed: float = 1.0,
         firmware: Firmware = "4.6",
         hidden: HiddenError | None = None,
-        wire: WireFaults = CLEAN_WIRE,
+        wire: WireFaults | None = None,
         tcp_mode: bool = True,
         tool_mm: float = TOOL_MM,
         stroke_mm: float = STROKE_MM,
@@ -86,14 +91,14 @@ class DobotDevice:
         idle_feedback_s: float | None = None,
         start_joints: Joints = START_JOINTS,
     ) -> None:
-        """`idle_feedback_s`: for virtual time, where a frame that nobody needs costs as much as one that matters: an
+        """`wire`: as in `faults` unless given. `idle_feedback_s`: for virtual time, where a frame that nobody needs costs as much as one that matters: an
         arm at rest tells so only that often. Real controllers never slow down, and without it neither does this one.
         """
         self.name = name
         self._world = world
         self._faults = faults
         self._speed = speed
-        self._wire = wire
+        self._wire = WireFaults.of(faults) if wire is None else wire
         self._epoch_s = epoch_s
         self._dice = Dice(seed)
         base = site.base
@@ -249,7 +254,10 @@ class DobotDevice:
         self._world.tip_path(self.name, path, start_s, end_s, yaw_deg)
 
     def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
+        held_before = self.fingers_hold()
         result = self._world.gripper_closed(self.name, from_mm, to_mm)
+        if result.holding and not held_before:
+            self._draw_strikes()
         return result.width_mm, result.holding
 
     def fingers_open(self, to_mm: float) -> None:
@@ -257,6 +265,32 @@ class DobotDevice:
 
     def fingers_hold(self) -> bool:
         return self._world.grip(self.name).holding
+
+    # -- what befalls an arm that carries a piece ------------------------------------------------------------------
+
+    def _draw_strikes(self) -> None:
+        """The faults "collision" and "e-stop": drawn once per piece taken up, striking while it is on its way."""
+        if self._dice.happens(f"{self.name} collision", self._faults.collision):
+            self._strike("collision", self.collide)
+        if self._dice.happens(f"{self.name} e-stop", self._faults.e_stop):
+            self._strike("e-stop", self._hit_red_button)
+
+    def _strike(self, fault: str, act: Callable[[], None]) -> None:
+        def strike() -> None:
+            if self.controller.enabled:
+                self._world.note_accident(f"{fault} {self.name}")
+                act()
+
+        self._agenda.at(self._later(fault, STRIKES_WITHIN_S), strike)
+
+    def _hit_red_button(self) -> None:
+        self.press_estop()
+        self._agenda.at(self._later("e-stop", PRESSED_S), self.release_estop)
+
+    def _later(self, fault: str, within_s: tuple[float, float]) -> float:
+        """A time from now, of motion: a faster table has faster people."""
+        after_s = self._dice.stream(f"{self.name} {fault} when").uniform(*within_s)
+        return anyio.current_time() + after_s / self._speed
 
     # -- people ----------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,11 @@ class Faults:
     dead_square: float = 0.0
     ghost_piece: float = 0.0
     feedback_stall: float = 0.0
+    segment_split: float = 0.0
+    segment_coalesce: float = 0.0
+    slow_reply: float = 0.0
+    collision: float = 0.0
+    e_stop: float = 0.0
     mqtt_duplicate: float = 0.0
     mqtt_delay: float = 0.0
     mqtt_delay_max_s: float = 2.0
@@ -65,6 +70,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("dead-square", "probability per square", "the square never feels anything", 1.0),
     Fault("ghost-piece", "probability per empty square and scan", "the square feels a piece that is not there", 1.0),
     Fault("feedback-stall", "probability per frame", "an arm's feedback stalls for a moment", 1.0),
+    Fault("segment-split", "probability per reply or frame", "an arm's bytes arrive as two segments", 1.0),
+    Fault("segment-coalesce", "probability per frame", "an arm's frame is held back and comes with the next one", 1.0),
+    Fault("slow-reply", "probability per reply", "an arm's controller answers half a second late", 1.0),
+    Fault("collision", "probability per carried piece", "the carrying arm feels a collision and stops", 1.0),
+    Fault("e-stop", "probability per carried piece", "a person hits the red button, and turns it free later", 1.0),
     Fault("mqtt-duplicate", "probability per message", "the bus delivers a message twice", 1.0),
     Fault("mqtt-delay", "probability per message", "the bus delivers a message late, overtaken by others", 1.0),
     Fault("mqtt-delay-max-s", "s, largest", "how late such a message can be", 60.0),

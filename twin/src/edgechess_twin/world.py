@@ -170,6 +170,8 @@ class World:
         self._scene: Scene | None = None
         self.placed = 0
         """How often a piece was put down on the board, by whomever: a measure of moves."""
+        self.closings = 0
+        """How often empty fingers closed to take something (narrower than any piece), whether they caught it or not."""
         self.accidents: list[str] = []
         """What went wrong by itself, in order, for the trace: "slip black Q", "bump white p"."""
         if left is not None:
@@ -321,11 +323,13 @@ class World:
         gripper = self._grippers[arm]
         if (held := self._held(gripper)) is not None:
             return GripResult(held.shape.grasp_width_mm, True)
+        if to_width_mm < min(shape.grasp_width_mm for shape in self.shapes.shapes):
+            self.closings += 1
         gripper.opening_mm = max(to_width_mm, 0.0)
         found = self._between(gripper, now, opening_mm, to_width_mm)
         if found is None or self.dice.happens("missed-grasp", self.faults.missed_grasp):
             if found is not None:
-                self._accident(f"missed-grasp {arm} {found.letter}")
+                self.note_accident(f"missed-grasp {arm} {found.letter}")
             return GripResult(gripper.opening_mm, False)
         x, y, z = gripper.path(now)
         px, py, pz = self._position(found, now)
@@ -382,6 +386,10 @@ class World:
                         if start < stop:
                             found.append(Intrusion((first, second), start, stop))
         return tuple(found)
+
+    def note_accident(self, text: str) -> None:
+        """Into the record of what went wrong by itself."""
+        self.accidents.append(text)
 
     # -- hands -----------------------------------------------------------------------------------------------------
 
@@ -472,9 +480,6 @@ class World:
         self.version += 1
         event, self._event = self._event, anyio.Event()
         event.set()
-
-    def _accident(self, text: str) -> None:
-        self.accidents.append(text)
 
     def _advance(self) -> float:
         """Let everything foreseen up to now happen, each at its own instant. Returns now."""
@@ -628,7 +633,7 @@ class World:
     def _bumping(self, arm: str, piece: _Piece, dx: float, dy: float) -> Callable[[float], None]:
         def act(_at_s: float) -> None:
             if piece.held_by is None and piece.upright and piece.path is None:
-                self._accident(f"collision {arm} {piece.letter}")
+                self.note_accident(f"collision {arm} {piece.letter}")
                 self._fall(piece, piece.rest[0], piece.rest[1], dx, dy)
 
         return act
@@ -640,7 +645,7 @@ class World:
         x, y, _ = self._position(held, at_s)
         gripper.holds, gripper.slips, gripper.opening_mm = None, False, 0.0
         held.held_by = None
-        self._accident(f"slip {arm} {held.letter}")
+        self.note_accident(f"slip {arm} {held.letter}")
         angle = self.dice.stream("slip").uniform(0.0, 2 * math.pi)
         self._put(held, x, y, upright=False, dx=math.cos(angle), dy=math.sin(angle))
 
@@ -695,7 +700,7 @@ class World:
         distance, other = min(near, key=lambda entry: (entry[0], entry[1].number), default=(math.inf, placed))
         if distance > 1.6 * self.layout.square_mm:
             return
-        self._accident(f"bump {other.letter}")
+        self.note_accident(f"bump {other.letter}")
         dx, dy = other.rest[0] - x, other.rest[1] - y
         random = self.dice.stream("bump")
         shove_mm = random.uniform(0.25, 0.6) * self.layout.square_mm
