@@ -158,7 +158,7 @@ def _options(
     """Checks every word before anything is started; ends with exit code 2 and one line otherwise."""
     default = "stockfish"
     if None in (white, black):
-        _checked("EDGECHESS_STOCKFISH", find_stockfish, PlayerWordError)
+        _checked("stockfish", find_stockfish, PlayerWordError)
         if not find_stockfish():
             typer.echo(NO_STOCKFISH, err=True)
             default = "builtin"

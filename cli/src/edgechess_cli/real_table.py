@@ -48,6 +48,8 @@ TWIN_START_TIMEOUT_S = 60.0  # an interpreter with numpy and ruckig on a busy sm
 TWIN_STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 120.0  # cold arms take 40 s at true speed
 PARK_TIMEOUT_S = 30.0  # a move under way is finished first, then the arms are parked
+STALE_AFTER_S = 1.0  # a twin shares its cores with whatever else runs; a real controller's 0.1 s would be a false alarm
+DRIVER = DobotSettings(stale_after_s=STALE_AFTER_S)
 MODULES = {
     "board-sensor": "edgechess_board_sensor",
     "arm-controller": "edgechess_arm_controller",
@@ -245,7 +247,7 @@ class RealTable:
         return chess.Board(fen).board_fen()
 
     async def _calibrate(self, devices: TwinDevices, name: str, address: dict[str, Any]) -> None:
-        arm = DobotArm(name, connect_tcp_to(address["host"], _port_offset(address)), DobotSettings(), None)
+        arm = DobotArm(name, connect_tcp_to(address["host"], _port_offset(address)), DRIVER, None)
         async with ControlClient(str(devices.control)) as person, anyio.create_task_group() as tasks:
             tasks.start_soon(arm.run, name=f"calibrate {name}")
             calibration = await calibrate_by_hand(
@@ -273,6 +275,7 @@ class RealTable:
                         "kind": "dobot",
                         "host": address["host"],
                         "port_offset": _port_offset(address),
+                        "stale_after_s": STALE_AFTER_S,
                         "calibration": str(self._calibration(name)),
                     }
                     for name, address in devices.arms.items()

@@ -36,6 +36,7 @@ class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port_offset: int = 0
     feedback_port: int = 30004
+    stale_after_s: Annotated[float, msgspec.Meta(gt=0.0, le=10.0)] | None = None  # None: by the port's period
     calibration: str = ""  # file of touched points; empty: the arm stands exactly where the layout says
 
 
@@ -75,7 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def driver(self, arm: ArmSettings) -> DobotSettings:
         """What the arm's driver is told. Raises ValueError naming what cannot be."""
-        return DobotSettings(feedback_port=arm.feedback_port, max_tool_speed_mm_s=self.speed_mm_s)
+        return DobotSettings(
+            feedback_port=arm.feedback_port, stale_after_s=arm.stale_after_s, max_tool_speed_mm_s=self.speed_mm_s
+        )
 
     def layout(self, arms: tuple[str, ...]) -> TableLayout:
         longest = max((len(letters) for letters in self.racks.values()), default=0)
