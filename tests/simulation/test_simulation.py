@@ -26,6 +26,7 @@ def test_short_nominal_games(seed: int) -> None:
     assert outcome.breaches == ()
     assert outcome.report is not None
     assert outcome.report.summary.confirmed == SHORT_PLIES
+    assert outcome.report.checks > 100
 
 
 @pytest.mark.slow
@@ -46,6 +47,15 @@ def test_kills_and_lost_links_at_every_move(seed: int) -> None:
     assert outcome.report is not None
     assert outcome.report.summary.confirmed == SHORT_PLIES
     assert outcome.report.kills + outcome.report.links_lost > 2
+
+
+@pytest.mark.slow
+def test_somebody_stops_the_arms_again_and_again() -> None:
+    outcome = simulate(short(9, "operator-stop=0.5,link-lost=0.1"))
+    assert outcome.breaches == ()
+    assert outcome.report is not None
+    assert outcome.report.stops > 2
+    assert outcome.report.summary.confirmed == SHORT_PLIES
 
 
 @pytest.mark.slow

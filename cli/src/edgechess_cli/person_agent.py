@@ -120,7 +120,7 @@ class PersonAgent:
         self.arranged += 1
 
     async def _free_the_arms(self) -> None:
-        """A stopped or faulty arm, or one that still holds a piece, waits for a person's word."""
+        """Arms that were stopped, a faulty one, or one that still holds a piece, wait for a person's word."""
         await anyio.sleep(self._reaction_s)
         arms = self._arms
         if arms is None or arms.job_id is not None or not needs_a_person(arms):
@@ -145,4 +145,4 @@ def is_for_a_person(failure: m.ResponseDetail, session: m.SessionState) -> bool:
 
 
 def needs_a_person(arms: m.ArmState) -> bool:
-    return arms.stopped or any(arm.mode in ("stopped", "fault") or arm.holding is not None for arm in arms.arms)
+    return arms.stopped or any(arm.mode == "fault" or arm.holding is not None for arm in arms.arms)

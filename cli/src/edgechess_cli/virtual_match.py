@@ -55,6 +55,7 @@ IDLE_FEEDBACK_S = 1.0
 ARM_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0)
 AGE_LIMIT_S = 2.0
 RESTART_S = 1.5  # what an interpreter needs to start a component again
+STOP_WITHIN_S = 20.0  # of a request: about the length of a move
 LINK_DOWN_S = 3.0  # a broker link that was lost comes back after this
 MATCH_LIMIT_S = 48 * 3600.0  # virtual; a match that takes longer hangs
 START_DATE = datetime.date(2024, 1, 1)
@@ -72,6 +73,9 @@ class MatchReport:
     summary: MatchSummary
     trace: str
     breaches: tuple[str, ...]
+    checks: int
+    """How often the invariants were looked at."""
+    stops: int
     kills: int
     links_lost: int
     accidents: tuple[str, ...]
@@ -108,6 +112,7 @@ class VirtualMatch:
         self._summary: MatchSummary | None = None
         self._ended: anyio.Event
         self._tasks: TaskGroup
+        self._operator: MemoryBus
         self._table: Table
         self._broker: MemoryBroker
         self._invariants: Invariants
@@ -127,7 +132,9 @@ class VirtualMatch:
             )
         )
         self._broker = MemoryBroker(self._topics, observer=self._published)
-        self._invariants = Invariants(self._topics, self._table.world, ARMS)
+        self._invariants = Invariants(
+            self._topics, self._table, self._faults.mqtt_delay_max_s if self._faults.mqtt_delay else 0.0
+        )
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
             await tasks.start(self._table.run, name="table")
@@ -135,6 +142,7 @@ class VirtualMatch:
                 self._calibrations[arm] = await self._calibrate(arm)
             await self._table.person.arrange(chess.Board(options.start_fen or chess.STARTING_FEN).board_fen())
             ids = SeededIds(options.seed)
+            self._operator = self._broker.client("operator")
             agent = PersonAgent(self._broker.client("person"), self._topics, self._table.person, ids)
             tasks.start_soon(agent.run, name="person")
             for name, start in _STARTS.items():
@@ -144,12 +152,15 @@ class VirtualMatch:
             with anyio.move_on_after(MATCH_LIMIT_S):
                 await self._ended.wait()
             tasks.cancel_scope.cancel()
+        self._invariants.at_the_end()
         if self._summary is None:
             raise Stuck(f"seed {options.seed}: no end after {MATCH_LIMIT_S / 3600:.0f} h; last: {self._last}")
         return MatchReport(
             self._summary,
             self._trace.hexdigest(),
             tuple(self._invariants.breaches),
+            self._invariants.checks,
+            self._invariants.stops,
             sum(process.kills for process in self._processes.values()),
             self._links_lost,
             tuple(self._table.world.accidents),
@@ -264,9 +275,20 @@ class VirtualMatch:
         if self._dice.random() < self._faults.process_killed:
             victim = self._processes[self._dice.choice(list(self._processes))]
             victim.power.cut_at(self._dice.randint(1, OPERATIONS_OF_A_MOVE), after_effect=self._dice.random() < 0.5)
+        if self._dice.random() < self._faults.operator_stop:
+            self._tasks.start_soon(self._stop, self._dice.uniform(0.0, STOP_WITHIN_S), name="operator stops")
         if self._dice.random() < self._faults.link_lost:
             self._links_lost += 1
             self._lose(self._dice.choice([*self._wires, *self._buses]))
+
+    async def _stop(self, after_s: float) -> None:
+        """An operator stops the arms in the middle of something; the person at the table says later that they may go on."""
+        await anyio.sleep(after_s)
+        if self._processes["arm-controller"].power.on and self._buses["arm-controller"].connected:
+            self._invariants.stop_sent()
+        await self._operator.publish(
+            self._topics.arm_control, m.ArmControl(command="stop", reason="an operator's stop")
+        )
 
     def _lose(self, link: str) -> None:
         if link in self._wires:
