@@ -21,10 +21,11 @@ import chess
 import chess.pgn
 
 from edgechess_board.placement import Placement
-from edgechess_cli.publish import ask, move_request, start_request
+from edgechess_cli.publish import ask
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
+from edgechess_match_director.rules import move_request, start_request
 from edgechess_twin.control import ControlClient
 
 ANSWER_S = 120.0
@@ -54,13 +55,13 @@ async def replay(bus: MqttBus, hand: ControlClient, board: chess.Board, moves: l
     topics, session = Topics(), f"replay-{uuid.uuid4().hex[:8]}"
     began = time.monotonic()
     await hand.arrange(board.board_fen())
-    started = await ask(bus, topics, start_request(session, board.fen(), f"{session}-start"), ANSWER_S)
+    started = await ask(bus, topics, start_request(session, f"{session}-start", board.fen()), ANSWER_S)
     assert started is not None
     assert started.status == 200, started.reason
     answer = started
     for ply, move in enumerate(moves, 1):
         san = board.san(move)
-        request = move_request(board, move, session, f"{session}-{ply}")
+        request = move_request(session, f"{session}-{ply}", board.fen(), move.uci(), None)
         board.push(move)
         found = await ask(bus, topics, request, ANSWER_S)
         shown = await hand.placement()

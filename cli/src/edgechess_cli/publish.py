@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import anyio
 import chess
 
@@ -9,6 +11,7 @@ from edgechess_kit import messages as m
 from edgechess_kit.bus import Bus
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
+from edgechess_match_director.rules import move_request, start_request
 
 EXIT_OF_STATUS = {200: 0, 400: 4, 500: 5}
 EXIT_NO_ANSWER = 6
@@ -18,61 +21,69 @@ class MoveTextError(ValueError):
     """The move or the position on the command line cannot be used; the text says why."""
 
 
-def start_request(session_id: str, fen: str, task_token: str) -> m.GameRequest:
+def checked_start(session_id: str, fen: str, task_token: str) -> m.GameRequest:
     """The sample's start request. Raises MoveTextError for a position that is none."""
-    try:
-        board = chess.Board(fen)
-    except ValueError as error:
-        raise MoveTextError(f"--fen: {error}") from error
-    return m.GameRequest(
-        action="start", session_id=session_id, task_token=task_token, before=board.fen(), after=board.fen(),
-        color="w" if board.turn else "b", flags="b",
-    )  # fmt: skip
+    return start_request(session_id, task_token, _board(fen).fen())
 
 
-def parse_move(board: chess.Board, text: str) -> chess.Move:
-    """SAN or long algebraic. Raises MoveTextError, listing what is legal when there is little of it."""
-    for parse in (board.parse_san, board.parse_uci):
-        try:
-            return parse(text)
-        except ValueError:
-            continue
+def checked_move(
+    state: m.SessionState | None,
+    fen: str | None,
+    text: str,
+    session_id: str,
+    task_token: str,
+    executor: m.Executor | None,
+) -> m.GameRequest:
+    """The request for a move in SAN or long algebraic, in `fen` or the position that the manager has confirmed.
+
+    A move in long algebraic that is not legal there is sent all the same: refusing it is the manager's business, and so
+    is a move for another session, or in one that is over. Text that names no move raises MoveTextError, unless it is the
+    move that was played last: the same request again, with its token, is answered and not done again.
+    """
+    board = _board(fen or (state.fen if state else None) or chess.STARTING_FEN)
+    move = _parsed(board, text)
+    if move is not None:
+        return move_request(session_id, task_token, board.fen(), move.uci(), executor)
+    if re.match(m.LAN_PATTERN, text):
+        return m.GameRequest(
+            action="move", session_id=session_id, task_token=task_token, before=board.fen(), after=board.fen(),
+            from_=text[:2], to=text[2:4], lan=text, executor=executor,
+        )  # fmt: skip
+    earlier = _before_the_last(state) if fen is None and state is not None else None
+    if earlier is not None:
+        before, last = earlier
+        if _parsed(before, text) == last:
+            return move_request(session_id, task_token, before.fen(), last.uci(), executor)
     legal = [board.san(move) for move in board.legal_moves]
     some = ", ".join(legal[:12]) + (" …" if len(legal) > 12 else "")
     side = "White" if board.turn else "Black"
     raise MoveTextError(f"{text!r} is not a legal move for {side} in {board.fen()}. Legal: {some or 'none'}")
 
 
-def move_request(
-    board: chess.Board, move: chess.Move, session_id: str, task_token: str, *, deadline: float | None = None
-) -> m.GameRequest:
-    """A chess.js verbose move with the sample's three fields; `board` is the position before it and is not changed."""
-    flags = ""
-    piece = board.piece_type_at(move.from_square) or chess.PAWN
-    captured = ""
-    if board.is_en_passant(move):
-        flags, captured = "e", "p"
-    elif board.is_kingside_castling(move):
-        flags = "k"
-    elif board.is_queenside_castling(move):
-        flags = "q"
-    elif board.is_capture(move):
-        flags, captured = "c", chess.piece_symbol(board.piece_type_at(move.to_square) or chess.PAWN)
-    elif piece == chess.PAWN and abs(move.from_square - move.to_square) == 16:
-        flags = "b"
-    else:
-        flags = "n"
-    promotion = chess.piece_symbol(move.promotion) if move.promotion else ""
-    if promotion:
-        flags = ("c" if captured else "") + "p" if captured else "np"
-    after = board.copy(stack=False)
-    after.push(move)
-    return m.GameRequest(
-        action="move", session_id=session_id, task_token=task_token, before=board.fen(), after=after.fen(),
-        color="w" if board.turn else "b", piece=chess.piece_symbol(piece), from_=chess.square_name(move.from_square),
-        to=chess.square_name(move.to_square), san=board.san(move), lan=move.uci(), flags=flags, captured=captured,
-        promotion=promotion, deadline=deadline,
-    )  # fmt: skip
+def _board(fen: str) -> chess.Board:
+    try:
+        return chess.Board(fen)
+    except ValueError as error:
+        raise MoveTextError(f"--fen: {error}") from error
+
+
+def _parsed(board: chess.Board, text: str) -> chess.Move | None:
+    for parse in (board.parse_san, board.parse_uci):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _before_the_last(state: m.SessionState) -> tuple[chess.Board, chess.Move] | None:
+    """The position before the last confirmed move, where the state holds the whole game."""
+    if not state.moves or state.start_fen is None or state.ply != len(state.moves):
+        return None
+    board = chess.Board(state.start_fen)
+    for played in state.moves[:-1]:
+        board.push_uci(played)
+    return board, chess.Move.from_uci(state.moves[-1])
 
 
 async def ask(bus: Bus, topics: Topics, request: m.GameRequest, timeout_s: float) -> m.GameResponse | None:
@@ -93,12 +104,10 @@ async def ask(bus: Bus, topics: Topics, request: m.GameRequest, timeout_s: float
     return None
 
 
-async def confirmed_position(bus: Bus, topics: Topics, session_id: str, timeout_s: float = 2.0) -> str | None:
-    """The manager's confirmed position of a running session (it is retained); None when there is none."""
+async def session_state(bus: Bus, topics: Topics, timeout_s: float = 2.0) -> m.SessionState | None:
+    """What the manager says of its session (it is retained); None when no manager has ever said anything here."""
     with anyio.move_on_after(timeout_s):
         async with bus.subscribe(topics.session_state) as states:
             async for delivery in states:
-                state = delivery.decode(topics.session_state)
-                if state.session_id == session_id and state.status == "running":
-                    return state.fen
+                return delivery.decode(topics.session_state)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import anyio
 import chess
@@ -26,10 +26,9 @@ from edgechess_cli.publish import (
     EXIT_OF_STATUS,
     MoveTextError,
     ask,
-    confirmed_position,
-    move_request,
-    parse_move,
-    start_request,
+    checked_move,
+    checked_start,
+    session_state,
 )
 from edgechess_kit import messages as m
 from edgechess_kit.errors import SettingsError, WireError
@@ -39,7 +38,7 @@ T = TypeVar("T")
 
 app = typer.Typer(
     help="Publish a game request over MQTT and wait for the answer. "
-    "Exit code: 0 on 200, 4 on 400, 5 on 500, 6 on no answer, 2 on wrong usage.",
+    "Exit code: 0 on 200, 4 on 400, 5 on 500, 6 on no answer (or no broker), 2 on wrong usage.",
     no_args_is_help=True,
 )
 
@@ -68,7 +67,7 @@ def start(
     key: KeyOption = None,
 ) -> None:
     """Start a game: the manager checks that the board shows the position."""
-    request = _usage(lambda: start_request(session, fen or chess.STARTING_FEN, token or _new_token()))
+    request = _usage(lambda: checked_start(session, fen or chess.STARTING_FEN, token or _new_token()))
     _publish(request, timeout, as_json, broker=broker, prefix=prefix, ca=ca, cert=cert, key=key)
 
 
@@ -92,25 +91,16 @@ def move(
     key: KeyOption = None,
 ) -> None:
     """Request a move: validated on the board, executed, validated again, and only then answered with 200."""
-    if executor not in (None, "arm", "person"):
+    chosen = next((word for word in get_args(m.Executor) if word == executor), None)
+    if chosen != executor:
         _fail(f"--executor is {executor!r}: expected arm or person")
     connection: dict[str, Any] = {"broker": broker, "prefix": prefix, "ca": ca, "cert": cert, "key": key}
-    position = fen
-    if position is None:
-        position = _run(_confirmed, session, connection)
-        if position is None:
-            _fail(f"no confirmed position of session {session!r} at {broker}: start it first, or give --fen")
-    request = _usage(lambda: _move_request(position, move, session, token or _new_token(), executor))
+    state = _run(_state, connection) if fen is None else None
+    if fen is None and state is None:
+        typer.echo(f"edgechess publish: no game manager has said anything at {broker}: is one running?", err=True)
+        raise typer.Exit(EXIT_NO_ANSWER)
+    request = _usage(lambda: checked_move(state, fen, move, session, token or _new_token(), chosen))
     _publish(request, timeout, as_json, **connection)
-
-
-def _move_request(fen: str, text: str, session: str, token: str, executor: str | None) -> m.GameRequest:
-    try:
-        board = chess.Board(fen)
-    except ValueError as error:
-        raise MoveTextError(f"--fen: {error}") from error
-    request = move_request(board, parse_move(board, text), session, token)
-    return msgspec.structs.replace(request, executor=executor) if executor else request
 
 
 def _new_token() -> str:
@@ -132,21 +122,26 @@ def _fail(text: str) -> NoReturn:
 def _publish(request: m.GameRequest, timeout_s: float, as_json: bool, **connection: Any) -> None:
     response = _run(_ask, request, timeout_s, connection)
     if response is None:
-        typer.echo(f"no answer within {timeout_s:g} s. Is a game manager running on this broker?", err=True)
+        again = f"To ask again without doing it again: --token {request.task_token}"
+        typer.echo(f"no answer within {timeout_s:g} s. Is a game manager running on this broker? {again}", err=True)
         raise typer.Exit(EXIT_NO_ANSWER)
     if as_json:
         typer.echo(msgspec.json.encode(response).decode())
     else:
         detail = response.detail
         timings = ", ".join(f"{name} {s:.2f} s" for name, s in detail.timings_s.items()) if detail else ""
-        typer.echo(f"{response.status} {response.reason or 'confirmed'}{f' ({timings})' if timings else ''}")
+        well = "started" if request.action == "start" else "confirmed"
+        typer.echo(f"{response.status} {response.reason or well}{f' ({timings})' if timings else ''}")
     raise typer.Exit(EXIT_OF_STATUS[response.status])
 
 
 def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
     try:
         return anyio.run(function, *arguments)
-    except (NoBroker, SettingsError, WireError) as error:
+    except NoBroker as error:
+        typer.echo(f"edgechess publish: {error}", err=True)
+        raise typer.Exit(EXIT_NO_ANSWER) from None
+    except (SettingsError, WireError) as error:
         _fail(str(error))
 
 
@@ -155,6 +150,6 @@ async def _ask(request: m.GameRequest, timeout_s: float, connection: dict[str, A
         return await ask(bus, Topics(connection["prefix"]), request, timeout_s)
 
 
-async def _confirmed(session: str, connection: dict[str, Any]) -> str | None:
+async def _state(connection: dict[str, Any]) -> m.SessionState | None:
     async with connect(**connection) as bus:
-        return await confirmed_position(bus, Topics(connection["prefix"]), session)
+        return await session_state(bus, Topics(connection["prefix"]))

@@ -24,7 +24,7 @@ from edgechess_cli.bench.scripted import SampleDevices, ScriptedDevices
 from edgechess_cli.bench.wire import Hop, floor_topics
 from edgechess_cli.child_process import ChildProcess
 from edgechess_cli.match_folder import write_toml
-from edgechess_cli.publish import ask, move_request, start_request
+from edgechess_cli.publish import ask
 from edgechess_kit import messages as m
 from edgechess_kit.broker import find_embedded, find_mosquitto, running_broker
 from edgechess_kit.bus import Bus, Subscription
@@ -33,6 +33,7 @@ from edgechess_kit.journal import Entry, SqliteJournal
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
+from edgechess_match_director.rules import move_request, start_request
 
 BrokerName = Literal["mosquitto", "embedded"]
 
@@ -109,7 +110,7 @@ class Side:
 
     async def ready(self) -> None:
         """The manager answers. Raises BenchError."""
-        request = start_request("bench-ready", chess.STARTING_FEN, f"ready-{self.name}")
+        request = start_request("bench-ready", f"ready-{self.name}", chess.STARTING_FEN)
         with anyio.move_on_after(READY_TIMEOUT_S):
             while await ask(self._cloud, self._topics, request, 1.0) is None:
                 pass
@@ -120,10 +121,10 @@ class Side:
         """One move through the manager, in milliseconds. Starts the next game where one has ended."""
         session, board, move = next(self._games)
         if move is None:
-            await self._answer(start_request(session, board.fen(), self._token()))
+            await self._answer(start_request(session, self._token(), board.fen()))
             session, board, move = next(self._games)
         assert move is not None
-        request = move_request(board, move, session, self._token())
+        request = move_request(session, self._token(), board.fen(), move.uci(), None)
         self._devices.asked.clear()
         await anyio.sleep(PAUSE_S)
         started_s = anyio.current_time()
@@ -248,9 +249,9 @@ async def poll(target: Side, broker: str, folder: Path, moves: int, seed: int) -
                 break
             token = f"polling-{number}"
             if move is None:
-                await _until_answered(cloud, topics, start_request(session, board.fen(), token))
+                await _until_answered(cloud, topics, start_request(session, token, board.fen()))
                 continue
-            request = move_request(board, move, session, token)
+            request = move_request(session, token, board.fen(), move.uci(), None)
             started_s = anyio.current_time()
             response = await ask(cloud, topics, request, POLLING_TIMEOUT_S)
             if response is None or response.status != 200:
