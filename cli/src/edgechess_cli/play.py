@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -21,8 +22,8 @@ from edgechess_cli.prompt import Prompt
 from edgechess_cli.real_match import Interrupted, RealMatch, saved_options
 from edgechess_cli.terminal import JsonLines, LivePicture, PlainLines, Screen
 from edgechess_cli.words import BROKERS, FIRMWARES, WordError, one_of
-from edgechess_inference.errors import PlayerWordError
-from edgechess_inference.registry import check_word
+from edgechess_inference.errors import PlayerFailed, PlayerWordError
+from edgechess_inference.registry import check_word, open_player
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_kit.broker import BrokerKind
 from edgechess_twin import faults as twin_faults
@@ -164,7 +165,7 @@ def _options(
             default = "builtin"
     for option, word in (("--white", white), ("--black", black)):
         if word is not None:
-            _checked(option, functools.partial(check_word, word), PlayerWordError)
+            _checked(option, functools.partial(_check_player, word), PlayerWordError)
     _checked("--faults", lambda: twin_faults.parse(faults), ValueError)
     if fen is not None:
         _checked("--fen", lambda: chess.Board(fen), ValueError)
@@ -191,6 +192,19 @@ def _options(
         firmware=_one_of("--firmware", firmware, FIRMWARES),
         broker=_broker(broker),
     )
+
+
+def _check_player(word: str) -> None:
+    """Raises PlayerWordError. The range of an engine's Elo is known to the engine alone: it is asked."""
+    check_word(word)
+    if "elo=" in word:
+        anyio.run(_sit_down, word)
+
+
+async def _sit_down(word: str) -> None:
+    with contextlib.suppress(PlayerFailed):  # an engine that does not start is the director's matter
+        player = await open_player(word)
+        await player.close()
 
 
 def _resumed(path: Path) -> tuple[MatchOptions, MatchFolder]:

@@ -1,0 +1,169 @@
+"""Wrong usage: exit code 2 and one clear line, before anything is started. And every command explains itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgechess_cli.main import VERBS
+
+BARE = "4k3/8/8/8/8/8/8/4K3 w - - 0 1"
+
+WRONG = {
+    "player": (("play", "--white", "nobody"), "--white", "nobody"),
+    "player setting": (("play", "--black", "stockfish:elo=9"), "--black", "elo"),
+    "replay": (("play", "--white", "pgn:/nowhere.pgn"), "--white", "nowhere.pgn"),
+    "time": (("play", "--time", "slow"), "--time", "real, fast, virtual"),
+    "faults": (("play", "--faults", "gremlins"), "--faults", "gremlins"),
+    "probability": (("play", "--faults", "slip=2"), "--faults", "slip"),
+    "position": (("play", "--fen", "not a position"), "--fen", "not a position"),
+    "arms": (("play", "--arms", "ro1,dobot"), "--arms", "dobot,dobot"),
+    "firmware": (("play", "--firmware", "3.5"), "--firmware", "4.5, 4.6"),
+    "broker": (("play", "--broker", "rabbit"), "--broker", "mosquitto"),
+    "record": (("play", "--pgn", "/nowhere/out.pgn"), "--pgn", "/nowhere"),
+    "human": (("play", "--time", "virtual", "--white", "human", "--black", "random"), "human", "--time"),
+    "continue": (("play", "--continue", "/nowhere"), "--continue", "/nowhere"),
+    "changed": (("play", "--continue", "/nowhere", "--seed", "3"), "--seed", "--continue"),
+    "table faults": (("table", "--faults", "gremlins"), "gremlins", "gremlins"),
+    "table position": (("table", "--fen", "x"), "fen", "x"),
+    "table broker": (("table", "--broker", "rabbit"), "--broker", "embedded"),
+    "twin faults": (("twin", "--faults", "gremlins"), "gremlins", "gremlins"),
+    "twin firmware": (("twin", "--firmware", "1"), "--firmware", "4.6"),
+    "twin table": (("twin", "--table", "/nowhere.json"), "--table", "/nowhere.json"),
+    "no twin": (("twin", "hand", "e2e4"), "no twin is running", "edgechess twin"),
+    "no twin to lift": (("twin", "hand", "lift", "e2"), "no twin is running", "edgechess twin"),
+    "no square": (("twin", "hand", "lift", "e9"), "no twin is running", "edgechess twin"),
+    "start position": (("publish", "start", "--session", "s", "--fen", "x"), "--fen", "x"),
+    "move text": (("publish", "move", "--session", "s", "--fen", BARE, "e4"), "'e4' is not a legal move", "Kd2"),
+    "move position": (("publish", "move", "--session", "s", "--fen", "x", "e4"), "--fen", "x"),
+    "executor": (("publish", "move", "--session", "s", "--executor", "cat", "e4"), "--executor", "person"),
+    "broker address": (
+        ("publish", "start", "--session", "s", "--broker", "http://127.0.0.1"),
+        "bus.broker",
+        "mqtt://host",
+    ),
+    "broker without certificates": (
+        ("publish", "start", "--session", "s", "--broker", "mqtt://192.0.2.1"),
+        "192.0.2.1",
+        "mqtts",
+    ),
+    "component": (("journal", "show", "--component", "cook"), "--component", "game-manager"),
+    "journal": (("journal", "show", "/nowhere.sqlite"), "/nowhere.sqlite", "does not exist"),
+    "no match yet": (("journal", "show"), "no match has been played", "journal"),
+    "orientation": (("board", "watch", "--orientation", "upside-down"), "--orientation", "rotated"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_usage_is_one_line_and_code_2(edgechess: Any, case: str) -> None:
+    words, *told = WRONG[case]
+    done = edgechess(*words)
+    assert done.code == 2
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1, done.err
+    assert done.err.startswith(f"edgechess {words[0]}: ")
+    for text in told:
+        assert text in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dance",),
+        ("play", "--loud"),
+        ("play", "--max-plies", "0"),
+        ("play", "--speed", "1000"),
+        ("table", "--port", "99999"),
+        ("publish", "start"),
+        ("publish", "move", "--session", "s"),
+        ("twin", "hand", "dance"),
+    ],
+)
+def test_what_the_option_parser_refuses(edgechess: Any, words: tuple[str, ...]) -> None:
+    done = edgechess(*words)
+    assert done.code == 2
+    assert "Error" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_file_that_is_no_journal(edgechess: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Nothing to see here, and long enough to be something.\n" * 20)
+    done = edgechess("journal", "show", str(tmp_path / "notes.txt"))
+    assert done.code == 2
+    assert "notes.txt" in done.err
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [(), *((name,) for name in VERBS), ("publish", "start"), ("publish", "move"), ("board", "watch"),
+     ("journal", "show"), ("twin", "hand"), ("twin", "hand", "move"), ("twin", "hand", "arrange")],
+)  # fmt: skip
+def test_every_command_explains_itself(edgechess: Any, verb: tuple[str, ...]) -> None:
+    done = edgechess(*verb, "--help")
+    assert done.code == 0
+    assert done.out.startswith("Usage: ")
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("verb", ["play", "table", "publish", "doctor"])
+def test_help_tells_the_exit_codes(edgechess: Any, verb: str) -> None:
+    assert "exit" in edgechess(verb, "--help").out.lower()
+
+
+def test_without_stockfish_the_builtin_engine_plays_and_says_so(
+    edgechess: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgechess_cli import play
+    from edgechess_cli.match_options import MatchOptions, MatchSummary
+
+    played: list[MatchOptions] = []
+
+    def remember(options: MatchOptions, *_: object) -> MatchSummary:
+        played.append(options)
+        return MatchSummary("*", "max-plies", 0, 0, 0, 0, BARE, 0.0)
+
+    monkeypatch.setattr(play, "find_stockfish", lambda: None)
+    monkeypatch.setattr(play, "_play", remember)
+    done = edgechess("play", "--black", "random", "--json")
+    assert done.code == 0
+    assert (played[0].white, played[0].black) == ("builtin", "random")
+    assert "Stockfish is not installed" in done.err
+    assert done.out.startswith('{"event": "summary"')
+    assert edgechess("play", "--white", "random", "--black", "random").err == "", "nobody asked for Stockfish"
+
+
+def test_a_match_that_was_abandoned_is_code_1(edgechess: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgechess_cli import play
+    from edgechess_cli.match_options import MatchSummary
+
+    def end(termination: str) -> int:
+        summary = MatchSummary("*", termination, 3, 3, 0, 0, BARE, 1.0)
+        monkeypatch.setattr(play, "_play", lambda *_: summary)
+        code: int = edgechess("play", "--white", "random", "--black", "random").code
+        return code
+
+    assert end("max-plies") == 0
+    assert end("abandoned: replay ended") == 0
+    assert end("abandoned: engine failed") == 1
+
+
+def test_doctor(edgechess: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+
+    found = [json.loads(line) for line in edgechess("doctor", "--json").out.splitlines()]
+    assert {"python", "stockfish", "mosquitto", "loopback", "pseudo-terminals", "state", "board"} == {
+        finding["what"] for finding in found
+    }
+    assert edgechess("doctor").code == (1 if any(finding["verdict"] == "missing" for finding in found) else 0)
+    monkeypatch.setenv("EDGECHESS_STOCKFISH", "/nowhere/stockfish")
+    broken = edgechess("doctor")
+    assert broken.code == 1
+    assert "MISSING  stockfish" in broken.out
+
+
+def test_the_list_of_faults(edgechess: Any) -> None:
+    done = edgechess("twin", "--list-faults")
+    assert done.code == 0
+    assert any(line.startswith("slip") for line in done.out.splitlines())
