@@ -109,6 +109,85 @@ async def test_too_high_or_fallen_is_not_held() -> None:
     assert world.gripper_closed("white", 40.0).width_mm == 0.0
 
 
+@pytest.mark.parametrize(("z_mm", "pressed"), [(7.5, False), (6.5, True), (-20.0, True)])
+async def test_a_fingertip_that_goes_into_the_board_is_an_accident(z_mm: float, pressed: bool) -> None:
+    world = make()  # fingertips are 10 mm below the tip: at 7 mm they are 3 mm below the surface
+    appear(world)
+    await go(world, "white", above(world, "d5", 200.0))
+    now = anyio.current_time()
+    path = route(now, world.tip("white"), ((1.0, above(world, "d5", z_mm)),))
+    world.tip_path("white", path, now, now + 1.0)
+    assert world.accidents == []
+    await anyio.sleep(1.0)
+    await go(world, "white", above(world, "d5", 200.0))  # up again is no accident
+    world.pieces()
+    assert world.accidents == (["press white"] if pressed else [])
+
+
+async def test_a_press_that_is_stopped_before_does_not_happen_and_hands_do_not_press() -> None:
+    world = make()
+    appear(world)
+    await go(world, "white", above(world, "d5", 200.0))
+    now = anyio.current_time()
+    world.tip_path("white", route(now, world.tip("white"), ((1.0, above(world, "d5", 0.0)),)), now, now + 1.0)
+    await anyio.sleep(0.5)
+    world.tip_path("white", route(now, world.tip("white"), ()), now, now)
+    await anyio.sleep(1.0)
+    now = anyio.current_time()
+    path = route(now, world.tip("white"), ((1.0, above(world, "d5", 0.0)),))
+    world.tip_path("white", path, now, now + 1.0, guided=True)
+    await anyio.sleep(1.0)
+    world.pieces()
+    assert world.accidents == []
+
+
+@pytest.mark.parametrize(
+    ("opening_mm", "yaw_deg", "pushed_mm"),
+    [
+        (50.0, 0.0, 0.0),  # a finger's outer edge 35 mm out: a pawn's base on the next square begins beyond
+        (80.0, 0.0, 9.5),  # 50 mm out, and the base begins at 40.5
+        (80.0, 90.0, 0.0),  # across: nothing stands there
+    ],
+)
+async def test_fingers_that_part_push_a_neighbour(opening_mm: float, yaw_deg: float, pushed_mm: float) -> None:
+    world = make("8/8/8/8/8/8/4PP2/8")
+    appear(world)
+    await go(world, "white", above(world, "e2", 200.0))
+    await go(world, "white", above(world, "e2", PAWN_GRASP_MM - 10.0), yaw_deg=yaw_deg)
+    assert world.gripper_closed("white", 40.0).holding
+    world.gripper_opened("white", opening_mm)
+    f2 = next(view for view in world.pieces() if view.number == 1)
+    centre = world.square_centre(square_index("f2"))
+    assert (f2.x_mm - centre.x_mm, f2.y_mm - centre.y_mm) == pytest.approx((pushed_mm, 0.0))
+    assert world.accidents == (["push white P"] if pushed_mm else [])
+    world.gripper_closed("white", opening_mm)
+    world.gripper_opened("white", opening_mm)  # it has been pushed out of the way
+    assert len(world.accidents) == (1 if pushed_mm else 0)
+
+
+async def test_fingers_that_part_above_the_pieces_push_nothing() -> None:
+    world = make("8/8/8/8/8/8/4PP2/8")
+    appear(world)
+    await go(world, "white", above(world, "e2", 200.0))
+    world.gripper_opened("white", 80.0)
+    assert world.accidents == []
+
+
+async def test_a_neighbour_without_room_to_give_way_falls() -> None:
+    world = make("8/8/8/8/8/8/4P3/8")
+    first = on(world, "e2")
+    second, third = (world.new_piece("p") for _ in range(2))
+    world.hand_leaves(second, first.x_mm + 46.0, first.y_mm)
+    world.hand_leaves(third, first.x_mm + 46.0 + first.shape.base_diameter_mm, first.y_mm)
+    appear(world)
+    await go(world, "white", above(world, "e2", 200.0))
+    await go(world, "white", above(world, "e2", PAWN_GRASP_MM - 10.0))
+    assert world.gripper_closed("white", 40.0).holding
+    world.gripper_opened("white", 80.0)
+    assert world.accidents == ["push white p"]
+    assert [view.upright for view in world.pieces()] == [True, False, True]
+
+
 async def test_released_high_it_falls() -> None:
     world = make()
     appear(world)

@@ -251,7 +251,7 @@ class DobotDevice:
             return x + dx, y + dy, z + dz
 
         yaw_deg = truth.yaw_deg(motion.joints(motion.duration_s))
-        self._world.tip_path(self.name, path, start_s, end_s, yaw_deg)
+        self._world.tip_path(self.name, path, start_s, end_s, yaw_deg, guided=active.why == "guide")
 
     def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
         held_before = self.fingers_hold()

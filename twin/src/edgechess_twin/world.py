@@ -35,6 +35,7 @@ GRASP_ACROSS_MM = 10.0  # half a finger's width: how far beside the fingers' lin
 GRASP_HEIGHT_TOLERANCE_MM = 12.0  # the collar that fingers find is about this tall
 FINGER_RADIUS_MM = 5.0  # a finger seen from above
 FINGER_BELOW_TIP_MM = 10.0  # finger tips reach this far below the finger centres
+PRESS_MM = 3.0  # deeper than this below the board's surface a fingertip presses; its rubber gives way before
 OFF_CENTRE_MM = 3.0  # further from the centre than this a piece may be felt unsteadily
 ARM_OPENING_MM = 40.0  # gripper opening before anybody commanded one
 
@@ -274,11 +275,13 @@ class World:
         if self._over_board(*place):
             gripper.above.append((now, math.inf))
 
-    def tip_path(self, arm: str, path: Path, start_s: float, end_s: float, yaw_deg: float = 0.0) -> None:
+    def tip_path(
+        self, arm: str, path: Path, start_s: float, end_s: float, yaw_deg: float = 0.0, *, guided: bool = False
+    ) -> None:
         """The arm's true finger centres (board frame) will follow `path` and then stay at `path(end_s)`.
 
         Replaces whatever was left of the path before: a stop is a new path from now on. `yaw_deg` is the direction in
-        which the fingers close, about z. Everything that the motion does to pieces is foreseen here: about ten to
+        which the fingers close, about z. `guided`: by a person's hand, which touches and does not press. Everything that the motion does to pieces is foreseen here: about ten to
         sixty evaluations of `path`, more the further it goes near the pieces.
         """
         now = self._advance()
@@ -293,7 +296,7 @@ class World:
         held = self._held(gripper)
         if held is not None:
             held.path = self._carried(gripper)
-        self._foresee(arm, gripper, held)
+        self._foresee(arm, gripper, held, guided)
         if held is not None:
             self._touch()  # an empty gripper above the board is nothing that anybody but the arm itself can feel
 
@@ -349,6 +352,7 @@ class World:
         """The fingers have opened: what they held stands, topples or falls where it was."""
         now = self._advance()
         gripper = self._grippers[arm]
+        self._push_neighbours(arm, gripper, now, opening_mm)
         gripper.opening_mm = opening_mm
         held = self._held(gripper)
         if held is None:
@@ -551,8 +555,8 @@ class World:
                     best = (distance, piece)
         return best[1] if best else None
 
-    def _foresee(self, arm: str, gripper: _Gripper, held: _Piece | None) -> None:
-        """What the gripper's new path will do: time above the board, unrest, bumps, a slip."""
+    def _foresee(self, arm: str, gripper: _Gripper, held: _Piece | None, guided: bool) -> None:
+        """What the gripper's new path will do: time above the board, unrest, bumps, a fingertip that presses, a slip."""
         start, end = gripper.start_s, gripper.end_s
         samples = [(t, gripper.path(t)) for t in _times(start, end, 9)]
         lowest = min(xyz[2] for _, xyz in samples) - FINGER_BELOW_TIP_MM
@@ -569,6 +573,8 @@ class World:
         if held is not None and gripper.slips and length > self.layout.square_mm / 2:
             slip_s = start + (end - start) * self.dice.stream("slip").uniform(0.1, 0.9)
             self._later(arm, slip_s, lambda at_s: self._slip(arm, gripper, at_s))
+        if not guided:
+            self._foresee_press(arm, samples)
         if low:
             self._foresee_bumps(arm, gripper, held, samples, slip_s)
 
@@ -596,6 +602,13 @@ class World:
                 begin = None
         if begin is not None:
             self._unrest.append((key, begin, heights[-1][0]))
+
+    def _foresee_press(self, arm: str, samples: list[tuple[float, XYZ]]) -> None:
+        """Into the board: going down there counts, not leaving it."""
+        for (_, (_, _, before_z)), (at_s, (x, y, z)) in itertools.pairwise(samples):
+            if z < before_z and z - FINGER_BELOW_TIP_MM < -PRESS_MM and self._over_board(x, y, z):
+                self._later(arm, at_s, lambda _at_s: self.note_accident(f"press {arm}"))
+                return
 
     def _foresee_bumps(
         self, arm: str, gripper: _Gripper, held: _Piece | None, samples: list[tuple[float, XYZ]], before_s: float
@@ -629,6 +642,37 @@ class World:
                         if number > 0:  # what the gripper touches already when it sets off, it does not run into
                             self._later(arm, at_s, self._bumping(arm, piece, px - bx, py - by))
                         break
+
+    def _push_neighbours(self, arm: str, gripper: _Gripper, now: float, opening_mm: float) -> None:
+        """Fingers that part push aside what stands beside them; what has no room to give way falls."""
+        x, y, z = gripper.path(now)
+        yaw = math.radians(gripper.yaw_deg)
+        before, after = (width / 2 + FINGER_RADIUS_MM for width in (gripper.opening_mm, opening_mm))
+        for side in (1.0, -1.0):
+            ux, uy = side * math.cos(yaw), side * math.sin(yaw)
+            for piece in self._pieces:
+                if piece.held_by is not None or not piece.upright or piece.path is not None:
+                    continue
+                bottom = z - FINGER_BELOW_TIP_MM
+                if bottom > piece.shape.height_mm - 2.0:
+                    continue
+                px, py, _ = piece.rest
+                along = (px - x) * ux + (py - y) * uy
+                across = abs((py - y) * ux - (px - x) * uy)
+                width = piece.shape.base_diameter_mm if bottom < 15.0 else piece.shape.grasp_width_mm
+                reach = FINGER_RADIUS_MM + width / 2
+                if across >= reach or along <= before:
+                    continue
+                push_mm = after + math.sqrt(reach * reach - across * across) - along
+                if push_mm <= 0.0 or push_mm > after - before:  # not reached, or touched already before they parted
+                    continue
+                self.note_accident(f"push {arm} {piece.letter}")
+                to = (px + ux * push_mm, py + uy * push_mm)
+                if self._standing_near(*to, piece.shape.base_diameter_mm / 2, exclude=piece.number):
+                    self._fall(piece, px, py, ux, uy)
+                else:
+                    self._shove(piece, ux, uy, push_mm)
+                self._touch()
 
     def _bumping(self, arm: str, piece: _Piece, dx: float, dy: float) -> Callable[[float], None]:
         def act(_at_s: float) -> None:
