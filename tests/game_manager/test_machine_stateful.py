@@ -6,6 +6,7 @@ nothing confirmed that the table does not show, one answer per token for ever, a
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgechess_game_manager import events as ev
 from edgechess_game_manager.answers import earlier_answer
 from edgechess_game_manager.machine import decide
 from edgechess_game_manager.restore import restore
-from edgechess_game_manager.rules import Verdict, placement
+from edgechess_game_manager.rules import Session, Verdict, placement
 from edgechess_game_manager.settings import Settings
 from edgechess_game_manager.state import Stage, session_state
 from edgechess_kit import messages as m
@@ -40,6 +41,11 @@ class SteppedClock:
 
     def unix_s(self) -> float:
         return self.now
+
+
+def open_again(session: Session | None) -> Session | None:
+    """Without its end: somebody's word may end a session whatever the table shows."""
+    return session and dataclasses.replace(session, result=None, termination=None)
 
 
 class Match(RuleBasedStateMachine):
@@ -90,7 +96,7 @@ class Match(RuleBasedStateMachine):
             self.kill_in = None
             self.live()
             return
-        if self.state.session is not before.session and self.state.session is not None:
+        if self.state.session is not None and open_again(self.state.session) != open_again(before.session):
             assert placement(self.state.session.fen) == self.placement, "confirmed what the table does not show"
 
     def carry_out(self, effect: do.Effect) -> None:
