@@ -247,6 +247,44 @@ async def test_a_person_moves_the_pieces(rig: Rig, start: Make, move: Make) -> N
         assert "g1 holds a white knight, expected nothing" in late.reason
 
 
+async def test_a_restart_with_a_piece_in_the_persons_hand(rig: Rig, start: Make, move: Make) -> None:
+    async with rig(robot_enabled=False) as r:
+        await r.cloud.ask(start("t-start"))
+        await r.cloud.send(move(chess.STARTING_FEN, "e2e4", "t-1"))
+        await anyio.sleep(2)
+        hand = r.broker.client("hand")
+        r.table.placement = "rnbqkbnr/pppppppp/8/8/8/8/PPPP1PPP/RNBQKBNR"
+        await r.table.show(hand)
+        r.scope.cancel()
+        await anyio.sleep(1)
+        r.group.start_soon(r.manage)
+        await anyio.sleep(60)
+        assert (r.state.expecting, r.state.phase, len(r.cloud.raw)) == ("person", "arm", 1)
+        r.table.placement = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR"
+        await r.table.show(hand)
+        await anyio.sleep(1)
+        assert r.cloud.answers[-1].status == 200
+        # moved while the manager was away: the board's retained state tells
+        await r.cloud.send(move(r.state.fen, "e7e5", "t-2"))
+        await anyio.sleep(2)
+        r.scope.cancel()
+        await anyio.sleep(1)
+        r.table.placement = "rnbqkbnr/pppp1ppp/8/4p3/4P3/8/PPPP1PPP/RNBQKBNR"
+        await r.table.show(hand)
+        r.group.start_soon(r.manage)
+        await anyio.sleep(2)
+        assert (r.cloud.answers[-1].task_token, r.cloud.answers[-1].status) == ("t-2", 200)
+        # and the time goes on while the manager is away
+        await r.cloud.send(move(r.state.fen, "g1f3", "t-3"))
+        await anyio.sleep(2)
+        r.scope.cancel()
+        await anyio.sleep(590)
+        r.group.start_soon(r.manage)
+        await anyio.sleep(12)
+        late = r.cloud.answers[-1]
+        assert (late.task_token, late.status, late.detail.code) == ("t-3", 500, "deadline")
+
+
 async def test_a_request_is_not_begun_after_its_deadline(rig: Rig, start: Make, move: Make) -> None:
     async with rig() as r:
         await r.cloud.ask(start("t-start"))

@@ -215,8 +215,7 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
         yield (stage, ev.RequestSeen, stage), (none, enter, lambda w: w.move(session="other"))
         if stage in rest:
             yield (stage, ev.RequestSeen, S.STARTING), (none, enter, W.start)
-        if stage is not S.PERSON:
-            yield (stage, ev.Restored, stage), (none, enter, lambda w: ev.Restored(w.at))
+        yield (stage, ev.Restored, stage), (none, enter, lambda w: ev.Restored(w.at))
     yield (S.READY, ev.RequestSeen, S.BOARD_BEFORE), (none, W.to_ready, W.move)
     yield (
         (S.BOARD_AFTER, ev.Restored, S.PARKING),
@@ -300,6 +299,7 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
     yield (S.PERSON, ev.BoardSeen, S.BOARD_AFTER), (none, W.to_person, lambda w: w.seen("after"))
     yield (S.PERSON, ev.ProcessedSeen, S.PERSON), (SAMPLE_BOARD, W.to_person, lambda w: w.processed(lan="a2a3"))
     yield (S.PERSON, ev.TimerFired, S.PERSON), (none, W.to_person, lambda w: w.timer("board"))
+    yield (S.PERSON, ev.Restored, S.BOARD_AFTER), (none, W.to_person, lambda w: ev.Restored(w.at + 1000.0))
     yield (S.PERSON, ev.TimerFired, S.READY), (none, W.to_person, lambda w: w.timer("person"))
 
     after = S.BOARD_AFTER
@@ -404,6 +404,45 @@ def test_the_job_is_durable_before_it_is_given(start: Make, move: Make) -> None:
     state = fold(walk.entries, walk.state.settings, "next life")
     _, effects = decide(state, ev.Restored(walk.at))
     assert effects[0] == given
+
+
+def test_a_restart_leaves_a_person_the_board_and_what_is_left_of_the_time(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_person()
+    assert walk.state.work is not None
+    deadline = walk.state.work.person_deadline
+    assert deadline is not None
+    walk.state = fold(walk.entries, walk.state.settings, "next life")
+    assert walk.state.stage is S.PERSON
+    walk.at += 100.0
+    restored = ev.Restored(walk.at)
+    wanted = walk.feed(restored)
+    assert not any(isinstance(effect, do.AskBoard) for effect in wanted)  # a piece may be in the person's hand
+    assert walk.state.work is not None
+    assert walk.state.work.person_deadline == deadline
+    assert walk.find(do.StartTimer) == do.StartTimer("person", deadline - restored.at)
+    walk.feed(walk.seen("after"))
+    walk.feed(walk.board("after"))
+    assert walk.find(do.Answer).response.status == 200
+
+
+def test_a_move_made_while_nobody_looked_counts_although_the_time_is_over(start: Make, move: Make) -> None:
+    for shown, status in (("after", 200), ("before", 500)):
+        walk = Walk(start, move).to_person()
+        walk.state = fold(walk.entries, walk.state.settings, "next life")
+        walk.feed(ev.Restored(walk.at + 1000.0))
+        assert walk.find(do.AskBoard).request.expect == "after"
+        walk.feed(walk.board(shown))
+        assert walk.find(do.Answer).response.status == status
+
+
+def test_a_persons_move_that_phase_1_saw_is_seen_again_after_a_restart(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_before(executor="person")
+    walk.feed(walk.board("after"))
+    walk.state = fold(walk.entries, walk.state.settings, "next life")
+    walk.feed(ev.Restored(walk.at))
+    walk.feed(walk.seen("after"))
+    walk.feed(walk.board("after"))
+    assert walk.find(do.Answer).response.status == 200
 
 
 def test_an_old_word_of_rest_is_no_news(start: Make, move: Make) -> None:

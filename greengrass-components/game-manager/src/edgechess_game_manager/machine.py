@@ -315,11 +315,13 @@ def _validated(state: State, at: float, *, moved: bool) -> Step:
         return _fail(
             state, at, "deadline", "the request's deadline passed before the move was begun", found=_before(state)
         )
-    validated = Draft("validated", {"lan": work.request.lan, "moved": moved}, work.request.session_id, work.token)
+    data: dict[str, Any] = {"lan": work.request.lan, "moved": moved}
+    validated = Draft("validated", data, work.request.session_id, work.token)
     if work.executor == "arm":
         return _command(state, at, validated)
     limit = at + state.settings.person_deadline_s
     deadline = min(limit, work.request.deadline) if work.request.deadline is not None else limit
+    validated = dataclasses.replace(validated, data={**data, "deadline": deadline})
     work = dataclasses.replace(work, person_deadline=deadline)
     state = dataclasses.replace(state, work=work)
     shown = state.board is not None and _shows(state.board, rules.placement(work.after))
@@ -723,6 +725,20 @@ def _restored_moved(state: State, event: Restored) -> Step:
     return _enter_after(state, event.at) if _may_look(state) else _enter_parking(state, event.at)
 
 
+def _restored_person(state: State, event: Restored) -> Step:
+    """The person has the board, perhaps a piece in the hand: no question now, and no more time than was left.
+
+    What was moved meanwhile the retained state of the board shows. Where the time is over that would come too late, so
+    the board is asked; the sample's cannot be.
+    """
+    state = _entered_again(state, event.at)
+    deadline = _work(state).person_deadline
+    assert deadline is not None
+    if event.at >= deadline and state.settings.board_protocol == "edgechess":
+        return _enter_after(state, event.at)
+    return _enter_person(state, event.at)
+
+
 def _entered_again(state: State, at: float) -> State:
     return dataclasses.replace(state, work=dataclasses.replace(_work(state), stage_at=at))
 
@@ -853,6 +869,9 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
     table[park, JobEnded] = Row(_job_ended, {park: "still unknown", after: "moved after all", **sampled})
     table[park, ProcessedSeen] = Row(_processed_while_arm, _stays(park, "sample board: noted"))
 
+    table[person, Restored] = Row(
+        _restored_person, {person: "restart: the time that was left", after: "restart: the time is over, ask"}
+    )
     table[person, BoardSeen] = Row(_board_while_person, {person: "not yet", after: "the board shows it"})
     table[person, ProcessedSeen] = Row(_processed_while_person, {person: "another move", **sampled})
     table[person, TimerFired] = Row(_person_timer, {person: "another timer", r: "not moved in time: 500"})

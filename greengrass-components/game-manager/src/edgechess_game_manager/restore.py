@@ -39,11 +39,16 @@ def fold(entries: Iterable[Entry], settings: Settings, life: str) -> State:
 
 
 def _step(state: State, entry: Entry) -> State:
-    """Unknown kinds, and those that only tell a reader ("validated", "failed"), change nothing."""
+    """Unknown kinds, and those that only tell a reader ("failed"), change nothing."""
     work = state.work if state.work is not None and state.work.token == entry.key else None
     match entry.kind:
         case "received":
             return dataclasses.replace(state, work=_received(state, entry))
+        case "validated" if work is not None and "deadline" in entry.data:
+            # a person's move; an arm's has "commanded" beside it
+            deadline = msgspec.convert(entry.data["deadline"], float)
+            work = dataclasses.replace(work, stage=Stage.PERSON, person_deadline=deadline, stage_at=entry.at)
+            return dataclasses.replace(state, work=work)
         case "commanded" if work is not None:
             job = msgspec.convert(entry.data["job"], m.ArmJob)
             work = dataclasses.replace(work, stage=Stage.ARM, job=job, stage_at=entry.at)
