@@ -131,9 +131,12 @@ async def test_busy(rig: Rig, start: Make, move: Make) -> None:
         assert (r.state.phase, r.state.expecting, r.state.lan) == ("arm", "arm", "e2e4")
         busy = await r.cloud.ask(move(chess.STARTING_FEN, "d2d4", "t-2"))
         assert (busy.status, busy.detail.code) == (400, "busy")
+        assert "new taskToken" in busy.reason
         assert (await r.cloud.ask(start("t-3", "s2"))).detail.code == "busy"
         await anyio.sleep(10)
         assert r.state.fen.startswith("rnbqkbnr/pppppppp/8/8/4P3/8")
+        again = await r.cloud.ask(move(chess.STARTING_FEN, "d2d4", "t-2"))
+        assert again == busy, "one token has one answer, for ever"
 
 
 async def test_a_silent_board_is_asked_three_times(rig: Rig, start: Make, move: Make) -> None:

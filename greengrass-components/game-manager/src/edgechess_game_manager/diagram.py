@@ -16,9 +16,9 @@ Generated from `TABLE` in `edgechess_game_manager/machine.py` by `python -m edge
 it current. Events that are not in a stage's rows change nothing there.
 
 "no-session", "ready" and "ended" are rest. In the others one request is under way: a second request is answered 400
-`busy`, and a repeat of its own token waits for the one answer. Each way out of a request writes its outcome and its
-answer with one commit before the answer is sent. "Restored" is the first event of a process, at the stage that the
-journal was folded to.
+`busy`, for good (whoever wants the table later asks with a new token), and a repeat of its own token waits for the one
+answer. Each way out of a request writes its outcome and its answer with one commit before the answer is sent.
+"Restored" is the first event of a process, at the stage that the journal was folded to.
 
 A start is taken at rest only. It succeeds when the board shows `before`, and then replaces the session, whatever its id;
 a session at exactly that position with the same id goes on with its history (a requester that lost its memory asks so).

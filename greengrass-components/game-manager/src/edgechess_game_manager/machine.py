@@ -152,7 +152,8 @@ def _refuse(state: State, request: m.GameRequest, refusal: Refusal) -> Step:
 
 def _busy_words(work: Work) -> str:
     what = f"move {work.request.lan}" if work.request.action == "move" else "a start"
-    return f"the table is busy with {what} of session {work.request.session_id} ({PHASES[work.stage]}); ask again later"
+    where = f"session {work.request.session_id} ({PHASES[work.stage]})"
+    return f"the table is busy with {what} of {where}; ask again later with a new taskToken, this one stays refused"
 
 
 # ---------------------------------------------------------------- the end by somebody's word
