@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 from pathlib import Path
@@ -19,12 +20,45 @@ from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.memory_bus import MemoryBroker
 from edgechess_kit.settings import load
 from edgechess_kit.topics import Topics
+from edgechess_robots import calibration
+
+
+def calibration_file(folder: Path, serial: str) -> Path:
+    path = folder / "white.toml"
+    base = Settings().layout(("white",)).site("white").base
+    calibration.save(calibration.nominal(base, arm_serial=serial, date=datetime.date(2024, 1, 1)), path)
+    return path
 
 
 def test_an_arm_beyond_this_machine_needs_the_word_live() -> None:
     with pytest.raises(ValueError, match="live = true"):
         Settings(arms=(ArmSettings(name="white", host="192.0.2.1"),))
-    assert list(build_arms(Settings(arms=(ArmSettings(name="white", host="192.0.2.1"),), live=True))) == ["white"]
+
+
+def test_an_arm_beyond_this_machine_needs_a_calibration(tmp_path: Path) -> None:
+    file = calibration_file(tmp_path, "CR10A-0042")
+    arm = ArmSettings(name="white", host="192.0.2.1", calibration=str(file))
+    assert list(build_arms(Settings(arms=(arm,), live=True))) == ["white"]
+    with pytest.raises(ValueError, match="no calibration: .* calibration = FILE"):
+        Settings(arms=(ArmSettings(name="white", host="192.0.2.1"),), live=True)
+    with pytest.raises(SettingsError, match="arm white at 192.0.2.1 has no calibration"):
+        load(
+            Settings,
+            section="arm-controller",
+            env={},
+            flags={"live": "true", "arms": '[{"name":"white","host":"192.0.2.1"}]'},
+        )
+
+
+def test_a_calibration_of_another_arm_is_refused(tmp_path: Path) -> None:
+    file = calibration_file(tmp_path, "CR10A-0042")
+
+    def arm(serial: str) -> Settings:
+        return Settings(arms=(ArmSettings(name="white", calibration=str(file), serial=serial),))
+
+    assert list(build_arms(arm("CR10A-0042"))) == ["white"]
+    with pytest.raises(SettingsError, match="'CR10A-0042', not 'CR10A-0043'"):
+        build_arms(arm("CR10A-0043"))
 
 
 def test_arms_need_different_names() -> None:

@@ -39,7 +39,7 @@ def _dobot(arm: ArmSettings, settings: Settings, layout: TableLayout) -> DobotAr
 
 def _calibration(arm: ArmSettings, layout: TableLayout) -> Calibration:
     if arm.calibration:
-        return calibration.load(Path(arm.calibration).expanduser())
+        return calibration.load(Path(arm.calibration).expanduser(), arm_serial=arm.serial or None)
     # no date of a measurement: nobody touched the board
     return calibration.nominal(layout.site(arm.name).base, arm_serial=arm.name, date=datetime.date.min)
 

@@ -37,7 +37,10 @@ class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
     port_offset: int = 0
     feedback_port: int = 30004
     stale_after_s: Annotated[float, msgspec.Meta(gt=0.0, le=10.0)] | None = None  # None: by the port's period
-    calibration: str = ""  # file of touched points; empty: the arm stands exactly where the layout says
+    calibration: str = ""
+    """File of touched points. Empty, for arms of this machine only: the arm stands exactly where the layout says."""
+    serial: str = ""
+    """The arm's own serial number: a calibration that was made with another arm is refused. Empty: not compared."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +75,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for arm in self.arms:
             if not self.live and not is_loopback(arm.host):
                 raise ValueError(f"arm {arm.name} at {arm.host} is not on this machine: set live = true to move it")
+            if not arm.calibration and not is_loopback(arm.host):
+                raise ValueError(
+                    f"arm {arm.name} at {arm.host} has no calibration: a real arm never stands exactly where the drawing"
+                    f" says; touch the board's points with it and name the file: calibration = FILE"
+                )
             self.driver(arm)
 
     def driver(self, arm: ArmSettings) -> DobotSettings:
