@@ -23,7 +23,7 @@ from edgechess_kit.memory_bus import MemoryBroker
 from edgechess_kit.messages import ArmJobResult, ArmState, Message
 from edgechess_kit.topics import Topic, Topics
 from edgechess_robots import arm as port
-from edgechess_robots.errors import ArmRefused, ArmStopped, PlanRefused
+from edgechess_robots.errors import ArmAlarm, ArmRefused, ArmStopped, PlanRefused
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.poses import Pose
 
@@ -229,8 +229,10 @@ class ScriptedArm:
             self.mode = "stopped"
         self.changed()
 
-    async def recover(self) -> None:
+    async def recover(self, *, confirmed: bool) -> None:
         await anyio.sleep(0.1)
+        if self.alarm is not None and not confirmed:
+            raise ArmAlarm(f"{self.alarm}: a person must look first")
         if not self.linked or self.estop:
             raise ArmRefused("emergency stop" if self.estop else "not linked")
         self._stopped, self.alarm, self.mode = False, None, "idle"

@@ -75,9 +75,9 @@ async def test_a_link_begins_with_a_stop_and_getting_ready_moves_nothing(arm: Do
     assert arm.state().mode == "offline"
     async with running(arm, ready=False):
         await until(lambda: arm.state().mode == "starting")
-        assert controller.texts() == ["Stop()"]
+        assert controller.texts() == ["Stop()", "GetErrorID()"]
         await arm.ensure_ready()
-        assert controller.texts()[1:] == [
+        assert controller.texts()[2:] == [
             "RobotMode()",
             "SpeedFactor(100)",
             "SetToolPower(1)",
@@ -113,7 +113,7 @@ async def test_from_power_off_outside_tcp_mode_to_idle(arm: DobotArm, controller
 
     controller.answers = {"RobotMode": robot_mode, "PowerOn": change(4), "EnableRobot": change(None)}
     async with running(arm):
-        order = [t for t in controller.texts() if not t.startswith(("Robot", "Stop"))][:3]
+        order = [t for t in controller.texts() if not t.startswith(("Robot", "Stop", "GetErrorID"))][:3]
         assert order == ["RequestControl()", "PowerOn()", "EnableRobot()"]
         assert arm.state().mode == "idle"
 
@@ -169,7 +169,7 @@ async def test_recovery_clears_enables_and_measures(arm: DobotArm, controller: C
     async with running(arm, ready=False):
         with pytest.raises(ArmAlarm):
             await arm.ensure_ready()
-        await arm.recover()
+        await arm.recover(confirmed=True)
         assert arm.state().mode == "idle"
         assert "EmergencyStop(0)" not in controller.texts()
         assert not controller.motions_received()
@@ -180,7 +180,7 @@ async def test_a_pressed_emergency_stop_is_never_cleared(controller: Controller,
     controller.answers["GetErrorID"] = lambda text: f"0,{{[116]}},{text};".encode()
     arm = DobotArm("white", controller.connect, DobotSettings(clear_alarms_at_start=True), calibration)
     async with running(arm, ready=False):
-        for attempt in (arm.ensure_ready, arm.recover):
+        for attempt in (arm.ensure_ready, lambda: arm.recover(confirmed=True)):
             with pytest.raises(ArmStopped, match="an emergency stop is pressed"):
                 await attempt()
         assert "ClearError()" not in controller.texts()
@@ -415,7 +415,7 @@ async def test_stop_ends_motion_and_holds_until_recovery(arm: DobotArm, controll
         with pytest.raises(ArmStopped):
             await arm.ensure_ready()
         assert controller.motions_received() == sent
-        await arm.recover()
+        await arm.recover(confirmed=True)
         assert arm.state().mode == "idle"
         assert controller.motions_received() == sent
         assert (await arm.execute(arm.check(THREE), 3)).outcome == "done"
@@ -491,7 +491,9 @@ async def test_a_stop_that_is_not_acknowledged_becomes_an_emergency_stop(arm: Do
         await until(lambda: bool(reports))
         del controller.answers["Stop"]
         controller.motions, controller.joints = [], controller._at(anyio.current_time())[0]
-        await arm.recover()
+        with pytest.raises(ArmAlarm, match="a person must look first"):
+            await arm.recover(confirmed=False)
+        await arm.recover(confirmed=True)
         after = controller.texts()[controller.texts().index("EmergencyStop(1)") :]
         assert "EmergencyStop(0)" in after
         assert arm.state().mode == "idle"
@@ -506,7 +508,7 @@ async def test_stop_without_a_link_holds_the_next_one(arm: DobotArm, controller:
         await until(lambda: arm.state().mode == "stopped")
         with pytest.raises(ArmStopped):
             await arm.ensure_ready()
-        await arm.recover()
+        await arm.recover(confirmed=True)
         assert arm.state().mode == "idle"
 
 
@@ -517,7 +519,7 @@ async def test_a_stop_during_recovery_wins(arm: DobotArm, controller: Controller
 
         async def recover() -> None:
             try:
-                await arm.recover()
+                await arm.recover(confirmed=True)
             except ArmStopped as stopped:
                 failures.append(stopped)
 
@@ -550,7 +552,7 @@ async def test_a_link_lost_in_motion_is_unknown_and_nothing_is_sent_again(
         await anyio.sleep(1.0)
         assert controller.texts(2)[0] == "Stop()"
         assert controller.motions_received(2) == []
-        await arm.recover()
+        await arm.recover(confirmed=True)
         assert controller.motions_received(2) == []
         assert arm.state().mode == "idle"
 
@@ -571,9 +573,79 @@ async def test_a_link_lost_at_rest_comes_back_and_wants_to_be_made_ready(arm: Do
         controller.cut()
         await until(lambda: arm.state().mode == "offline")
         await until(lambda: arm.state().mode == "starting")
-        assert controller.texts(2) == ["Stop()"]
+        assert controller.texts(2) == ["Stop()", "GetErrorID()"]
         await arm.ensure_ready()
         assert (await arm.execute(arm.check(THREE), 1)).outcome == "done"
+
+
+def alarmed(controller: Controller, *alarms: int) -> None:
+    """The controller is in its error state, and ClearError leads out of it."""
+    controller.mode = 9
+    controller.answers["GetErrorID"] = lambda text: f"0,{{{list(alarms)}}},{text};".encode()
+
+    def clear(text: str) -> bytes:
+        controller.mode = None
+        del controller.answers["GetErrorID"]
+        return f"0,{{}},{text};".encode()
+
+    controller.answers["ClearError"] = clear
+
+
+@pytest.mark.parametrize("alarm", [116, 117])
+async def test_an_alarm_raised_while_the_link_was_lost_in_motion_needs_a_person(
+    arm: DobotArm, controller: Controller, alarm: int
+) -> None:
+    async with running(arm) as group:
+        reports: list[Report] = []
+        group.start_soon(executed, arm, arm.check(THREE), reports)
+        await until(lambda: bool(controller.motions_received()))
+        alarmed(controller, alarm)
+        controller.cut()
+        await until(lambda: arm.state().mode == "fault")
+        assert f"alarm {alarm}" in (arm.state().alarm or "")
+        with pytest.raises(ArmAlarm, match=f"alarm {alarm}.*a person must look first"):
+            await arm.recover(confirmed=False)
+        assert "ClearError()" not in controller.texts()
+        assert controller.motions_received(2) == []
+        assert arm.state().mode == "fault"
+        await arm.recover(confirmed=True)
+        assert "ClearError()" in controller.texts(2)
+        assert (arm.state().mode, arm.state().alarm) == ("idle", None)
+
+
+async def test_an_emergency_stop_while_the_link_was_lost_at_rest_is_shown_at_once(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm):
+        alarmed(controller, 116)
+        controller.cut()
+        await until(lambda: arm.state().mode == "offline")
+        await until(lambda: arm.state().mode == "fault")
+        assert "alarm 116" in (arm.state().alarm or "")
+        with pytest.raises(ArmStopped, match="recover it first"):
+            await arm.ensure_ready()
+        assert "ClearError()" not in controller.texts()
+
+
+async def test_a_held_arm_that_meets_an_alarm_keeps_it_until_a_person_comes(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm):
+        await arm.stop()
+        alarmed(controller, 117)
+        with pytest.raises(ArmAlarm, match="alarm 117"):
+            await arm.recover(confirmed=False)
+        assert arm.state().mode == "fault"
+        assert "alarm 117" in (arm.state().alarm or "")
+        await arm.recover(confirmed=True)
+        assert arm.state().mode == "idle"
+
+
+async def test_a_stop_without_an_alarm_is_released_without_a_person(arm: DobotArm, controller: Controller) -> None:
+    async with running(arm):
+        await arm.stop()
+        await arm.recover(confirmed=False)
+        assert arm.state().mode == "idle"
 
 
 async def test_stale_feedback_in_motion_stops_the_arm(arm: DobotArm, controller: Controller) -> None:

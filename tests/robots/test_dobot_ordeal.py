@@ -99,7 +99,8 @@ class Life:
                 sent = len(self.controller.motions_received())
                 moving = self.arm.state().mode == "moving"
                 try:
-                    await (self.arm.recover() if name == "recover" else self.arm.ensure_ready())
+                    confirmed = self.dice.random() < 0.7
+                    await (self.arm.recover(confirmed=confirmed) if name == "recover" else self.arm.ensure_ready())
                     if name == "recover" and not moving:
                         assert self.arm.state().mode in ("idle", "moving", "fault")
                 except RobotError:
@@ -129,7 +130,7 @@ async def test_a_held_arm_never_moves(controller: Any, calibration: Calibration,
             controller.mode = None
             while arm.state().mode == "moving":  # noqa: ASYNC110 - virtual time, and nothing to wait for but the end
                 await anyio.sleep(0.05)
-            await arm.recover()
+            await arm.recover(confirmed=True)
             if arm.state().mode == "starting":
                 await arm.ensure_ready()
             await life.execute()

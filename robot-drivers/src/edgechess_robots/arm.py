@@ -151,5 +151,9 @@ class Arm(Protocol):
     async def stop(self) -> None:
         """Stop all motion now; delivered even during cancellation. Nothing moves again until `recover`."""
 
-    async def recover(self) -> None:
-        """After a person looked: clear alarms, release the stop, enable, re-measure. Moves nothing. Raises RobotError."""
+    async def recover(self, *, confirmed: bool) -> None:
+        """Release the stop, enable, re-measure. Moves nothing. Raises RobotError.
+
+        `confirmed`: a person looked; then alarms are cleared as well. Without that word an alarm of any kind is left as
+        it is and raises ArmAlarm: the arm stays held, and its state says why.
+        """

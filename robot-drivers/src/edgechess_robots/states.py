@@ -1,7 +1,8 @@
 """The life of an arm as a table: which event leads from which mode to which.
 
 Shared by the drivers; the manual's diagram is generated from the table. "held" is not a mode but the reason why a new
-link leads to `stopped`: a stop, an alarm or a link lost in motion holds the arm until `recover`.
+link leads to `stopped`: a stop, an alarm or a link lost in motion holds the arm until `recover`. "linked-alarm" is a new
+link to a controller that met an alarm while nobody listened.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from typing import Literal
 
 from edgechess_robots.arm import Mode
 
-Event = Literal["linked", "linked-held", "ready", "unready", "begin", "end", "stop", "alarm", "recovered", "lost"]
+Event = Literal[
+    "linked", "linked-held", "linked-alarm", "ready", "unready", "begin", "end", "stop", "alarm", "recovered", "lost"
+]  # fmt: skip
 
 TRANSITIONS: dict[tuple[Mode, Event], Mode] = {
     ("offline", "linked"): "starting",
     ("offline", "linked-held"): "stopped",
+    ("offline", "linked-alarm"): "fault",
     ("offline", "stop"): "offline",
     ("starting", "ready"): "idle",
     ("starting", "stop"): "stopped",
@@ -27,6 +31,7 @@ TRANSITIONS: dict[tuple[Mode, Event], Mode] = {
     ("moving", "stop"): "stopped",
     ("moving", "alarm"): "fault",
     ("stopped", "stop"): "stopped",
+    ("stopped", "alarm"): "fault",
     ("stopped", "recovered"): "idle",
     ("fault", "stop"): "fault",
     ("fault", "alarm"): "fault",

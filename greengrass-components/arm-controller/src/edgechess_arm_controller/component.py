@@ -286,8 +286,8 @@ class Controller:
     async def _bring(self, name: str, confirmed: bool) -> None:
         """Stop, release, make ready. A stop cancels it, and is then delivered once more, after whatever was under way.
 
-        An arm that was just switched on and is held by nobody is made ready without a release: that never clears an
-        alarm, and only a person's word may.
+        Only a person's word (`confirmed`) clears an alarm, however the arm came to be held. One that was just switched
+        on and is held by nobody is made ready without a release.
         """
         arm = self._arms[name]
         async with self._bring_locks[name]:
@@ -299,7 +299,7 @@ class Controller:
                 try:
                     if confirmed or arm.state().mode != "starting":
                         await arm.stop()
-                        await arm.recover()
+                        await arm.recover(confirmed=confirmed)
                     await arm.ensure_ready()
                     error = await _until_idle(arm)
                 except RobotError as failure:

@@ -72,7 +72,7 @@ SHOWN_DEG = 0.05  # a joint that turned less has not moved
 FEEDBACK_BYTES = 65_536
 
 MayClear = Literal["nothing", "alarms", "everything"]
-"""Which alarms getting ready may clear: an emergency stop only after a person looked."""
+"""Which alarms getting ready may clear: "alarms" are those that are no emergency stop, for which a person must look."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -302,6 +302,7 @@ class DobotArm:
                 frame = await self._after(self._frame)
                 while not done.standing(frame):
                     frame = await self._after(frame)
+                answer = await link.submit(protocol.get_error_id()).wait()
         except TimeoutError:
             link.fail(ArmLost("the arm was not seen to stand after the connection"))
             return False
@@ -311,8 +312,21 @@ class DobotArm:
         self._link = link
         self._unstopped = False
         self._gripper = None
-        self._step("linked-held" if self._held else "linked")
+        alarms = answer.alarms() if isinstance(answer, Reply) and answer.ok else ()
+        self._linked(frame, alarms)
         return True
+
+    def _linked(self, frame: Frame, alarms: tuple[int, ...]) -> None:
+        """What happened while nobody listened is shown at once. An emergency stop holds the arm even after its release;
+        other alarms of an arm that was not in motion are for `ensure_ready` to judge."""
+        pressed = frame.safety_tripped(done.EMERGENCY_STOP_BITS)
+        emergency = pressed or bool(protocol.EMERGENCY_STOP_ALARMS.intersection(alarms))
+        if emergency or (alarms and self._held):
+            words = _in_words(alarms)
+            reason = f"an emergency stop is pressed ({words})" if pressed else words
+            self._hold("linked-alarm", "emergency-stop" if emergency else "alarm", reason)
+        else:
+            self._step("linked-held" if self._held else "linked")
 
     def _unlink(self, link: CommandLink) -> None:
         code = "protocol" if isinstance(link.failure, ArmProtocolError) else "link-lost"
@@ -352,7 +366,7 @@ class DobotArm:
         """Nothing moves from here on until `recover`."""
         self._held = True
         self._why = (code, reason)
-        if event == "alarm":
+        if event in ("alarm", "linked-alarm"):
             self._alarm = reason
         self._step(event)
 
@@ -405,16 +419,24 @@ class DobotArm:
                 raise
             self._step("ready")
 
-    async def recover(self) -> None:
+    async def recover(self, *, confirmed: bool) -> None:
         async with self._procedure:
             await self._until_linked()
             if self._mode in ("idle", "moving"):
                 return
             stops = self._stops
+            if not confirmed and (self._pressed or self._alarm is not None):
+                why = self._alarm or "its emergency stop was pressed, for it did not acknowledge a Stop"
+                raise ArmAlarm(f"arm {self.name}: {why}: a person must look first")
             if self._pressed:
                 await self._ask(protocol.emergency_stop(False))
                 self._pressed = False
-            await self._prepare(stops, "everything")
+            try:
+                await self._prepare(stops, "everything" if confirmed else "nothing")
+            except (ArmAlarm, ArmStopped) as alarm:
+                if self._stops == stops and self._mode != "offline":
+                    self._hold("alarm", "alarm", str(alarm))
+                raise
             self._held = False
             self._alarm = None
             self._step("ready" if self._mode == "starting" else "recovered")

@@ -33,7 +33,7 @@ class DobotSettings:
     load_kg: float | None = None
     """Given to EnableRobot; None leaves what is configured on the controller."""
     clear_alarms_at_start: bool = False
-    """Whether `ensure_ready` may clear alarms that are no emergency stop. `recover` always may: a person looked."""
+    """Whether `ensure_ready` may clear alarms that are no emergency stop. `recover` may where a person looked."""
     deadline_factor: float = 3.0
     deadline_grace_s: float = 5.0
     """A motion may take its planned time times the factor, plus the grace: controllers keep their limits secret."""
