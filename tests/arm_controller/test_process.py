@@ -21,6 +21,7 @@ from edgechess_kit.memory_bus import MemoryBroker
 from edgechess_kit.settings import load
 from edgechess_kit.topics import Topics
 from edgechess_robots import calibration
+from edgechess_robots.dobot.settings import DobotSettings
 
 
 def calibration_file(folder: Path, serial: str) -> Path:
@@ -39,9 +40,9 @@ def test_an_arm_beyond_this_machine_needs_a_calibration(tmp_path: Path) -> None:
     file = calibration_file(tmp_path, "CR10A-0042")
     arm = ArmSettings(name="white", host="192.0.2.1", calibration=str(file))
     assert list(build_arms(Settings(arms=(arm,), live=True))) == ["white"]
-    with pytest.raises(ValueError, match="no calibration: .* calibration = FILE"):
+    with pytest.raises(ValueError, match=r"no calibration: .* calibration = FILE"):
         Settings(arms=(ArmSettings(name="white", host="192.0.2.1"),), live=True)
-    with pytest.raises(SettingsError, match="arm white at 192.0.2.1 has no calibration"):
+    with pytest.raises(SettingsError, match=r"arm white at 192\.0\.2\.1 has no calibration"):
         load(
             Settings,
             section="arm-controller",
@@ -59,6 +60,44 @@ def test_a_calibration_of_another_arm_is_refused(tmp_path: Path) -> None:
     assert list(build_arms(arm("CR10A-0042"))) == ["white"]
     with pytest.raises(SettingsError, match="'CR10A-0042', not 'CR10A-0043'"):
         build_arms(arm("CR10A-0043"))
+
+
+def test_tool_and_gripper_of_an_arm_are_told_to_its_driver(tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(
+        """
+        [[arm-controller.arms]]
+        name = "white"
+        tool_length_mm = 196.5
+        tool_yaw_deg = 45
+        load_kg = 1.2
+        park_joints_deg = [-90, 10, -120, 20, 90, 0]
+        gripper_open_is_high = false
+        gripper_stroke_mm = 80
+        gripper_force_percent = 50
+        """
+    )
+    settings = load(Settings, section="arm-controller", file=file, env={}, flags={})
+    driver = settings.driver(settings.arms[0])
+    assert (driver.tool_length_mm, driver.tool_yaw_deg, driver.load_kg) == (196.5, 45.0, 1.2)
+    assert driver.park_joints_deg == (-90.0, 10.0, -120.0, 20.0, 90.0, 0.0)
+    assert (driver.fingers.position(80.0), driver.fingers.position(0.0)) == (0, 1000)
+    assert driver.gripper_force_percent == 50
+
+
+def test_what_is_not_set_of_an_arm_is_as_the_driver_has_it() -> None:
+    settings = Settings()
+    assert settings.driver(settings.arms[0]) == DobotSettings(max_tool_speed_mm_s=settings.speed_mm_s)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["gripper_force_percent = 5", "park_joints_deg = [0, 0, 0]", "tool_length_mm = -1", "load_kg = 40"]
+)
+def test_a_tool_that_cannot_be_is_refused(tmp_path: Path, wrong: str) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(f'[[arm-controller.arms]]\nname = "white"\n{wrong}\n')
+    with pytest.raises(SettingsError, match=wrong.split(" ")[0]):
+        load(Settings, section="arm-controller", file=file, env={}, flags={})
 
 
 def test_arms_need_different_names() -> None:

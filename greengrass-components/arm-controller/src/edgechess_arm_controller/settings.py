@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ import msgspec
 from edgechess_arm_controller.controller import Limits
 from edgechess_arm_controller.motion import Handling
 from edgechess_arm_controller.planner import Ground
+from edgechess_robots.dobot.gripper_protocol import Fingers
 from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.dobot.tcp import is_loopback
 from edgechess_robots.layout import TableLayout, standard_layout
@@ -24,6 +26,15 @@ Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=600.0)]
 WHITE_RACK = "QQRBN"  # the promotions that a long game needs: two queens, then one of each
 BLACK_RACK = "qqrbn"
 
+_OF_THE_DRIVER = (  # passed on under the same name
+    "feedback_port",
+    "stale_after_s",
+    "tool_length_mm",
+    "tool_yaw_deg",
+    "load_kg",
+    "park_joints_deg",
+    "gripper_force_percent",
+)
 _HANDLING = Handling()
 _LIMITS = Limits()
 
@@ -41,6 +52,19 @@ class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
     """File of touched points. Empty, for arms of this machine only: the arm stands exactly where the layout says."""
     serial: str = ""
     """The arm's own serial number: a calibration that was made with another arm is refused. Empty: not compared."""
+    tool_length_mm: Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)] | None = None
+    """Flange to the middle between the fingertips. None, here and below: as the driver has it."""
+    tool_yaw_deg: Annotated[float, msgspec.Meta(ge=-180.0, le=180.0)] | None = None
+    """Turn of the fingers about the flange's z axis."""
+    load_kg: Annotated[float, msgspec.Meta(ge=0.0, le=16.0)] | None = None
+    """Gripper and piece, told to the controller when it enables the arm."""
+    park_joints_deg: tuple[float, float, float, float, float, float] | None = None
+    """The parking posture; it also fixes the branch of the inverse kinematics."""
+    gripper_open_is_high: bool | None = None
+    """Whether position 1000 of the gripper is open: public sources disagree, so look at it once with the arm parked."""
+    gripper_stroke_mm: Annotated[float, msgspec.Meta(gt=0.0, le=500.0)] | None = None
+    """Width between the fingers when they are fully open."""
+    gripper_force_percent: Annotated[int, msgspec.Meta(ge=20, le=100)] | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +108,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def driver(self, arm: ArmSettings) -> DobotSettings:
         """What the arm's driver is told. Raises ValueError naming what cannot be."""
-        return DobotSettings(
-            feedback_port=arm.feedback_port, stale_after_s=arm.stale_after_s, max_tool_speed_mm_s=self.speed_mm_s
-        )
+        given = {name: getattr(arm, name) for name in _OF_THE_DRIVER if getattr(arm, name) is not None}
+        fingers = Fingers()
+        if arm.gripper_open_is_high is not None:
+            fingers = dataclasses.replace(fingers, open_is_high=arm.gripper_open_is_high)
+        if arm.gripper_stroke_mm is not None:
+            fingers = dataclasses.replace(fingers, stroke_mm=arm.gripper_stroke_mm)
+        return DobotSettings(max_tool_speed_mm_s=self.speed_mm_s, fingers=fingers, **given)
 
     def layout(self, arms: tuple[str, ...]) -> TableLayout:
         longest = max((len(letters) for letters in self.racks.values()), default=0)
