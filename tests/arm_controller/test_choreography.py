@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from edgechess_arm_controller.choreography import Carry, move_carries, pieces_on, rearrangement
 from edgechess_arm_controller.errors import JobRefused
+from edgechess_arm_controller.motion import Handling
+from edgechess_arm_controller.planner import Ground, plan_job
 from edgechess_arm_controller.slots import Slots
+from edgechess_kit.messages import ArmJob
+from edgechess_robots.arm import CheckedPlan, Plan, Straight, Travel
+from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import standard_layout
+from edgechess_robots.shapes import STAUNTON_6
 
 LAYOUT = standard_layout()
 FRESH = Slots.filled(LAYOUT, {"white": "QQRBN", "black": "qqrbn"})
@@ -89,15 +95,58 @@ def test_a_piece_missing_in_the_rack_comes_from_a_tray_then_from_another_rack() 
     assert moves(fen, "e7e8q", both)[1] == ("Q", "tray-black-3", "e8")
 
 
+def with_full_trays(*arms: str) -> Slots:
+    full = FRESH
+    for arm in arms:
+        for number in range(16):
+            full = full.put(f"tray-{arm}-{number}", "p")
+    return full
+
+
+def test_a_full_tray_is_followed_by_the_other_one() -> None:
+    taken, _ = moves("4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5", with_full_trays("white"))
+    assert taken[2] == "tray-black-0"
+    taken, _ = moves("4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5", with_full_trays("black"))
+    assert taken[2] == "tray-white-0"
+
+
+class Reach:
+    """Checks plans of an arm that reaches none of these places."""
+
+    def __init__(self, *beyond: str) -> None:
+        self.beyond = {(LAYOUT.place(name).x_mm, LAYOUT.place(name).y_mm): name for name in beyond}
+
+    def check(self, plan: Plan) -> CheckedPlan:
+        for step in plan.steps:
+            if isinstance(step, Travel | Straight):
+                name = self.beyond.get((step.target.x_mm, step.target.y_mm))
+                if name is not None:
+                    raise PlanRefused("unreachable", f"{name} is too far")
+        return CheckedPlan(plan, (), (), 1.0)
+
+
+def test_another_arms_tray_is_used_only_where_it_is_within_reach() -> None:
+    ground = Ground(LAYOUT, STAUNTON_6, Handling())
+    before, lan = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5"
+    job = ArmJob(job_id="1", kind="move", session_id="s", before=before, after=after(before, lan), lan=lan)
+    far = [f"tray-black-{n}" for n in range(16)]
+    parts, _ = plan_job(job, "white", with_full_trays("white"), ground, Reach(*far[:5], *far[6:]))
+    assert parts[0].carry.to_place == "tray-black-5"
+    with pytest.raises(JobRefused, match="within reach of arm white has a free slot for the black pawn") as crowded:
+        plan_job(job, "white", with_full_trays("white"), ground, Reach(*far))
+    assert crowded.value.code == "no-slot"
+    with pytest.raises(JobRefused, match="d5 is too far") as unreachable:
+        plan_job(job, "white", FRESH, ground, Reach("d5"))
+    assert unreachable.value.code == "unreachable"
+
+
 def test_no_piece_and_no_slot_are_refused_by_name() -> None:
     fen = "7k/4P3/8/8/8/8/8/4K3 w - - 0 1"
     with pytest.raises(JobRefused, match="white queen") as missing:
         moves(fen, "e7e8q", FRESH.put("rack-white-0", None).put("rack-white-1", None))
     assert missing.value.code == "no-piece"
-    full = FRESH
-    for number in range(16):
-        full = full.put(f"tray-white-{number}", "p")
-    with pytest.raises(JobRefused, match="no free slot") as crowded:
+    full = with_full_trays("white", "black")
+    with pytest.raises(JobRefused, match="no tray within reach of arm white has a free slot") as crowded:
         moves("4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5", full)
     assert crowded.value.code == "no-slot"
 

@@ -1,8 +1,8 @@
 """From one position to another: which piece is carried from where to where, in which order. Pure.
 
 A place is a square ("e4"), a tray slot ("tray-white-3") or a rack slot ("rack-white-0"). Captured pieces go to the
-executing arm's first free tray slot; promoted pieces come from its own rack, else from a tray, else from another
-rack (a captured queen is as good as a spare one).
+executing arm's first free tray slot, and to another tray when its own is full; promoted pieces come from its own rack,
+else from a tray, else from another rack (a captured queen is as good as a spare one).
 """
 
 from __future__ import annotations
@@ -130,13 +130,16 @@ class _Store:
         self._used = set(avoid)
 
     def free_slot(self, piece: str) -> str:
-        """The first free slot of the arm's own tray."""
+        """The first free slot of the arm's own tray; when that is full, of another one (which the arm may not reach)."""
         prefix = f"tray-{self._arm}-"
-        for slot in self._slots.trays():
-            if slot.name.startswith(prefix) and slot.free and slot.name not in self._used:
-                self._used.add(slot.name)
-                return slot.name
-        raise JobRefused("no-slot", f"the tray of arm {self._arm} has no free slot for the {piece_name(piece)}")
+        free = [slot.name for slot in self._slots.trays() if slot.free and slot.name not in self._used]
+        if not free:
+            raise JobRefused(
+                "no-slot", f"no tray within reach of arm {self._arm} has a free slot for the {piece_name(piece)}"
+            )
+        chosen = next((name for name in free if name.startswith(prefix)), free[0])
+        self._used.add(chosen)
+        return chosen
 
     def supply(self, piece: str) -> str:
         """A slot that holds this piece: own rack, then any tray (own first), then other racks; doubtful ones last."""

@@ -57,9 +57,10 @@ def plan_job(
             return parts, checker.check(whole(parts))
         except PlanRefused as error:
             part = _culprit(parts, checker)
-            refusal = refusal or JobRefused(error.code, f"{part.carry if part else 'the plan'}: {error}")
             beyond = {name for name in (part.carry.from_place, part.carry.to_place) if name in slots} if part else set()
-            if not beyond:
+            if not beyond or any(name.split("-")[1] == arm for name in beyond):  # another arm's slots were only a hope
+                refusal = refusal or JobRefused(error.code, f"{part.carry if part else 'the plan'}: {error}")
+            if refusal is not None and not beyond:
                 raise refusal from error
             avoid |= beyond
 
