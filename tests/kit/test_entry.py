@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 COMPONENT = """
 import sys, anyio, msgspec
 from edgechess_kit.entry import run_component
+from edgechess_kit.errors import SettingsError
 from edgechess_kit.events import journal_event
 from edgechess_kit.health import Health
 
@@ -23,11 +24,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "wait"
     timeout_s: float = 1.0
 
+async def unfit():
+    raise SettingsError("demo.mode: there is no calibration for it")
+
 async def run(context):
     async with Health(context):
         await journal_event(context, "started", {"mode": context.settings.mode})
         if context.settings.mode == "end":
             return
+        if context.settings.mode == "unfit":
+            raise SettingsError("demo.mode: there is no calibration for it")
+        if context.settings.mode == "unfit in a task":
+            async with anyio.create_task_group() as group:
+                group.start_soon(unfit)
+                await anyio.sleep_forever()
         if context.settings.mode == "fail":
             context.journal.close()
             await journal_event(context, "never", {})
@@ -102,10 +112,22 @@ def test_an_unknown_flag_is_exit_2(program: list[str]) -> None:
     assert run(program, "--nonsense").returncode == 2
 
 
-def test_a_component_that_cannot_work_is_exit_1(program: list[str]) -> None:
-    answer = run(program, "--set", "mode=fail")
-    assert answer.returncode == 1
-    assert "demo cannot work: JournalError" in answer.stderr
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("unfit", "demo: demo.mode: there is no calibration for it"),
+        ("unfit in a task", "demo: demo.mode: there is no calibration for it"),
+        ("fail", "demo: journal "),
+    ],
+)
+def test_what_turns_out_to_be_unfit_while_it_runs_is_one_line_and_exit_2(
+    program: list[str], tmp_path: Path, mode: str, said: str
+) -> None:
+    answer = run(program, "--set", f"mode={mode}", "--log-level", "ERROR")
+    assert answer.returncode == 2
+    assert len(answer.stderr.strip().split("\n")) == 1
+    assert answer.stderr.startswith(said)
+    assert kinds(tmp_path) == ["started"], "it is not tried again"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -7,7 +7,7 @@ import random
 import anyio
 import pytest
 
-from edgechess_kit.errors import ComponentFailed, JournalError, SettingsError
+from edgechess_kit.errors import ComponentFailed, ComponentUnfit, JournalError, SettingsError
 from edgechess_kit.supervision import SAFE_STOP_TIMEOUT_S, Policy, supervise
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +72,7 @@ async def test_failures_far_apart_are_forgiven() -> None:
 
 
 @pytest.mark.parametrize("error", [JournalError("disk gone"), ExceptionGroup("g", [SettingsError("disk gone")])])
-async def test_what_cannot_work_is_not_tried_again(error: Exception) -> None:
+async def test_what_cannot_work_is_not_tried_again(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     stopped = []
 
     async def work() -> None:
@@ -81,9 +81,19 @@ async def test_what_cannot_work_is_not_tried_again(error: Exception) -> None:
     async def stop() -> None:
         stopped.append(True)
 
-    with pytest.raises(ComponentFailed, match=r"cannot work: .*disk gone"):
+    with pytest.raises(ComponentUnfit, match=r"^disk gone$"):
         await supervise("w", work, safe_stop=stop)
     assert stopped == [True]
+    assert caplog.records == []  # whoever starts processes prints the reason; a traceback would bury it
+
+
+async def test_an_error_of_another_kind_beside_it_is_not_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        raise ExceptionGroup("g", [SettingsError("disk gone"), RuntimeError("boom")])
+
+    with pytest.raises(ComponentUnfit, match=r"^disk gone$"):
+        await supervise("w", work)
+    assert caplog.records[0].exc_info is not None
 
 
 async def test_a_safe_stop_that_hangs_or_fails_does_not_end_the_supervisor() -> None:
@@ -131,3 +141,12 @@ async def test_pauses_are_spread_by_the_given_random() -> None:
     pause_s = work.said[-1][1]
     assert 0.25 <= pause_s <= 0.75
     assert pause_s != 0.5
+
+
+async def test_a_safe_stop_that_fails_is_always_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise JournalError("disk gone")
+
+    with pytest.raises(ComponentUnfit):
+        await supervise("w", fail, safe_stop=fail)
+    assert [record.message for record in caplog.records] == ["w: safe stop failed"]

@@ -3,7 +3,7 @@
     sys.exit(run_component("game-manager", Settings, run))
 
 Exit codes: 0 it ended or was told to (SIGTERM, SIGINT); 1 it failed too often; 2 its settings cannot be, or its
-journal cannot be opened. Logs and the one line that says why go to stderr.
+journal cannot be used, found out before `main` or in it. Logs and the one line that says why go to stderr.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgechess_kit.bus import Bus
 from edgechess_kit.chaos_bus import Chaos, ChaosBus
 from edgechess_kit.clock import RandomIds, SystemClock
 from edgechess_kit.component import Context
-from edgechess_kit.errors import ComponentFailed, JournalError, SettingsError
+from edgechess_kit.errors import ComponentFailed, ComponentUnfit, JournalError, SettingsError
 from edgechess_kit.guardian import until_orphaned
 from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.messages import EdgeStatus
@@ -71,7 +71,7 @@ def run_component(
         return _refuse(name, error)
     try:
         return anyio.run(_serve, name, settings, bus_settings, journal, main, arguments.tied)
-    except SettingsError as error:
+    except (SettingsError, ComponentUnfit) as error:
         return _refuse(name, error)
     except KeyboardInterrupt:
         return 0  # one more Ctrl-C, after everything was closed
@@ -97,6 +97,7 @@ async def _serve(
     will = EdgeStatus(component=name, status="lost", reason="the broker lost it")
     rng = random.Random()
     code = 0
+    unfit: ComponentUnfit | None = None
     async with MqttBus(bus_settings, client_id, will=will, topics=topics, rng=rng) as link:
         bus = _with_chaos(link, bus_settings)
         context = Context(name, settings, bus, topics, journal, SystemClock(), RandomIds())
@@ -107,10 +108,14 @@ async def _serve(
                     group.start_soon(until_orphaned, scope)
                 try:
                     await supervise(name, lambda: main(context), rng=rng)
+                except ComponentUnfit as error:
+                    unfit = error  # raised below: it is to leave the task groups as itself
                 except ComponentFailed as error:
                     log.critical("%s", error)
                     code = EXIT_FAILED
             group.cancel_scope.cancel()
+    if unfit is not None:
+        raise unfit
     return code
 
 

@@ -39,5 +39,9 @@ class ComponentFailed(KitError):
     """A supervised task failed more often than its policy allows. The process must end non-zero."""
 
 
+class ComponentUnfit(ComponentFailed):
+    """It cannot work with its settings or its journal, and no restart changes that. The text is theirs, one line."""
+
+
 class ShadowError(KitError):
     """The shadow service refused an update, or did not answer in time. A move does not wait for it."""

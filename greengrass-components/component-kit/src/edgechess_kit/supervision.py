@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 
-from edgechess_kit.errors import ComponentFailed, JournalError, SettingsError
+from edgechess_kit.errors import ComponentFailed, ComponentUnfit, JournalError, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +44,13 @@ async def supervise(
     """Runs `work` until it returns. Cancellation passes through.
 
     `safe_stop` is called after every failure, before anything else, shielded from cancellation, for at most
-    `SAFE_STOP_TIMEOUT_S`. Pauses are spread by `rng` where given. Raises ComponentFailed, from the last error.
+    `SAFE_STOP_TIMEOUT_S`. Pauses are spread by `rng` where given. Raises ComponentFailed, from the last error;
+    ComponentUnfit at the first SettingsError or JournalError, which says all there is to say.
     """
     policy = policy or Policy()
     failures: deque[float] = deque()
     while True:
-        error = await _attempt(name, work)
+        error = await _attempt(name, work, raised_on=True)
         if error is None:
             return
         if safe_stop is not None:
@@ -57,9 +58,10 @@ async def supervise(
                 await _attempt(f"{name}: safe stop", safe_stop)
             if scope.cancelled_caught:
                 log.error("%s: the safe stop did not finish within %g s", name, SAFE_STOP_TIMEOUT_S)
+        hopeless = _hopeless(error)
+        if hopeless:
+            raise ComponentUnfit("; ".join(dict.fromkeys(str(leaf) for leaf in hopeless))) from error
         reason = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in _leaves(error))
-        if any(isinstance(leaf, JournalError | SettingsError) for leaf in _leaves(error)):
-            raise ComponentFailed(f"{name} cannot work: {reason}") from error
         now_s = anyio.current_time()
         failures.append(now_s)
         while failures[0] <= now_s - policy.window_s:
@@ -73,13 +75,20 @@ async def supervise(
         await anyio.sleep(pause_s)
 
 
-async def _attempt(name: str, work: Work) -> Exception | None:
+async def _attempt(name: str, work: Work, *, raised_on: bool = False) -> Exception | None:
+    """`raised_on`: what is hopeless goes on to whoever prints it in one line, so a traceback here would only bury it."""
     try:
         await work()
     except Exception as error:  # the one in the system: what nobody expected must still end safely
-        log.error("%s failed", name, exc_info=error)
+        if not raised_on or len(_hopeless(error)) < len(list(_leaves(error))):
+            log.error("%s failed", name, exc_info=error)
         return error
     return None
+
+
+def _hopeless(error: BaseException) -> list[BaseException]:
+    """What no restart makes better."""
+    return [leaf for leaf in _leaves(error) if isinstance(leaf, JournalError | SettingsError)]
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
