@@ -5,8 +5,10 @@ All tests share one table; each begins a session of its own, and the person sets
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -145,3 +147,41 @@ async def test_the_publish_command_and_its_exit_codes(
         400,
         500,
     ]
+
+
+async def test_nothing_outlives_a_table_that_was_killed(tmp_path: Path) -> None:
+    """SIGKILL leaves no time for tidying up: broker, software table and components end by themselves."""
+    process = await anyio.open_process(
+        (command := Command(tmp_path)).line("table", "--speed", "100", "--json"), env=command.environment, stderr=None
+    )
+    async with process:
+        assert process.stdout is not None
+        where = json.loads(await process.stdout.receive())
+        process.kill()
+        await process.wait()
+    host, port = where["broker"].removeprefix("mqtt://").split(":")
+    with anyio.fail_after(60.0):
+        while await _answers(host, int(port)) or _left(where):
+            await anyio.sleep(0.1)
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        stream = await anyio.connect_tcp(host, port)
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+def _left(where: dict[str, Any]) -> list[str]:
+    """The twin's socket, and command lines of processes that were given a file of the match's folder."""
+    folder = where["folder"]
+    found = [where["control"]] if Path(where["control"]).exists() else []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().decode(errors="replace")
+                if folder in line:
+                    found.append(line)
+    return found

@@ -9,6 +9,7 @@ from typing import Annotated
 import anyio
 import chess
 import typer
+from anyio.abc import TaskStatus
 
 from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import MatchFolder
@@ -77,7 +78,7 @@ def command(
         raise typer.Exit(EXIT_USAGE) from None
     failure: BaseExceptionGroup | None = None
     try:
-        anyio.run(_serve, setup, as_json, not alone)
+        anyio.run(_Service(setup, as_json, not alone).run)
     except* FAILURES as failed:
         failure = failed
     if failure is not None:
@@ -85,29 +86,45 @@ def command(
         raise typer.Exit(EXIT_FAILED)
 
 
-async def _serve(setup: TableSetup, as_json: bool, person: bool) -> None:
-    folder = MatchFolder.create()
-    async with anyio.create_task_group() as tasks:
+class _Service:
+    """One served table, from its start to the signal that ends it."""
+
+    def __init__(self, setup: TableSetup, as_json: bool, person: bool) -> None:
+        self._setup = setup
+        self._as_json = as_json
+        self._person = person
+        self._serving = False
+        self._told = anyio.Event()
+
+    async def run(self) -> None:
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._signals, tasks.cancel_scope, name="signals")
+            await self._serve(MatchFolder.create())
+            tasks.cancel_scope.cancel()
+
+    async def _signals(
+        self, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """The first one ends a table that is served in order; the second one, or one before that, at once."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            tasks.start_soon(_serve_until_cancelled, setup, folder, as_json, person, name="table")
+            task_status.started()
             async for _ in signals:
-                tasks.cancel_scope.cancel()
-                return
+                if self._told.is_set() or not self._serving:
+                    scope.cancel()
+                    return
+                self._told.set()
 
+    async def _serve(self, folder: MatchFolder) -> None:
+        async with RealTable(self._setup, folder, self._say).serving(TABLE_COMPONENTS, person=self._person) as table:
+            typer.echo(json.dumps(table.as_event(folder)) if self._as_json else table_text(table, folder))
+            self._serving = True
+            await self._told.wait()
+            if not await park(table.bus, Topics()):
+                typer.echo("the arms are not parked: look at them", err=True)
 
-async def _serve_until_cancelled(setup: TableSetup, folder: MatchFolder, as_json: bool, person: bool) -> None:
-    def say(text: str) -> None:
-        if not as_json:
+    def _say(self, text: str) -> None:
+        if not self._as_json:
             typer.echo(text)
-
-    async with RealTable(setup, folder, say).serving(TABLE_COMPONENTS, person=person) as table:
-        typer.echo(json.dumps(table.as_event(folder)) if as_json else table_text(table, folder))
-        try:
-            await anyio.sleep_forever()
-        finally:
-            with anyio.CancelScope(shield=True):
-                if not await park(table.bus, Topics()):
-                    typer.echo("the arms are not parked: look at them", err=True)
 
 
 def table_text(table: ServedTable, folder: MatchFolder) -> str:
