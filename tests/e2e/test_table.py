@@ -161,7 +161,7 @@ async def test_nothing_outlives_a_table_that_was_killed(tmp_path: Path) -> None:
         await process.wait()
     host, port = where["broker"].removeprefix("mqtt://").split(":")
     with anyio.fail_after(60.0):
-        while await _answers(host, int(port)) or _left(where):
+        while await _answers(host, int(port)) or _left(where):  # noqa: ASYNC110 - nobody is left to tell
             await anyio.sleep(0.1)
 
 

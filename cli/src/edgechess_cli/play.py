@@ -147,7 +147,7 @@ def _screen(options: MatchOptions, as_json: bool) -> Screen:
     if as_json:
         return JsonLines(sys.stdout)
     console = Console()
-    if console.is_terminal and options.time != "virtual":
+    if console.is_terminal and not console.is_dumb_terminal and options.time != "virtual":
         return LivePicture(console, options.white, options.black)
     return PlainLines(sys.stdout)
 
