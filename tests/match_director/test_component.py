@@ -11,7 +11,7 @@ import chess
 import chess.pgn
 import pytest
 
-from edgechess_inference.errors import PlayerFailed
+from edgechess_inference.errors import PlayerFailed, PlayerWordError
 from edgechess_inference.player import Answer, Player, PlayerOptions, Question, Seat
 from edgechess_kit.errors import SettingsError
 from edgechess_kit.messages import (
@@ -322,8 +322,8 @@ async def test_without_robots_every_move_is_a_persons(table: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"white": "nobody"}, "there is no player 'nobody'"),
-        ({"black": "pgn:/no/such/file.pgn"}, "no file"),
+        ({"white": "nobody"}, r"^white: .*there is no player 'nobody'"),
+        ({"black": "pgn:/no/such/file.pgn"}, r"^black: .*no file"),
         ({"fen": "8/8/8/8/8/8/8/8 w - - 0 1"}, "not a possible chess position"),
         ({"fen": "7k/5Q2/8/8/8/8/8/K7 b - - 0 1"}, "over already: stalemate"),
     ],
@@ -331,6 +331,19 @@ async def test_without_robots_every_move_is_a_persons(table: Any) -> None:
 async def test_settings_that_cannot_be_are_refused_by_name(table: Any, changes: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         await table.play(settings(**changes))
+
+
+async def test_a_match_that_goes_on_needs_its_players(table: Any) -> None:
+    async def gone(word: str, options: PlayerOptions) -> Player:
+        raise PlayerWordError(f"{word} was uninstalled")
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(table.manager.serve)
+        with anyio.move_on_after(2):
+            await table.play(settings())
+        tasks.cancel_scope.cancel()
+    with pytest.raises(SettingsError, match=r"^white: .* was uninstalled$"):
+        await table.play(settings(), opener=gone)
 
 
 async def test_a_session_is_led_by_session_control(table: Any) -> None:

@@ -60,8 +60,8 @@ async def run(
     """Plays matches until it is cancelled; with `exit_when_done`, until the match of its settings has ended.
 
     `ask`: how `human` is asked at a prompt, where there is one. `on_event`: called with every entry (kind, data) that
-    the director writes, after it is durable. Raises SettingsError where `autostart` names players or a position that
-    cannot be, and JournalError where nothing can be written any more.
+    the director writes, after it is durable. Raises SettingsError where the settings name players or a position that
+    cannot be, or a match that goes on names players that can no longer be, and JournalError where nothing can be written any more.
     """
     async with Health(context, version=version("edgechess-match-director")) as health:
         await _Director(context, health, ask, on_event, opener).run()
@@ -164,7 +164,7 @@ class _Director:
         try:
             await self._create(control)
         except ControlRefused as error:
-            raise SettingsError(f"{self._context.name}: autostart: {error}") from error
+            raise SettingsError(str(error)) from error
         await self._apply(e.Start(self._now()))
 
     async def _show_again(self, match: Match) -> None:
@@ -275,7 +275,7 @@ class _Director:
             await self._seat(white, black)
             plan = self._plan(control, white, black)
             match = new_match(plan)
-        except (PlayerWordError, ValueError) as error:
+        except (SettingsError, ValueError) as error:
             await self._leave_chairs()
             raise ControlRefused(str(error)) from error
         over = ending(match.position())
@@ -379,7 +379,7 @@ class _Director:
     # ---------------------------------------------------------------- players
 
     async def _seat(self, white: str, black: str) -> None:
-        """Opens both players. Raises PlayerWordError."""
+        """Opens both players. Raises SettingsError with the key, "white" or "black", that names none."""
         await self._leave_chairs()
         settings = self._context.settings
         options = PlayerOptions(seed=settings.seed, inline=settings.inline, ask=self._ask)
@@ -387,7 +387,10 @@ class _Director:
             timeout_s = settings.person_timeout_s if is_person(word) else settings.think_timeout_s
             chair = Chair(word, options, timeout_s, self._opener)
             self._chairs[color] = chair
-            await chair.sit()
+            try:
+                await chair.sit()
+            except PlayerWordError as error:
+                raise SettingsError(f"{'white' if color == 'w' else 'black'}: {error}") from error
 
     async def _leave_chairs(self) -> None:
         self._asking.cancel()
