@@ -14,7 +14,7 @@ from edgechess_kit.journal import Entry
 from edgechess_kit.messages import GameRequest, GameResponse, ResponseDetail
 from edgechess_match_director import events as e
 from edgechess_match_director.errors import ControlRefused
-from edgechess_match_director.machine import decide, summary
+from edgechess_match_director.machine import SEND_LIMIT, decide, summary
 from edgechess_match_director.match import (
     ArmsView,
     Asking,
@@ -321,6 +321,32 @@ def test_a_resignation_waits_for_the_move_under_way_and_survives_a_restart() -> 
     assert summary(driver.match)["plies"] == 1
 
 
+def test_a_move_that_was_never_answered_shows_in_the_summary() -> None:
+    driver = running()
+    driver.choose("e2e4")
+    driver.answer(500, "unchanged", found=START)
+    driver.show(START)
+    driver.tick()
+    driver.answer(200)
+    driver.choose("e7e5")
+    driver.answer(400, "busy")
+    driver.tick()
+    driver.restart()
+    for _ in range(SEND_LIMIT):
+        driver.tick()
+    told = summary(driver.match)
+    assert (told["termination"], told["plies"], told["confirmed"]) == ("abandoned: no answer", 2, 1)
+
+
+def test_a_move_that_failed_was_not_played() -> None:
+    driver = running()
+    driver.choose("e2e4")
+    driver.answer(500, "after-mismatch")
+    driver.feed(e.Resign(50.0, "w"))
+    told = summary(driver.match)
+    assert (told["plies"], told["confirmed"]) == (0, 0)
+
+
 def test_a_draw_needs_both() -> None:
     driver = running()
     driver.feed(e.Draw(1.0, "w"))
@@ -561,7 +587,9 @@ def test_whatever_happens_every_move_is_confirmed_once_and_no_token_is_executed_
     assert match.moves == MOVES == tuple(move.uci() for move in world.board.move_stack)
     assert len(world.executed) == len(set(world.executed))
     assert world.driver.kinds().count("confirmed") == len(MOVES)
-    assert fold(world.driver.entries).plies == match.plies
+    told, folded = summary(match), fold(world.driver.entries)
+    assert told["plies"] == told["confirmed"] == len(MOVES)
+    assert (folded.plies, folded.played, folded.confirmed) == (match.plies, match.played, match.confirmed)
 
 
 def test_every_prefix_of_a_journal_can_be_taken_up() -> None:

@@ -312,7 +312,7 @@ def _request(
         "helped": errand.helped,
     }
     step = Requesting(errand, token, who, sent=1)
-    match, timer = _timer(dataclasses.replace(match, step=step), republish_s)
+    match, timer = _timer(dataclasses.replace(match, step=step, played=match.played + _moves(errand)), republish_s)
     return match, [e.Note("requested", requested, key=token), _publication(match, step), *timer]
 
 
@@ -332,6 +332,10 @@ def _ply(match: Match, errand: Errand) -> int:
     return 0 if errand.uci is None else len(match.plies) + 1
 
 
+def _moves(errand: Errand) -> int:
+    return 0 if errand.uci is None else 1
+
+
 def _executor(match: Match, errand: Errand) -> Executor | None:
     """None leaves it to the manager, which means the arm where there is one."""
     if errand.uci is None:
@@ -345,9 +349,11 @@ def _answered(match: Match, event: e.Answered, republish_s: float) -> Result:
     if not isinstance(step, Requesting) or response.task_token != step.token:
         return match, []  # of another token: late, a duplicate, or somebody else's
     if response.status == 200:
+        match = dataclasses.replace(match, confirmed=match.confirmed + _moves(step.errand))
         result = _started(match, event.at) if step.errand.uci is None else _confirmed(match, step, event)
         silent = step.sent >= SILENT_AFTER or step.errand.requests > 1
         return _after([e.Say("ready")], result) if silent else result
+    match = dataclasses.replace(match, played=match.played - _moves(step.errand))
     if response.status == 400:
         return _refused(match, step, event)
     return _failed(match, step, event)
@@ -623,15 +629,19 @@ def _end(match: Match, end: Ending, at: float, *, tell: bool = False) -> Result:
 
 
 def summary(match: Match) -> dict[str, object]:
-    """The summary event of an ended match, fields as scripts rely on them."""
+    """The summary event of an ended match, fields as scripts rely on them.
+
+    `plies` are the moves played on the director's own board, `confirmed` those of them that the manager answered 200
+    for. They differ by the move of a request that was never answered, and by whatever is wrong.
+    """
     assert isinstance(match.step, Ended)
     assert match.ended_at is not None
     started = match.ended_at if match.started_at is None else match.started_at
     return {
         "result": match.step.ending.result,
         "termination": match.step.ending.termination,
-        "plies": len(match.plies),
-        "confirmed": len(match.plies),
+        "plies": match.played,
+        "confirmed": match.confirmed,
         "repaired": 0,
         "helped": sum(ply.helped for ply in match.plies),
         "final_fen": match.fen,

@@ -172,6 +172,11 @@ class Match:
     step: Step
     fen: str
     plies: tuple[Ply, ...] = ()
+    played: int = 0
+    """Moves that were requested and not refused or failed since: what the director's own board has. With `confirmed`
+    it is counted from other entries than `plies`, so that a defect in the one shows against the other."""
+    confirmed: int = 0
+    """Answers 200 to moves."""
     paused: bool = False
     started_at: float | None = None
     ended_at: float | None = None

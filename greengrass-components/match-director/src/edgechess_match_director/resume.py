@@ -66,7 +66,7 @@ def _apply(match: Match, entry: Entry) -> Match:
             if entry.key is None:
                 raise ValueError("a request without a token")
             step = Requesting(errand, entry.key, data["executor"], sent=1)
-            return dataclasses.replace(match, step=step)
+            return dataclasses.replace(match, step=step, played=match.played + (errand.uci is not None))
         case "session-started":
             return dataclasses.replace(match, step=Due(None), started_at=data["started_at"])
         case "asking":
@@ -124,7 +124,9 @@ def _confirm(match: Match, data: dict[str, Any]) -> Match:
         retried=data["retried"],
     )
     theirs = Ending(data["result"], data["termination"]) if data["result"] else None
-    return dataclasses.replace(match, step=Due(theirs), fen=fen, plies=(*match.plies, ply), draw_offers=())
+    return dataclasses.replace(
+        match, step=Due(theirs), fen=fen, plies=(*match.plies, ply), confirmed=match.confirmed + 1, draw_offers=()
+    )
 
 
 def _fail(match: Match, data: dict[str, Any]) -> Match:
@@ -133,7 +135,8 @@ def _fail(match: Match, data: dict[str, Any]) -> Match:
     errand = dataclasses.replace(
         match.step.errand, arm_failures=data["arm_failures"], busy=data["busy"], uncertain=data["uncertain"]
     )
-    return dataclasses.replace(match, step=Postponed(errand) if data["status"] == 400 else Blocked(errand))
+    step = Postponed(errand) if data["status"] == 400 else Blocked(errand)
+    return dataclasses.replace(match, step=step, played=match.played - (errand.uci is not None))
 
 
 def _help(match: Match) -> Match:
