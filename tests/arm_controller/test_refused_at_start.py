@@ -1,0 +1,47 @@
+"""What is only seen when the drivers are built is a matter of settings, too: one sentence, no traceback, exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from edgechess_arm_controller.__main__ import main
+from edgechess_arm_controller.settings import ArmSettings, Settings
+from edgechess_kit.clock import SeededIds, VirtualClock
+from edgechess_kit.component import Context
+from edgechess_kit.errors import SettingsError
+from edgechess_kit.journal import SqliteJournal
+from edgechess_kit.memory_bus import MemoryBroker
+from edgechess_kit.topics import Topics
+
+pytestmark = pytest.mark.anyio
+
+ARM = ArmSettings(name="white")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (Settings(arms=(ArmSettings(name="white", calibration="FOLDER/none.toml"),)), r"arm white: .*none\.toml"),
+        (Settings(arms=(ARM,), set_file="FOLDER/none.toml"), r"arm-controller: .*none\.toml"),
+        (Settings(arms=(ARM,), set_file="FOLDER"), "arm-controller: "),
+    ],
+)
+async def test_what_cannot_be_built_is_a_settings_error(settings: Settings, said: str, tmp_path: Path) -> None:
+    settings = _in(tmp_path, settings)
+    topics, clock = Topics(), VirtualClock()
+    bus = MemoryBroker(topics).client("arm-controller")
+    journal = SqliteJournal(":memory:", clock)
+    context = Context("arm-controller", settings, bus, topics, journal, clock, SeededIds(1))
+    with pytest.raises(SettingsError, match=said), anyio.fail_after(1):
+        await main(context)
+
+
+def _in(folder: Path, settings: Settings) -> Settings:
+    arm = settings.arms[0]
+    return Settings(
+        arms=(ArmSettings(name=arm.name, calibration=arm.calibration.replace("FOLDER", str(folder))),),
+        set_file=settings.set_file.replace("FOLDER", str(folder)),
+    )
