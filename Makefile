@@ -29,7 +29,7 @@ fast: setup  ## the fast suite only: no whole processes, under a minute
 
 check: setup  ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run $(BIN)/ruff format .'; exit 1; }
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --no-cache --quiet .
 	@$(BIN)/mypy --no-error-summary */src greengrass-components/*/src
 
 sim: setup  ## whole games under the virtual clock with faults: 200 nominal, 20 harsh (SEED=1)

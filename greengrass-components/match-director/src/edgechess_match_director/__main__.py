@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from edgechess_kit.entry import run_component
-
 from edgechess_match_director.component import run
 from edgechess_match_director.settings import Settings
 
