@@ -136,6 +136,7 @@ class ScriptedArm:
             self.holding is not None,
             self.alarm,
             0.0 if self.linked else 9.0,
+            self.estop,
         )
 
     async def states(self) -> AsyncIterator[port.ArmState]:

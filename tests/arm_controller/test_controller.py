@@ -36,10 +36,11 @@ class ModelArm:
     linked: bool = True
     alarm: str | None = None
     held: bool = False
+    emergency: bool = False
 
     def view(self) -> c.ArmView:
         mode: Any = self.mode if self.linked else "offline"
-        return c.ArmView(mode, self.parked, self.holding, self.linked, self.alarm)
+        return c.ArmView(mode, self.parked, self.holding, self.linked, self.alarm, self.emergency)
 
 
 class Harness:
@@ -310,6 +311,27 @@ def test_a_recover_given_before_a_stop_does_not_release_it() -> None:
     harness.end_act("done")
     assert harness.state.table.stopped == "a person"
     assert harness.state.recovery is None
+
+
+@pytest.mark.parametrize("pressed", ["before the word", "before it is acted on"])
+def test_turning_an_emergency_stop_free_does_not_move_an_arm(pressed: str) -> None:
+    harness = ready()
+    if pressed == "before the word":
+        harness.stop(ARMS)
+        harness.feed(c.StopAsked("a person"))
+        harness.arms["black"].emergency = True
+        harness.recover(1)
+    else:
+        harness.ask(0)
+        harness.recover(1)  # waits for the end of the job
+        harness.arms["black"].emergency = True
+        harness.end_act("done")
+        harness.end_act("done")
+    assert harness.state.recovery is None
+    harness.arms["black"].emergency = False
+    harness.feed(c.Looked())
+    assert "recovered" not in [note.kind for note in harness.journal]
+    assert not harness.brings
 
 
 def test_a_recover_without_an_id_may_be_a_late_duplicate() -> None:

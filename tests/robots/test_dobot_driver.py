@@ -186,6 +186,37 @@ async def test_a_pressed_emergency_stop_is_never_cleared(controller: Controller,
         assert "ClearError()" not in controller.texts()
 
 
+async def test_an_emergency_stop_during_recovery_wins_although_it_is_released_at_once(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm):
+        await arm.stop()
+        assert not arm.state().emergency
+
+        def pressed(text: str) -> bytes:
+            controller.overrides = {"safety": 0xFE}
+            return f"0,{{100}},{text};".encode()
+
+        controller.answers["SpeedFactor"] = pressed
+        failures: list[str] = []
+
+        async def recover() -> None:
+            try:
+                await arm.recover(confirmed=True)
+            except ArmStopped as stopped:
+                failures.append(str(stopped))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(recover)
+            await until(lambda: arm.state().emergency)
+            controller.overrides = {}
+        assert failures == ["arm white was stopped while it got ready"]
+        assert arm.state().mode in ("stopped", "fault")
+        del controller.answers["SpeedFactor"]
+        await arm.recover(confirmed=True)
+        assert arm.state().mode == "idle"
+
+
 async def test_no_controller_is_told_plainly(arm: DobotArm, controller: Controller) -> None:
     controller.refuse_connections = True
     async with running(arm, ready=False):

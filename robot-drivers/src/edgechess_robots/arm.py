@@ -110,7 +110,11 @@ class Report:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ArmState:
-    """What is measured. `tool` is in the board frame (None without calibration); `age_s` is that of the last frame."""
+    """What is measured. `tool` is in the board frame (None without calibration); `age_s` is that of the last frame.
+
+    `emergency`: an emergency stop is pressed. A word of release that is given meanwhile counts for nothing: turning a
+    button free must never set an arm in motion.
+    """
 
     mode: Mode
     joints_deg: tuple[float, ...]
@@ -119,6 +123,7 @@ class ArmState:
     holding: bool | None
     alarm: str | None
     age_s: float
+    emergency: bool = False
 
 
 class Arm(Protocol):
@@ -154,6 +159,7 @@ class Arm(Protocol):
     async def recover(self, *, confirmed: bool) -> None:
         """Release the stop, enable, re-measure. Moves nothing. Raises RobotError.
 
-        `confirmed`: a person looked; then alarms are cleared as well. Without that word an alarm of any kind is left as
+        `confirmed`: a person looked; then alarms are cleared as well, but not while an emergency stop is pressed, nor one
+        that was pressed after this call. Without that word an alarm of any kind is left as
         it is and raises ArmAlarm: the arm stays held, and its state says why.
         """

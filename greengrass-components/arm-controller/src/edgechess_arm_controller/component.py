@@ -213,7 +213,7 @@ class Controller:
         for name, arm in self._arms.items():
             now = arm.state()
             fresh = now.mode != "offline" and now.age_s <= limit_s
-            views[name] = c.ArmView(now.mode, now.parked, now.holding, fresh, now.alarm)
+            views[name] = c.ArmView(now.mode, now.parked, now.holding, fresh, now.alarm, now.emergency)
         return views
 
     # ---------------------------------------------------------------- the arms

@@ -63,13 +63,15 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ArmView:
-    """One arm as measured at the moment of the event. `fresh`: linked, and the measurement within the age limit."""
+    """One arm as measured at the moment of the event. `fresh`: linked, and the measurement within the age limit.
+    `emergency`: its emergency stop is pressed."""
 
     mode: Mode = "offline"
     parked: bool = False
     holding: bool | None = None
     fresh: bool = False
     alarm: str | None = None
+    emergency: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -631,8 +633,17 @@ class _Turn:
         elif event.repeated:
             if not any(watch.control.request_id == control.request_id for watch in self.state.watches):
                 self.respond(control, 200, "done before")
+        elif (pressed := self.pressed(control)) is not None:
+            self.respond(control, 500, pressed)
         else:
             self.set(recovery=control)
+
+    def pressed(self, control: ArmControl) -> str | None:
+        """Why a recover does not count: it would be the button's release that sets the arms in motion."""
+        for arm in (control.arm,) if control.arm else self.state.arms:
+            if self.view(arm).emergency:
+                return f"arm {arm}: its emergency stop is pressed: turn it free, then recover"
+        return None
 
     def park(self, control: ArmControl) -> None:
         arms = (control.arm,) if control.arm else self.state.arms
@@ -734,6 +745,11 @@ class _Turn:
     def recovered(self) -> None:
         control = self.state.recovery
         if control is None:
+            return
+        pressed = self.pressed(control)
+        if pressed is not None:
+            self.set(recovery=None)
+            self.respond(control, 500, pressed)
             return
         note = Note("recovered", {"confirmedBy": control.confirmed_by, "arm": control.arm}, key=control.request_id)
         self.note(note)

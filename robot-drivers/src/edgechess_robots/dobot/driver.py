@@ -178,7 +178,8 @@ class DobotArm:
             self._read_off = (frame, self._tool(frame), self._parked(frame))
         _, tool, parked = self._read_off
         age_s = anyio.current_time() - self._frame_at
-        return ArmState(self._mode, frame.q_actual_deg, tool, parked, self._holding, self._alarm, age_s)
+        joints = frame.q_actual_deg
+        return ArmState(self._mode, joints, tool, parked, self._holding, self._alarm, age_s, _pressed(frame))
 
     def _tool(self, frame: Frame) -> Pose | None:
         if self._calibration is None:
@@ -319,7 +320,7 @@ class DobotArm:
     def _linked(self, frame: Frame, alarms: tuple[int, ...]) -> None:
         """What happened while nobody listened is shown at once. An emergency stop holds the arm even after its release;
         other alarms of an arm that was not in motion are for `ensure_ready` to judge."""
-        pressed = frame.safety_tripped(done.EMERGENCY_STOP_BITS)
+        pressed = _pressed(frame)
         emergency = pressed or bool(protocol.EMERGENCY_STOP_ALARMS.intersection(alarms))
         if emergency or (alarms and self._held):
             words = _in_words(alarms)
@@ -343,7 +344,10 @@ class DobotArm:
     # --- frames and modes ---------------------------------------------------------------------------------------------
 
     def _measured(self, frame: Frame) -> None:
+        before = self._frame
         self._frame, self._frame_at = frame, anyio.current_time()
+        if _pressed(frame) and not (before is not None and _pressed(before)):
+            self._stops += 1  # whoever gets the arm ready was told before that: their word counts no more
         self._frame_event.set()
         self._frame_event = anyio.Event()
         if self._mode in ("idle", "moving"):
@@ -496,8 +500,11 @@ class DobotArm:
         return frame
 
     def _unless_stopped_since(self, stops: int) -> None:
-        if self._stops != stops:
-            raise ArmStopped(f"arm {self.name} was stopped while it got ready")
+        if self._stops == stops:
+            return
+        if self._frame is not None and _pressed(self._frame):
+            raise ArmStopped(f"arm {self.name}: an emergency stop is pressed")
+        raise ArmStopped(f"arm {self.name} was stopped while it got ready")
 
     async def _enable(self, stops: int, may_clear: MayClear) -> None:
         cleared = False
@@ -549,7 +556,7 @@ class DobotArm:
         alarms = await self._alarms()
         words = _in_words(alarms)
         await self._new_frame()
-        if (await self._new_frame()).safety_tripped(done.EMERGENCY_STOP_BITS):  # the first may be from before a release
+        if _pressed(await self._new_frame()):  # the first may be from before a release
             raise ArmStopped(f"arm {self.name}: an emergency stop is pressed ({words})")
         pressed = bool(protocol.EMERGENCY_STOP_ALARMS.intersection(alarms))
         if may_clear == "nothing" or (pressed and may_clear == "alarms"):
@@ -789,10 +796,15 @@ def _in_words(alarms: tuple[int, ...]) -> str:
     return "; ".join(protocol.alarm_text(a) for a in alarms) or "an error state without an alarm number"
 
 
+def _pressed(frame: Frame) -> bool:
+    return frame.safety_tripped(done.EMERGENCY_STOP_BITS)
+
+
 def _differs(a: Frame, b: Frame) -> bool:
     """Whether somebody who looks at the arm would see a difference."""
     return (
         a.robot_mode != b.robot_mode
+        or _pressed(a) != _pressed(b)
         or a.running != b.running
         or any(abs(x - y) > SHOWN_DEG for x, y in zip(a.q_actual_deg, b.q_actual_deg, strict=True))
     )
