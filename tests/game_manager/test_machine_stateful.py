@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from edgechess_game_manager import effects as do
 from edgechess_game_manager import events as ev
-from edgechess_game_manager.answers import earlier_answer
+from edgechess_game_manager.answers import ANSWERS, earlier_answer
 from edgechess_game_manager.machine import decide
 from edgechess_game_manager.restore import restore
 from edgechess_game_manager.rules import Session, Verdict, placement
@@ -365,7 +365,7 @@ class Match(RuleBasedStateMachine):
         assert self.state.work is None, "a request without an end"
         for request in self.requests:
             answered = earlier_answer(self.journal, request.task_token)
-            received = [e for e in self.journal.entries(key=request.task_token) if e.kind == "answered"]
+            received = [e for e in self.journal.entries(key=request.task_token) if e.kind in ANSWERS]
             assert len(received) <= 1
             if answered is None:
                 # killed before it was journalled: the broker gives it again, and then it is taken

@@ -70,6 +70,30 @@ def test_a_group_of_entries_is_written_whole_or_not_at_all(path: Path) -> None:
     assert journal.append("after", {}).seq == 3
 
 
+def test_a_kind_may_be_kept_short_and_no_number_comes_back(path: Path) -> None:
+    journal = SqliteJournal(path, Ticking())
+    journal.append("answered", {})
+    for number in range(1, 8):
+        journal.append_all([Draft("refused", {"n": number}, key=f"t{number}", keep_newest=3), Draft("told", {})])
+    assert [entry.data["n"] for entry in journal.entries(kind="refused")] == [5, 6, 7]
+    assert len(journal.entries(kind="told")) == 7
+    assert len(journal.entries(kind="answered")) == 1
+    journal.append_all([Draft("refused", {"n": number}, keep_newest=1) for number in (8, 9)])
+    journal.close()
+    again = SqliteJournal(path, Ticking())
+    assert [entry.data["n"] for entry in again.entries(kind="refused")] == [9]
+    assert again.append("more", {}).seq == 18
+    again.close()
+
+
+def test_nothing_is_forgotten_for_an_entry_that_is_not_written(path: Path) -> None:
+    journal = SqliteJournal(path, Ticking())
+    journal.append_all([Draft("refused", {"n": 1})])
+    with pytest.raises(JournalError, match="not JSON"):
+        journal.append_all([Draft("refused", {}, keep_newest=1), Draft("odd", {"x": object()})])
+    assert len(journal.entries(kind="refused")) == 1
+
+
 def test_an_entry_over_the_limit_is_refused() -> None:
     journal = SqliteJournal(":memory:", Ticking())
     with pytest.raises(JournalError, match="too large"):

@@ -1,4 +1,7 @@
-"""The journal: what a component must still know after it was killed. Append-only, durable when `append` returns.
+"""The journal: what a component must still know after it was killed. Durable when `append` returns.
+
+Append-only, but for kinds that anybody can make us write and that may be forgotten (`Draft.keep_newest`): whoever
+floods us must not fill the disk, and a full disk would stop what matters.
 
 SQLite in WAL mode with `synchronous=FULL`: a commit is on the disk (fsync) before the caller acts on it. One process
 owns a journal file; a second one is refused, because two managers that both believe they decide are worse than none.
@@ -43,12 +46,17 @@ CREATE INDEX IF NOT EXISTS entry_key ON entry (key, seq) WHERE key IS NOT NULL;
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Draft:
-    """An entry before it is written: no number and no time yet."""
+    """An entry before it is written: no number and no time yet.
+
+    `keep_newest`: with the same commit all but so many of the newest entries of its kind are forgotten, in every
+    session; at least 1. None: nothing is.
+    """
 
     kind: str
     data: Mapping[str, Any]
     session_id: str | None = None
     key: str | None = None
+    keep_newest: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -201,6 +209,12 @@ class SqliteJournal:
                 seq = cursor.lastrowid
                 assert seq is not None
                 written.append(Entry(seq, at, draft.kind, draft.session_id, draft.key, msgspec.json.decode(text)))
+            for kind, keep in {draft.kind: draft.keep_newest for draft in drafts if draft.keep_newest}.items():
+                self._connection.execute(
+                    "DELETE FROM entry WHERE kind = ?1 AND seq <="
+                    " (SELECT seq FROM entry WHERE kind = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+                    (kind, keep),
+                )
         return written
 
     def _encode(self, draft: Draft) -> str:

@@ -2,6 +2,10 @@
 
 An answer is stored before it is sent, without its token (the entry's key is the token), and every repeat of the token
 gets the stored one: the same bytes, whatever the repeat contains.
+
+Of refusals (status 400) only the newest `REFUSALS_KEPT` are stored. Anybody who may publish can have any number of them
+with fresh tokens, and the journal must not fill the disk with them. An older one is forgotten, and a repeat of its token
+is decided anew: that is safe, because nothing was ever done at the table for it. What was done is never forgotten.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from edgechess_kit.journal import Draft, Journal
 
 TOKEN_LIMIT = 2048  # characters; what `messages.Token` allows
 REASON_LIMIT = 600  # characters: a sentence for a person, and room for the rest of the answer
+REFUSALS_KEPT = 1000  # about 0.5 MB; a redelivery comes within minutes, and an honest requester has a few in a game
+ANSWERS = ("answered", "refused")  # the kinds of entry that hold an answer
 DIFFERENCES_LIMIT = 32  # more is a table to be set up again; `expected` and `found` say it all anyway
 
 
@@ -63,6 +69,8 @@ def fitted(response: m.GameResponse) -> m.GameResponse:
 def stored(response: m.GameResponse, session_id: str | None) -> Draft:
     """The journal entry that makes an answer final. `response.task_token` must be there."""
     data = msgspec.to_builtins(msgspec.structs.replace(response, task_token=None))
+    if response.status == 400:
+        return Draft("refused", {"response": data}, session_id, response.task_token, keep_newest=REFUSALS_KEPT)
     return Draft("answered", {"response": data}, session_id, response.task_token)
 
 
@@ -77,7 +85,7 @@ def earlier_answer(journal: Journal, token: str | None) -> m.GameResponse | None
     if token is None:
         return None
     # by key alone: a token has a handful of entries, and SQLite might else walk all answers of all games
-    found = [entry for entry in journal.entries(key=token) if entry.kind == "answered"]
+    found = [entry for entry in journal.entries(key=token) if entry.kind in ANSWERS]
     return given(found[0].data, token) if found else None
 
 

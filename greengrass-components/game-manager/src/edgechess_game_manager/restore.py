@@ -71,7 +71,7 @@ def _step(state: State, entry: Entry) -> State:
             result, termination = entry.data["result"], entry.data["termination"]
             session = dataclasses.replace(state.session, result=result, termination=termination)
             return dataclasses.replace(state, session=session)
-        case "answered" if entry.key is not None:
+        case "answered" | "refused" if entry.key is not None:
             return dataclasses.replace(
                 state,
                 work=None if work is not None else state.work,
