@@ -23,7 +23,7 @@ from edgechess_kit.memory_bus import MemoryBroker
 from edgechess_kit.messages import ArmJobResult, ArmState, Message
 from edgechess_kit.topics import Topic, Topics
 from edgechess_robots import arm as port
-from edgechess_robots.errors import ArmAlarm, ArmRefused, ArmStopped, PlanRefused
+from edgechess_robots.errors import ArmAlarm, ArmLost, ArmRefused, ArmStopped, PlanRefused
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.poses import Pose
 
@@ -76,6 +76,7 @@ class ScriptedArm:
         self.linked = True
         self.alarm: str | None = None
         self.estop = False
+        self.runaway = False
         self.parked = True
         self.holding: str | None = None
         self.newest_token = 0
@@ -229,6 +230,11 @@ class ScriptedArm:
         if self.mode in ("idle", "moving", "starting"):
             self.mode = "stopped"
         self.changed()
+        if not self.linked:
+            raise ArmLost(f"stop not confirmed: arm {self.name} is offline")
+        if self.runaway:
+            await anyio.sleep(6.0)
+            raise ArmRefused(f"stop not confirmed: arm {self.name} was not seen to stand")
 
     async def recover(self, *, confirmed: bool) -> None:
         await anyio.sleep(0.1)

@@ -194,6 +194,29 @@ async def test_an_emergency_stop_needs_a_person(desk: Any) -> None:
         assert (await desk.result("j2")).outcome == "done"
 
 
+@pytest.mark.parametrize("why", ["offline", "was not seen to stand"])
+async def test_a_stop_that_is_not_confirmed_is_no_success(desk: Any, why: str) -> None:
+    async with desk.running():
+        await desk.publish(desk.topics.arm_job, job("j1", "e2e4"))
+        await anyio.sleep(1.5)
+        if why == "offline":
+            desk.arms["black"].lose_link()
+        else:
+            desk.arms["black"].runaway = True
+        await desk.publish(desk.topics.arm_control, ArmControl(command="stop", request_id="c1"))
+        await anyio.sleep(10)
+        answer = responses(desk, "c1")[0]
+        assert answer.status == 500
+        assert answer.reason is not None
+        assert "stop not confirmed: arm black" in answer.reason
+        assert why in answer.reason
+        assert "white" not in answer.reason
+        assert desk.shown().stopped
+        assert (await desk.result("j1")).outcome == "unknown"
+    (entry,) = desk.entries("stop-unconfirmed")
+    assert "arm black" in entry["data"]["problems"][0]
+
+
 async def test_the_samples_own_protocol(desk: Any) -> None:
     request = GameRequest(
         action="move",

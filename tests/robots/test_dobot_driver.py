@@ -458,7 +458,7 @@ async def test_stop_does_not_wait_for_a_reply_that_is_late(arm: DobotArm, contro
         reports: list[Report] = []
         group.start_soon(executed, arm, arm.check(THREE), reports)
         await until(lambda: bool(controller.motions_received()))
-        with anyio.move_on_after(0.05):
+        with pytest.raises(ArmLost, match="stop not confirmed"):  # its answer comes out of turn, and ends the link
             await arm.stop()
         assert controller.texts()[-1] == "Stop()"
 
@@ -530,10 +530,45 @@ async def test_a_stop_that_is_not_acknowledged_becomes_an_emergency_stop(arm: Do
         assert arm.state().mode == "idle"
 
 
+async def test_an_arm_that_does_not_stand_is_told_and_held(arm: DobotArm, controller: Controller) -> None:
+    async with running(arm) as group:
+        reports: list[Report] = []
+        group.start_soon(executed, arm, arm.check(THREE), reports)
+        await until(lambda: bool(controller.motions_received()))
+        for name in ("Stop", "EmergencyStop"):
+            controller.answers[name] = lambda text: f"-1,{{}},{text};".encode()
+        with pytest.raises(ArmRefused, match="stop not confirmed: arm white was not seen to stand"):
+            await arm.stop()
+        await until(lambda: bool(reports))
+        assert (reports[0].outcome, reports[0].code) == ("unknown", "stopped")
+        assert arm.state().mode == "stopped"
+
+
+async def test_a_link_that_goes_while_the_arm_stops_leaves_the_stop_unconfirmed(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm) as group:
+        reports: list[Report] = []
+        group.start_soon(executed, arm, arm.check(THREE), reports)
+        await until(lambda: bool(controller.motions_received()))
+
+        def cut(text: str) -> bytes:
+            controller.cut()
+            return b""
+
+        controller.answers["Stop"] = cut
+        with pytest.raises(ArmLost, match="stop not confirmed"):
+            await arm.stop()
+        del controller.answers["Stop"]
+        await until(lambda: arm.state().mode == "stopped")
+        assert controller.motions_received(2) == []
+
+
 async def test_stop_without_a_link_holds_the_next_one(arm: DobotArm, controller: Controller) -> None:
     controller.refuse_connections = True
     async with running(arm, ready=False):
-        await arm.stop()
+        with pytest.raises(ArmLost, match="stop not confirmed: arm white is offline"):
+            await arm.stop()
         assert arm.state().mode == "offline"
         controller.refuse_connections = False
         await until(lambda: arm.state().mode == "stopped")

@@ -15,7 +15,7 @@ from edgechess_robots.arm import Park, Plan, Report, Straight, Travel
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
-from edgechess_robots.errors import PlanRefused, RobotError
+from edgechess_robots.errors import ArmLost, PlanRefused, RobotError
 from edgechess_robots.layout import standard_layout
 from edgechess_robots.poses import Pose
 
@@ -83,7 +83,12 @@ class Life:
                 if self.arm.state().mode != "moving":
                     group.start_soon(self.execute)
             case "stop":
-                await self.arm.stop()
+                linked = self.arm.state().mode != "offline"
+                try:
+                    await self.arm.stop()
+                    assert linked
+                except ArmLost:
+                    assert not linked or self.arm.state().mode == "offline"
                 await self.stays_still()
             case "cut":
                 self.controller.cut()

@@ -154,7 +154,11 @@ class Arm(Protocol):
         """
 
     async def stop(self) -> None:
-        """Stop all motion now; delivered even during cancellation. Nothing moves again until `recover`."""
+        """Stop all motion now; delivered even during cancellation. Nothing moves again until `recover`.
+
+        Returns when the arm was seen to stand. Raises ArmLost ("stop not confirmed …") when there is no link or it was
+        lost before that, ArmRefused when the arm was not seen to stand; it is held all the same.
+        """
 
     async def recover(self, *, confirmed: bool) -> None:
         """Release the stop, enable, re-measure. Moves nothing. Raises RobotError.

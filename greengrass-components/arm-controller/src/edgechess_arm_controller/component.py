@@ -6,6 +6,7 @@ published goes through bounded queues, so a broker that is away never holds up a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections import deque
@@ -45,7 +46,7 @@ from edgechess_kit.messages import (
 )
 from edgechess_kit.topics import Topic
 from edgechess_robots.arm import Arm, CheckedPlan, Plan, Report
-from edgechess_robots.errors import ArmStopped, PlanRefused, RobotError
+from edgechess_robots.errors import ArmLost, ArmStopped, PlanRefused, RobotError
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,10 @@ TICK_S = 0.5  # age limits and waits are in seconds; changes of an arm wake the 
 STATE_PERIOD_S = 2.0  # a retained state older than a few of these means a dead controller
 STATE_GAP_S = 0.5  # joints change all the time while an arm moves; two states a second are enough to watch
 OUTGOING_LIMIT = 200  # answers waiting for the broker; whoever misses one asks again and gets the recorded one
-STOP_WAIT_S = 5.0  # for a driver to deliver a stop; after that the execution is cancelled as well
+STOP_WAIT_S = 15.0
+"""For a driver to deliver a stop; after that the execution is cancelled as well. Longer than a driver's own budget, so that
+the driver says what failed: a Dobot's takes 1 s for the answer and 2 s to stand (4 s where feedback comes so rarely that it
+counts as stale after 2 s), and once more for the emergency stop."""
 BRING_WAIT_S = 90.0  # power, brakes, enabling and gripper of a cold arm take 20 s; the driver gives up after 70
 ACT_WAIT_FACTOR = 3.0  # an execution may take this much longer than planned (controllers slow down near limits) …
 ACT_WAIT_EXTRA_S = 30.0  # … and this much more for gripper and queue; the driver's own deadlines are shorter
@@ -298,7 +302,8 @@ class Controller:
                 self._brings[name] = scope
                 try:
                     if confirmed or arm.state().mode != "starting":
-                        await arm.stop()
+                        with contextlib.suppress(ArmLost):  # `recover` waits for a link, which begins with a stop
+                            await arm.stop()
                         await arm.recover(confirmed=confirmed)
                     await arm.ensure_ready()
                     error = await _until_idle(arm)
@@ -315,7 +320,8 @@ class Controller:
     # ---------------------------------------------------------------- the stop
 
     async def _halt(self, reason: str, control: ArmControl | None) -> None:
-        """Orders go to the drivers first, then the record is made, then standstill is waited for."""
+        """Orders go to the drivers first, then the record is made, then standstill is waited for. Whatever was not
+        confirmed is told and recorded: somebody must look."""
         problems: list[str] = []
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as group:
@@ -326,12 +332,14 @@ class Controller:
                 await anyio.lowlevel.checkpoint()  # … so only after a second round all of them are out
                 self._halting -= 1
                 self._handle(c.StopAsked(reason))
+        if problems:
+            self._write([Draft("stop-unconfirmed", {"reason": reason, "problems": sorted(problems)})])
         if control is not None:
             answer = ArmControlResponse(
                 status=500 if problems else 200,
                 command=control.command,
                 request_id=control.request_id,
-                reason="; ".join(problems) or None,
+                reason="; ".join(sorted(problems)) or None,
             )
             self._send(self._context.topics.arm_control_response, answer)
 

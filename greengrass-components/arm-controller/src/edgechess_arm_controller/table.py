@@ -9,6 +9,7 @@ same `fold`. Entries (kind: data):
 - `job-accepted`: the job, its carries, its arm and token. `job-ended`: its result, key = job id.
 - `grasping`: a carry is about to begin. `placed`: it ended with the piece let go. `carry-failed`: what was felt.
 - `hand-opened`: a gripper was opened for a person. `stopped`, `recovered`: the stop, and the word that released it.
+- `stop-unconfirmed`: arms that were not seen to stand after a stop was asked for. For people; changes nothing here.
 """
 
 from __future__ import annotations

@@ -74,6 +74,9 @@ FEEDBACK_BYTES = 65_536
 MayClear = Literal["nothing", "alarms", "everything"]
 """Which alarms getting ready may clear: "alarms" are those that are no emergency stop, for which a person must look."""
 
+StopEnd = Literal["stands", "unseen", "lost"]
+"""What became of a stop: seen to stand, not seen to stand, or the link is gone."""
+
 
 @dataclasses.dataclass(slots=True)
 class _Flight:
@@ -750,7 +753,11 @@ class DobotArm:
     async def stop(self) -> None:
         stopping = self._order_stop("stopped", "stopped")
         with anyio.CancelScope(shield=True):
-            await self._see_standing(stopping)
+            end = await self._see_standing(stopping)
+        if end == "lost":
+            raise ArmLost(f"stop not confirmed: arm {self.name} is offline ({self._why[1]})")
+        if end == "unseen":
+            raise ArmRefused(f"stop not confirmed: arm {self.name} was not seen to stand, nor after its emergency stop")
 
     def _order_stop(self, code: str, reason: str) -> Pending | None:
         """Hands the stop to the task that owns the link, without waiting: no cancellation can come between."""
@@ -761,19 +768,22 @@ class DobotArm:
         self._step("stop")
         return None if self._link is None else self._link.submit_urgent(protocol.stop())
 
-    async def _see_standing(self, stopping: Pending | None) -> None:
+    async def _see_standing(self, stopping: Pending | None) -> StopEnd:
         """Until the stop is acknowledged and the arm seen to stand; if it is not, the emergency stop is pressed."""
-        if stopping is None or await self._stands_after(stopping) or self._link is None:
-            return
+        if stopping is None:
+            return "lost"
+        end = await self._stands_after(stopping)
+        if end != "unseen" or self._link is None:
+            return "lost" if self._link is None else end
         self._pressed = True
-        await self._stands_after(self._link.submit_urgent(protocol.emergency_stop(True)))
+        return await self._stands_after(self._link.submit_urgent(protocol.emergency_stop(True)))
 
-    async def _stands_after(self, stopping: Pending) -> bool:
+    async def _stands_after(self, stopping: Pending) -> StopEnd:
         try:
             with anyio.fail_after(STOP_REPLY_S):
                 answer = await stopping.wait()
             if isinstance(answer, Reply) and not answer.ok:
-                return False
+                return "unseen"
             with anyio.fail_after(max(STANDSTILL_S, done.CONSECUTIVE_FRAMES * self.settings.stale_s)):
                 frame, standing = self._frame, 0
                 while standing < done.CONSECUTIVE_FRAMES and self._link is not None:
@@ -781,10 +791,10 @@ class DobotArm:
                     standing = standing + 1 if frame is not None and done.standing(frame) else 0
                 self._unstopped = self._unstopped and self._link is None
         except TimeoutError:
-            return False
+            return "unseen"
         except RobotError:
-            return True  # the link is gone: nothing more can be sent on it, and the next one begins with a Stop
-        return True
+            return "lost"  # nothing more can be sent on this link, and the next one begins with a Stop
+        return "stands" if self._link is not None else "lost"
 
     async def _after_or_lost(self, frame: Frame | None) -> Frame | None:
         while self._link is not None and (self._frame is None or self._frame is frame):
