@@ -8,7 +8,15 @@ import anyio
 import chess
 import pytest
 
-from edgechess_kit.messages import ArmControl, ArmControlResponse, ArmJob, ArmMoveResponse, GameRequest, SessionState
+from edgechess_kit.messages import (
+    ArmControl,
+    ArmControlResponse,
+    ArmJob,
+    ArmMoveResponse,
+    ArmState,
+    GameRequest,
+    SessionState,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -215,6 +223,14 @@ async def test_a_stop_that_is_not_confirmed_is_no_success(desk: Any, why: str) -
         assert (await desk.result("j1")).outcome == "unknown"
     (entry,) = desk.entries("stop-unconfirmed")
     assert "arm black" in entry["data"]["problems"][0]
+
+
+async def test_a_state_that_does_not_change_is_shown_every_two_seconds(desk: Any) -> None:
+    async with desk.running():
+        await anyio.sleep(3.0)
+        before = len([m for _, m in desk.seen if isinstance(m, ArmState)])
+        await anyio.sleep(20.5)
+        assert len([m for _, m in desk.seen if isinstance(m, ArmState)]) - before == 10
 
 
 async def test_the_samples_own_protocol(desk: Any) -> None:

@@ -464,18 +464,17 @@ class Controller:
 
     async def _publish_state(self) -> None:
         shown: ArmState | None = None
+        due_s = 0.0  # whatever does not change is shown again then
         while True:
             self._changed = anyio.Event()
             now = self._arm_state()
-            if now != shown:
-                shown = now
+            if now != shown or anyio.current_time() >= due_s:
+                shown, due_s = now, anyio.current_time() + STATE_PERIOD_S
                 await self._show(now)
                 await anyio.sleep(STATE_GAP_S)
                 continue
-            with anyio.move_on_after(STATE_PERIOD_S) as waited:
+            with anyio.move_on_after(due_s - anyio.current_time()):
                 await self._changed.wait()
-            if waited.cancelled_caught:
-                await self._show(now)
 
     async def _show(self, state: ArmState) -> None:
         self._seq += 1
