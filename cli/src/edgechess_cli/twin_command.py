@@ -214,6 +214,18 @@ def take(arm: str, control: SocketOption = None) -> None:
     _act(control, lambda client: client.take_from(arm))
 
 
+@hand_app.command()
+def estop(arm: str, control: SocketOption = None) -> None:
+    """Hit the red button of ARM (white, black)."""
+    _act(control, lambda client: client.press_estop(arm))
+
+
+@hand_app.command()
+def release(arm: str, control: SocketOption = None) -> None:
+    """Turn the red button of ARM free again; the arms stay off until somebody recovers them."""
+    _act(control, lambda client: client.release_estop(arm))
+
+
 def _square(name: str) -> str:
     square_index(name)
     return name
