@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -30,8 +33,10 @@ class Command:
     """The `edgechess` command with its matches in a folder of the test's own."""
 
     def __init__(self, state: Path) -> None:
-        self.environment = os.environ | {"EDGECHESS_STATE": str(state), "XDG_RUNTIME_DIR": str(state / "run")}
-        (state / "run").mkdir(parents=True, exist_ok=True)
+        # sockets are not in pytest's folder: the path of a Unix socket has room for 107 bytes
+        runtime = tempfile.mkdtemp(prefix="edgechess-")
+        weakref.finalize(self, shutil.rmtree, runtime, ignore_errors=True)
+        self.environment = os.environ | {"EDGECHESS_STATE": str(state), "XDG_RUNTIME_DIR": runtime}
 
     def line(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "edgechess_cli.main", *words]
