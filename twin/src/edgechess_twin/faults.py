@@ -79,8 +79,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("mqtt-duplicate", "probability per message", "the bus delivers a message twice", 1.0),
     Fault("mqtt-delay", "probability per message", "the bus delivers a message late, overtaken by others", 1.0),
     Fault("mqtt-delay-max-s", "s, largest", "how late such a message can be", 60.0),
-    Fault("operator-stop", "probability per move", "somebody stops the arms in the middle of something", 1.0),
     Fault("link-lost", "probability per move", "a device's or the broker's link is lost", 1.0),
+    Fault("operator-stop", "probability per move", "somebody stops the arms in the middle of something", 1.0),
     Fault("process-killed", "probability per move", "a component is killed at once, without cleaning up", 1.0),
 )
 
