@@ -12,7 +12,6 @@ import typer
 import typer.core
 import typer.main
 
-EXIT_USAGE = 2
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 # verb -> module and, in it, the verb's function or its own group of verbs; help lists them in this order

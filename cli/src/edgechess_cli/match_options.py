@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgechess_kit.broker import BrokerKind
+from edgechess_kit.messages import EdgeEvent
 
 TimeMode = Literal["real", "fast", "virtual"]
 
@@ -50,6 +51,13 @@ class MatchSummary:
     helped: int
     final_fen: str
     seconds: float
+
+    @classmethod
+    def told_by(cls, event: EdgeEvent) -> MatchSummary | None:
+        """From the director's last word on a match; None for every other event."""
+        if event.component != "match-director" or event.kind != "summary":
+            return None
+        return cls(**{field.name: event.data[field.name] for field in dataclasses.fields(cls)})
 
     def as_event(self) -> dict[str, object]:
         return {"event": "summary", **dataclasses.asdict(self)}

@@ -46,7 +46,6 @@ class PersonAgent:
         self._failure: m.ResponseDetail | None = None
         self._played: tuple[str | None, int, str] | None = None
         self._news = anyio.Event()
-        self.arranged = 0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -117,7 +116,6 @@ class PersonAgent:
             return
         self._failure = None
         await self._hand.arrange(failure.expected)
-        self.arranged += 1
 
     async def _free_the_arms(self) -> None:
         """Arms that were stopped, a faulty one, or one that still holds a piece, wait for a person's word."""

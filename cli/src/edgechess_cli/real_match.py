@@ -126,9 +126,9 @@ class RealMatch:
             event = self._topics.events.decode(payload)
         except WireError:
             return
-        if event.component == "match-director" and event.kind == "summary":
-            fields = {field.name for field in dataclasses.fields(MatchSummary)}
-            self._summary = MatchSummary(**{key: value for key, value in event.data.items() if key in fields})
+        summary = MatchSummary.told_by(event)
+        if summary is not None:
+            self._summary = summary
             self._done.set()
 
     # -- Ctrl-C ----------------------------------------------------------------------------------------------------

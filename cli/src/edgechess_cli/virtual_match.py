@@ -260,10 +260,9 @@ class VirtualMatch:
         elif topic == self._topics.cloud_response.name:
             self._last = payload.decode(errors="replace")
         elif topic == self._topics.events.name and b'"summary"' in payload:
-            event = self._topics.events.decode(payload)
-            if event.component == "match-director" and event.kind == "summary":
-                fields = {field.name for field in dataclasses.fields(MatchSummary)}
-                self._summary = MatchSummary(**{key: value for key, value in event.data.items() if key in fields})
+            summary = MatchSummary.told_by(self._topics.events.decode(payload))
+            if summary is not None:
+                self._summary = summary
                 self._ended.set()
 
     def _misfortune(self, payload: bytes) -> None:
