@@ -21,7 +21,11 @@ $(VENV)/.ready: constraints.txt scripts/setup scripts/system-packages $(PROJECTS
 play: setup  ## play a whole match on the software table, in front of your eyes (ARGS="--seed 7 --white random" …)
 	@$(BIN)/edgechess play $(ARGS)
 
-test: setup check  ## everything that must pass: style, types, the fast suite, then whole processes and short simulations
+$(VENV)/.torch: $(VENV)/.ready scripts/torch
+	@scripts/torch
+	@touch $@
+
+test: setup check $(VENV)/.torch  ## everything that must pass: style, types, the fast suite, then whole processes and short simulations
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 fast: setup  ## the fast suite only: no whole processes, under a minute

@@ -28,6 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edgechess_board_sensor": {"edgechess_kit", "edgechess_board"},
     "edgechess_arm_controller": {"edgechess_kit", "edgechess_robots"},
     "edgechess_match_director": {"edgechess_kit", "edgechess_inference"},
+    "edgechess_inference_node": {"edgechess_kit", "edgechess_inference"},
+    "edgechess_nucleus": set(),
     "edgechess_cli": set(PACKAGES),
 }
 NOT_FOR_THE_TWIN = re.compile(r"driver|adapter|\.tcp$")
@@ -47,7 +49,7 @@ NO_IO = {
 }
 ONLY_IN_ADAPTERS = {"asyncio", "threading", "aiomqtt", "paho", "serial", "awsiot", "awscrt", "concurrent", "amqtt"}
 BROAD = {"Exception", "BaseException"}
-DISTRIBUTION = {"serial": "pyserial", "paho": "paho-mqtt"}  # where the import name is not the distribution's
+DISTRIBUTION = {"serial": "pyserial", "paho": "paho-mqtt", "yaml": "pyyaml", "awsiot": "awsiotsdk", "awscrt": "awsiotsdk", "botocore": "boto3"}  # where the import name is not the distribution's
 IMPORT_ONLY = {"trio": {"virtual_time.py"}}  # the one file that seeds the scheduler
 
 

@@ -1,0 +1,1 @@
+"""A local edge runtime that speaks Greengrass IPC to the stock SDK."""
