@@ -49,7 +49,14 @@ NO_IO = {
 }
 ONLY_IN_ADAPTERS = {"asyncio", "threading", "aiomqtt", "paho", "serial", "awsiot", "awscrt", "concurrent", "amqtt"}
 BROAD = {"Exception", "BaseException"}
-DISTRIBUTION = {"serial": "pyserial", "paho": "paho-mqtt", "yaml": "pyyaml", "awsiot": "awsiotsdk", "awscrt": "awsiotsdk", "botocore": "boto3"}  # where the import name is not the distribution's
+DISTRIBUTION = {
+    "serial": "pyserial",
+    "paho": "paho-mqtt",
+    "yaml": "pyyaml",
+    "awsiot": "awsiotsdk",
+    "awscrt": "awsiotsdk",
+    "botocore": "boto3",
+}  # where the import name is not the distribution's
 IMPORT_ONLY = {"trio": {"virtual_time.py"}}  # the one file that seeds the scheduler
 
 
