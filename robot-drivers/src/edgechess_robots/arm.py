@@ -22,6 +22,9 @@ class Travel:
 
     target: Pose
     speed_mm_s: float
+    blend_mm: float = 0.0
+    """The tool may leave the path this far before the target, to round the corner into the next motion. 0: it stops
+    there. A driver whose arm cannot blend stops; it never rounds wider than this."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Straight:
 
     target: Pose
     speed_mm_s: float
+    blend_mm: float = 0.0
+    """As of `Travel`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
