@@ -1,8 +1,8 @@
-"""Kinematics of the UR-type six-axis chain that the Dobot CR family has (joint axes 2, 3 and 4 parallel).
+"""Kinematics of the UR-type six-axis chain that the Dobot CR family and the RO1 have (joint axes 2, 3 and 4 parallel).
 
 Joint angles in degrees, lengths in millimetres, poses of the flange in the arm's base frame. Forward and inverse are
 closed-form in plain floats: a plan asks for hundreds of solutions, and arrays of six cost more than the mathematics.
-Numbers: reference "dobot-tcp-ip-v4" section 10.
+Numbers: reference "dobot-tcp-ip-v4" section 10; "standard-bots-ro1", kinematics and limits.
 """
 
 from __future__ import annotations
@@ -247,8 +247,24 @@ def _sine_deg(angle_deg: float) -> float:
 
 CR10A = Chain("CR10A", 176.5, -607.0, -568.0, 191.0, 125.0, 108.4)
 CR5A = Chain("CR5A", 147.0, -427.0, -357.0, 141.0, 116.0, 105.0)
-CHAINS = {chain.name: chain for chain in (CR10A, CR5A)}
+RO1 = Chain(
+    "RO1",
+    172.0,
+    -590.7,
+    -549.4,
+    191.95,
+    149.8,
+    176.7,
+    # The base frame of the URDF is turned by half a turn; the last offset turns the flange so that "tool straight down,
+    # no yaw" is the same orientation as on the other chains, and the controller's (0, .7071, 0, .7071).
+    offsets_deg=(180.0, -90.0, 0.0, -90.0, 0.0, -90.0),
+    limits_deg=(360.0, 135.0, 180.0, 360.0, 360.0, 360.0),
+    speeds_deg_s=(270.0, 270.0, 288.0, 390.0, 390.0, 390.0),
+)
+CHAINS = {chain.name: chain for chain in (CR10A, CR5A, RO1)}
 
 PARK_DEG: Joints = (-80.0, 15.0, -130.0, 25.0, 90.0, -80.0)
 """The parking posture of an arm of the standard layout: elbow up, tool down, turned to the arm's own right, where nothing
 stands (CR10A: flange at (-104, -509, 414) mm in its base frame). Joint moves between it and the table only rise."""
+RO1_PARK_DEG: Joints = (100.0, 18.0, -123.0, 15.0, 90.0, 10.0)
+"""The same of an RO1: flange at (-103, -524, 415) mm."""
