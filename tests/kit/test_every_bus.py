@@ -185,6 +185,9 @@ async def test_many_publish_at_once(kind: str) -> None:
     with anyio.fail_after(PATIENCE_S):
         async with opened(kind) as net:
             a, b = await net.client("a"), await net.client("b")
+            await a.publish(
+                TOPICS.status, EdgeStatus(component="a", status="ready")
+            )  # fewer than 200 may wait for a link
             async with b.subscribe(TOPICS.events) as subscription, anyio.create_task_group() as group:
                 for number in range(200):
                     group.start_soon(a.publish, TOPICS.events, event(number))

@@ -27,6 +27,7 @@ import anyio
 import anyio.abc
 
 from edgechess_kit.errors import BrokerError
+from edgechess_kit.guardian import stop_process
 
 BrokerKind = Literal["auto", "mosquitto", "embedded"]
 
@@ -121,7 +122,7 @@ async def running_broker(
                     yield f"{'mqtts' if tls else 'mqtt'}://{host}:{number}"
                     return
             finally:
-                await _stop(process)
+                await stop_process(process, STOP_TIMEOUT_S)
             why = (await anyio.Path(said).read_text(errors="replace")).strip()[-500:] or "it said nothing"
         raise BrokerError(f"{chosen} did not start on {host}:{number}: {why}")
 
@@ -190,14 +191,3 @@ async def _listening(process: anyio.abc.Process, host: str, port: int) -> bool:
                 # mosquitto listens before it reads its certificates, and dies if it may not
                 await anyio.sleep(SETTLE_S)
     return accepted == 2 and process.returncode is None
-
-
-async def _stop(process: anyio.abc.Process) -> None:
-    with anyio.CancelScope(shield=True):
-        if process.returncode is None:
-            process.terminate()
-            with anyio.move_on_after(STOP_TIMEOUT_S):
-                await process.wait()
-        if process.returncode is None:
-            process.kill()
-        await process.aclose()

@@ -28,15 +28,20 @@ async def guard(command: Sequence[str]) -> int:
             group.start_soon(until_signal, group.cancel_scope)
             group.start_soon(until_orphaned, group.cancel_scope)
     finally:
-        with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.terminate()
-                with anyio.move_on_after(STOP_TIMEOUT_S):
-                    await process.wait()
-            if process.returncode is None:
-                process.kill()
-            await process.aclose()
+        await stop_process(process, STOP_TIMEOUT_S)
     return process.returncode or 0
+
+
+async def stop_process(process: anyio.abc.Process, timeout_s: float) -> None:
+    """SIGTERM, and SIGKILL where that did not end it in time. Also while the caller is being cancelled."""
+    with anyio.CancelScope(shield=True):
+        if process.returncode is None:
+            process.terminate()
+            with anyio.move_on_after(timeout_s):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+        await process.aclose()
 
 
 async def until_signal(scope: anyio.CancelScope) -> None:

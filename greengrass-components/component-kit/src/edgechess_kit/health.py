@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Literal
 
 import anyio
-import anyio.abc
 
+from edgechess_kit.background import Background
 from edgechess_kit.clock import SystemClock
 from edgechess_kit.component import Context
 from edgechess_kit.errors import KitError, LinkLost
@@ -39,7 +39,7 @@ class Health:
         self._status: Status = "starting"
         self._reason: str | None = None
         self._changed = anyio.Event()
-        self._group: anyio.abc.TaskGroup | None = None
+        self._tasks = Background()
 
     @property
     def status(self) -> Status:
@@ -52,24 +52,17 @@ class Health:
             self._changed.set()
 
     async def __aenter__(self) -> Health:
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._beat, name=f"{self._context.name} health")
-        self._group.start_soon(self._stream, name=f"{self._context.name} events")
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._beat, name=f"{self._context.name} health")
+        self._tasks.start_soon(self._stream, name=f"{self._context.name} events")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._group is not None
-        group, self._group = self._group, None
-        group.cancel_scope.cancel()
+        self._tasks.cancel()
         try:
-            if isinstance(error, Exception):
-                # not through the group, which would wrap the component's own error in an exception group
-                await group.__aexit__(None, None, None)
-                return None
-            return await group.__aexit__(kind, error, traceback)
+            return await self._tasks.__aexit__(kind, error, traceback)
         finally:
             reason = f"failed: {error}"[:300] if isinstance(error, Exception) else None
             await self._farewell(reason)

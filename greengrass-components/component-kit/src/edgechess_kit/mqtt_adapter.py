@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 import anyio
-import anyio.abc
 
+from edgechess_kit.background import Background
 from edgechess_kit.bus import QUEUE_LIMIT, WAITERS_LIMIT, Delivery, Subscription
 from edgechess_kit.errors import LinkLost, SettingsError
 from edgechess_kit.mailbox import Mailbox
@@ -177,23 +177,20 @@ class MqttBus:
         self._done = anyio.Event()
         self._reading: anyio.CancelScope | None = None
         self._scope = anyio.CancelScope(shield=True)
-        self._group: anyio.abc.TaskGroup | None = None
+        self._tasks = Background()
 
     @property
     def connected(self) -> bool:
         return self._link is not None and not self._closing.is_set()
 
     async def __aenter__(self) -> MqttBus:
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._run, name=f"mqtt {self._client_id}")
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._run, name=f"mqtt {self._client_id}")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._group is not None
-        group, self._group = self._group, None
         self._closing.set()
         if self._reading is not None:
             self._reading.cancel()
@@ -203,11 +200,7 @@ class MqttBus:
         for subscriber in self._subscribers:
             subscriber.mailbox.close()
         self._changed.set()
-        if isinstance(error, Exception):
-            # not through the group, which would wrap the component's own error in an exception group
-            await group.__aexit__(None, None, None)
-            return None
-        return await group.__aexit__(kind, error, traceback)
+        return await self._tasks.__aexit__(kind, error, traceback)
 
     async def publish(self, topic: Topic[M], message: M) -> None:
         payload = topic.encode(message)
