@@ -43,12 +43,14 @@ class GameRequest(Message, frozen=True, kw_only=True):
 
     For "start", `before` is the starting position and the move fields are empty or absent.
     For "move", `lan`, `before` and `after` are required; the other chess.js fields are taken if present.
+    "setup" is ours: the arms bring the table to `before` (its pieces count, nothing else of it); it is taken while no game
+    is running, or when `sessionId` names the running one, which it then ends.
     Ours, all optional: `requestId`, `attempt`, `deadline` (Unix seconds, no answer is useful later),
     `executor` ("person": a person moves or has moved the pieces; the arm stays parked; default: the arm where the
     manager's `robotEnabled` is true).
     """
 
-    action: Literal["start", "move"]
+    action: Literal["start", "move", "setup"]
     session_id: Identifier
     task_token: Token
     before: Fen = ""
@@ -101,6 +103,8 @@ class ResponseDetail(Message, frozen=True, kw_only=True):
     found: Fen | None = None
     """Placement that the board shows (first FEN field)."""
     job_id: Identifier | None = None
+    repaired: int = 0
+    """Repair jobs that arms were given for this request."""
     timings_s: dict[str, float] = {}
     result: Literal["1-0", "0-1", "1/2-1/2"] | None = None
     termination: ShortText | None = None
@@ -287,6 +291,8 @@ class ArmJobResult(Message, frozen=True, kw_only=True):
     arm: Identifier | None = None
     token: int | None = None
     parked: bool = False
+    holding: PieceLetter | None = None
+    """What the gripper still has, when the job is over."""
     grasps: tuple[GraspReport, ...] = ()
     duration_s: float | None = None
 
@@ -296,6 +302,8 @@ class SlotState(Message, frozen=True, kw_only=True):
 
     slot: ShortText
     piece: PieceLetter | None = None
+    doubtful: bool = False
+    """A carry to or from here was not seen to end: something may stand here, or not."""
 
 
 class ArmStatus(Message, frozen=True, kw_only=True):
