@@ -1,0 +1,76 @@
+"""The folder that holds everything the runtime keeps, laid out as Greengrass' own root, and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgechess_nucleus.errors import NucleusError
+from edgechess_nucleus.interpolation import ComponentPaths
+from edgechess_nucleus.versions import Version
+
+SOCKET_PATH_LIMIT_BYTES = 107  # sockaddr_un.sun_path is 108 bytes, one of them the final zero
+
+
+class RootError(NucleusError):
+    """The folder cannot be used; the text says why and what helps."""
+
+
+class RootFolder:
+    """Paths of one runtime. Use it inside `locked`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs = self.path / "logs"
+        self.state = self.path / "config" / "state.json"
+        self.ipc_socket = self.path / "ipc.socket"
+        self.control_socket = self.path / "control.socket"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes what is missing. Raises RootError: not a folder of ours to write, in use, or its name too long."""
+        for socket in (self.ipc_socket, self.control_socket):
+            length = len(os.fsencode(socket))
+            if length > SOCKET_PATH_LIMIT_BYTES:
+                raise RootError(
+                    f"{socket}: {length} bytes, and the path of a Unix socket has room for {SOCKET_PATH_LIMIT_BYTES}:"
+                    f" choose a shorter root folder"
+                )
+        try:
+            for folder in (self.logs, self.state.parent, self.path / "work"):
+                folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RootError(f"{error.filename}: {error.strerror}: choose another root folder") from error
+        try:
+            self._lock(lock)
+            yield
+        finally:
+            os.close(lock)
+
+    def _lock(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(lock, 20).decode(errors="replace").strip() or "unknown"
+            raise RootError(
+                f"{self.path} is in use by process {owner}: stop that one, or choose another root folder"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        for socket in (self.ipc_socket, self.control_socket):
+            with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed: the lock says it is gone
+                socket.unlink()
+
+    def paths_of(self, component: str, version: Version) -> ComponentPaths:
+        """As Greengrass lays them out; the work folder is the same for every version."""
+        packages = self.path / "packages"
+        return ComponentPaths(
+            artifacts=packages / "artifacts" / component / str(version),
+            unarchived=packages / "artifacts-unarchived" / component / str(version),
+            work=self.path / "work" / component,
+        )
