@@ -48,6 +48,17 @@ class Configuration:
         """A copy of the value there: a dict for an object. Raises KeyError when there is none."""
         return _plain(self._find(path))
 
+    def spelled(self, path: Sequence[str]) -> KeyPath:
+        """The path as its keys were first written. Raises KeyError."""
+        node: _Leaf | _Object = self._root
+        names = []
+        for key in path:
+            if not isinstance(node, _Object):
+                raise KeyError(tuple(path))
+            name, node = node.children[self._key(key)]
+            names.append(name)
+        return tuple(names)
+
     def timestamp_ms(self, path: Sequence[str] = ()) -> int:
         """Of the leaf, or of the newest leaf below (0 in an empty object). Raises KeyError."""
         return _newest(self._find(path))

@@ -47,13 +47,14 @@ class Flavour:
     clients_limit: int
     subscriptions_limit: int
     """Local topics, all components together."""
+    topic_limit_bytes: int
     policy_limit_bytes: int | None
     """JSON text of accessControl, per service."""
     fold_case: bool
     """Configuration keys are compared without regard to case."""
-    refuses_by_ack: bool
-    """A bad token gets CONNECT_ACK without the accepted flag before the close."""
-    answers_ping: bool
+    speaks_on_stream_0: bool
+    """PING is answered, a bad token gets CONNECT_ACK without the accepted flag and a violation an error message before
+    the close. Otherwise each of them just closes."""
     ends_unary_streams: bool
     """A unary reply carries TERMINATE_STREAM."""
     full_errors: bool
@@ -86,10 +87,10 @@ JAVA = Flavour(
     frame_limit_bytes=CRT_FRAME_BYTES,
     clients_limit=1000,  # ours: Java has none, but a runaway component must not eat the machine's descriptors
     subscriptions_limit=10_000,  # ours, for the same reason
+    topic_limit_bytes=65_535,  # MQTT's own
     policy_limit_bytes=None,
     fold_case=True,
-    refuses_by_ack=True,
-    answers_ping=True,
+    speaks_on_stream_0=True,
     ends_unary_streams=True,
     full_errors=True,
     honours_receive_mode=True,
@@ -109,10 +110,10 @@ LITE = Flavour(
     frame_limit_bytes=10_000,
     clients_limit=50,
     subscriptions_limit=99,
+    topic_limit_bytes=256,
     policy_limit_bytes=4096,
     fold_case=False,
-    refuses_by_ack=False,
-    answers_ping=False,
+    speaks_on_stream_0=False,
     ends_unary_streams=False,
     full_errors=False,
     honours_receive_mode=False,

@@ -1,0 +1,56 @@
+"""Topics and filters of MQTT's kind, compared as each nucleus compares them.
+
+Source: reference "greengrass-ipc" section 5, SubscribeToTopic; MQTT 3.1.1 section 4.7.
+"""
+
+from __future__ import annotations
+
+from edgechess_nucleus.flavour import Flavour
+
+Levels = tuple[str, ...]
+
+LIMIT_BYTES = 65_535  # of MQTT: the length stands in two bytes
+
+
+def levels(text: str, flavour: Flavour) -> Levels:
+    """A topic or filter cut at its slashes."""
+    parts = text.split("/")
+    if not flavour.keeps_empty_levels:
+        while len(parts) > 1 and not parts[-1]:
+            parts.pop()
+    return tuple(parts)
+
+
+def has_wildcard(filter_levels: Levels) -> bool:
+    """Whole levels only: "a/b+" is an ordinary name."""
+    return "+" in filter_levels or "#" in filter_levels
+
+
+def matches(filter_levels: Levels, topic_levels: Levels, flavour: Flavour) -> bool:
+    """`#` is a wildcard where it is the last level."""
+    last = len(filter_levels) - 1
+    for number, level in enumerate(filter_levels):
+        if level == "#" and number == last:
+            return True
+        if number >= len(topic_levels):
+            parent = number == len(topic_levels) == last and filter_levels[last] == "#"
+            return parent and flavour.hash_matches_parent
+        if level not in ("+", topic_levels[number]):
+            return False
+    return len(filter_levels) == len(topic_levels)
+
+
+def is_topic(text: str) -> bool:
+    """MQTT would take it for a publish."""
+    return 0 < len(text.encode()) <= LIMIT_BYTES and not any(character in text for character in "+#\0")
+
+
+def is_filter(text: str) -> bool:
+    """MQTT would take it for a subscription: wildcards are whole levels, and # the last one."""
+    if not 0 < len(text.encode()) <= LIMIT_BYTES or "\0" in text:
+        return False
+    parts = text.split("/")
+    return all(
+        (part == "+" or "+" not in part) and ("#" not in part or (part == "#" and number == len(parts) - 1))
+        for number, part in enumerate(parts)
+    )
