@@ -49,7 +49,7 @@ class Room:
 
     @property
     def device(self) -> DobotDevice:
-        return self.table.arm_device("white")
+        return self.table.dobot("white")
 
     def shown(self) -> ArmState:
         state = self.broker.retained(self.topics.arm_state)

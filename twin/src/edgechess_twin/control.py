@@ -157,6 +157,7 @@ class ControlServer:
             "joints_deg": {
                 name: [round(angle, 4) for angle in arm.controller.joints()] for name, arm in self._table.arms.items()
             },
+            "kinds": {name: self._table.options.kind(name) for name in self._table.arms},
             "accidents": world.accidents[-20:],
         }
 

@@ -46,6 +46,7 @@ class Faults:
     segment_split: float = 0.0
     segment_coalesce: float = 0.0
     slow_reply: float = 0.0
+    heartbeat_lost: float = 0.0
     collision: float = 0.0
     e_stop: float = 0.0
     mqtt_duplicate: float = 0.0
@@ -74,6 +75,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("segment-split", "probability per reply or frame", "an arm's bytes arrive as two segments", 1.0),
     Fault("segment-coalesce", "probability per frame", "an arm's frame is held back and comes with the next one", 1.0),
     Fault("slow-reply", "probability per reply", "an arm's controller answers half a second late", 1.0),
+    Fault("heartbeat-lost", "probability per heartbeat", "a heartbeat of a controlled move never reaches an arm", 1.0),
     Fault("collision", "probability per carried piece", "the carrying arm feels a collision and stops", 1.0),
     Fault("e-stop", "probability per carried piece", "a person hits the red button, and turns it free later", 1.0),
     Fault("mqtt-duplicate", "probability per message", "the bus delivers a message twice", 1.0),

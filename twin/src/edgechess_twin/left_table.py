@@ -22,6 +22,8 @@ class TableLeft:
 
     pieces: tuple[PieceLeft, ...]
     joints: Mapping[str, Joints] = dataclasses.field(default_factory=dict)
+    kinds: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What each arm was; one that is not named here was a Dobot. Joints mean nothing to an arm of another kind."""
 
 
 def read_left_table(path: Path) -> TableLeft:
@@ -29,7 +31,8 @@ def read_left_table(path: Path) -> TableLeft:
     try:
         status = json.loads(path.read_text(encoding="utf-8"))
         pieces = tuple(_piece(*row) for row in status["pieces"])
-        return TableLeft(pieces, {str(name): _joints(*angles) for name, angles in status["joints_deg"].items()})
+        joints = {str(name): _joints(*angles) for name, angles in status["joints_deg"].items()}
+        return TableLeft(pieces, joints, {str(name): str(kind) for name, kind in status.get("kinds", {}).items()})
     except OSError as error:
         raise TwinError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,22 +17,38 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
+from edgechess_twin.arm_device import Kind
 from edgechess_twin.control import ControlServer, forget_running, note_running, runtime_directory
 from edgechess_twin.errors import TwinError
 from edgechess_twin.pty_adapter import PseudoTerminal
+from edgechess_twin.ro1_device import PORT as RO1_PORT
+from edgechess_twin.ro1_device import TOKEN
 from edgechess_twin.table import Table
 
-CONTROLLER_PORTS = (29999, 30004, 30005, 30006)  # dashboard and the three feedback ports (reference "dobot-tcp-ip-v4")
+CONTROLLER_PORTS: dict[Kind, tuple[int, ...]] = {
+    "dobot": (29999, 30004, 30005, 30006),  # dashboard and the three feedback ports (reference "dobot-tcp-ip-v4")
+    "ro1": (RO1_PORT,),
+}
 REPLUG_S = 0.5  # a re-enumerated USB port comes back about this much later
 OFFSET_STEP = 100  # between the port groups of arms that must share 127.0.0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Address:
-    """Where one controller listens. `ports` maps the vendor's port numbers to those in use here (mostly the same)."""
+    """Where one controller listens. `ports` maps the vendor's port numbers to those in use here (mostly the same).
+
+    `token`: what an RO1 wants to hear; None for a Dobot, which asks nobody who he is.
+    """
 
     host: str
     ports: dict[int, int]
+    kind: Kind = "dobot"
+    token: str | None = None
+
+    @property
+    def url(self) -> str | None:
+        """Of an RO1's API."""
+        return f"http://{self.host}:{self.ports[RO1_PORT]}" if self.kind == "ro1" else None
 
     @property
     def vendor_ports(self) -> bool:
@@ -57,7 +73,7 @@ async def serve(table: Table, *, directory: Path | None = None) -> AsyncIterator
     board_link = directory / f"board-{os.getpid()}-{id(table):x}"
     control_path = directory / f"control-{os.getpid()}-{id(table):x}.sock"
     async with contextlib.AsyncExitStack() as stack:
-        addresses, listeners = await _listen(list(table.arms))
+        addresses, listeners = await _listen({name: table.options.kind(name) for name in table.arms})
         for listener in listeners.values():
             stack.push_async_callback(listener.aclose)
         port = PseudoTerminal()
@@ -109,12 +125,12 @@ async def _serve_client(table: Table, name: str, vendor_port: int, stream: anyio
 Listeners = dict[tuple[str, int], anyio.abc.Listener[anyio.abc.SocketStream]]
 
 
-async def _listen(names: list[str]) -> tuple[dict[str, Address], Listeners]:
+async def _listen(kinds: dict[str, Kind]) -> tuple[dict[str, Address], Listeners]:
     """Addresses 127.N.0.2, 127.N.0.3 … with N free; where those do not exist, offset ports on 127.0.0.1."""
     first = 16 + os.getpid() % 200  # different twins start looking at different places
     for step in range(200):
         network = 16 + (first - 16 + step) % 200
-        plan = {n: Address(f"127.{network}.0.{2 + i}", {p: p for p in CONTROLLER_PORTS}) for i, n in enumerate(names)}
+        plan = {n: _address(f"127.{network}.0.{2 + i}", kind, 0) for i, (n, kind) in enumerate(kinds.items())}
         try:
             return plan, await _bind(plan)
         except OSError as error:
@@ -124,8 +140,8 @@ async def _listen(names: list[str]) -> tuple[dict[str, Address], Listeners]:
                 raise
     for step in range(1, 60):
         plan = {
-            n: Address("127.0.0.1", {p: p + OFFSET_STEP * (step * len(names) + i) for p in CONTROLLER_PORTS})
-            for i, n in enumerate(names)
+            n: _address("127.0.0.1", kind, OFFSET_STEP * (step * len(kinds) + i))
+            for i, (n, kind) in enumerate(kinds.items())
         }
         try:
             return plan, await _bind(plan)
@@ -133,6 +149,11 @@ async def _listen(names: list[str]) -> tuple[dict[str, Address], Listeners]:
             if error.errno != errno.EADDRINUSE:
                 raise
     raise TwinError("no free loopback ports for the controllers: are sixty twins running?")
+
+
+def _address(host: str, kind: Kind, offset: int) -> Address:
+    ports = {port: port + offset for port in CONTROLLER_PORTS[kind]}
+    return Address(host, ports, kind, TOKEN if kind == "ro1" else None)
 
 
 async def _bind(plan: dict[str, Address]) -> Listeners:
