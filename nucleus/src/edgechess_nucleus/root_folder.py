@@ -62,9 +62,8 @@ class RootFolder:
             ) from None
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
-        for socket in (self.ipc_socket, self.control_socket):
-            with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed: the lock says it is gone
-                socket.unlink()
+        with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed: the lock says it is gone
+            self.control_socket.unlink()
 
     def paths_of(self, component: str, version: Version) -> ComponentPaths:
         """As Greengrass lays them out; the work folder is the same for every version."""
