@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import anyio
 import chess
@@ -17,10 +17,12 @@ import typer.core
 from edgechess_board.placement import Placement, square_index
 from edgechess_kit.guardian import until_orphaned, until_signal
 from edgechess_twin import faults as twin_faults
+from edgechess_twin.arm_device import Kind
 from edgechess_twin.control import ControlClient, find_running
 from edgechess_twin.errors import HandError, TwinError
 from edgechess_twin.left_table import read_left_table
-from edgechess_twin.serve import Devices, serve
+from edgechess_twin.ro1_routes import RELEASES, Release
+from edgechess_twin.serve import Address, Devices, serve
 from edgechess_twin.table import Table, TableOptions
 
 app = typer.Typer(
@@ -75,7 +77,13 @@ def run(
         Path | None,
         typer.Option("--table", help="Pieces as an earlier table was left (table.json of a match), trays included."),
     ] = None,
-    firmware: Annotated[str, typer.Option("--firmware", help="Of the controllers: 4.5 or 4.6.")] = "4.6",
+    arms: Annotated[
+        str, typer.Option("--arms", help="White's arm and Black's, each dobot or ro1; one word for both.")
+    ] = "dobot",
+    firmware: Annotated[str, typer.Option("--firmware", help="Of Dobot controllers: 4.5 or 4.6.")] = "4.6",
+    ro1_release: Annotated[
+        str, typer.Option("--ro1-release", help=f"As which software an RO1 answers: {', '.join(RELEASES)}.")
+    ] = RELEASES[-1],
     tied: Annotated[bool, typer.Option("--tied", help="End when standard input closes.", hidden=True)] = False,
     list_faults: Annotated[
         bool, typer.Option("--list-faults", help="Print every fault and its unit, and exit.")
@@ -95,7 +103,9 @@ def run(
             faults=twin_faults.parse(faults),
             speed=speed,
             rotated=rotated,
+            kinds=_kinds(arms),
             firmware=_firmware(firmware),
+            ro1_release=_release(ro1_release),
             placement=Placement.from_fen(fen or chess.STARTING_BOARD_FEN),
             left=read_left_table(table) if table is not None else None,
         )
@@ -117,6 +127,21 @@ def _firmware(text: str) -> Literal["4.5", "4.6"]:
     raise ValueError(f"--firmware is {text!r}: expected 4.5 or 4.6")
 
 
+def _kinds(text: str) -> tuple[Kind, Kind]:
+    words = text.split(",")
+    found = [kind for word in words for kind in get_args(Kind) if kind == word.strip().lower()]
+    if len(found) != len(words) or len(found) not in (1, 2):
+        raise ValueError(f"--arms is {text!r}: expected dobot, ro1, or two of them such as dobot,ro1")
+    return found[0], found[-1]
+
+
+def _release(text: str) -> Release:
+    for release in RELEASES:
+        if release == text:
+            return release
+    raise ValueError(f"--ro1-release is {text!r}: expected one of {', '.join(RELEASES)}")
+
+
 async def _serve(options: TableOptions, as_json: bool, tied: bool) -> None:
     table = Table(options)
     async with anyio.create_task_group() as tasks:
@@ -133,17 +158,30 @@ def devices_event(devices: Devices) -> dict[str, object]:
     return {
         "event": "ready",
         "board": devices.board_path,
-        "arms": {
-            name: {"host": address.host, "ports": {str(port): real for port, real in address.ports.items()}}
-            for name, address in devices.arm_addresses.items()
-        },
+        "arms": {name: _address_event(address) for name, address in devices.arm_addresses.items()},
         "control": str(devices.control_path),
     }
+
+
+def _address_event(address: Address) -> dict[str, object]:
+    told: dict[str, object] = {
+        "kind": address.kind,
+        "host": address.host,
+        "ports": {str(port): real for port, real in address.ports.items()},
+    }
+    if address.url is not None:
+        told |= {"url": address.url, "token": address.token}
+    return told
 
 
 def devices_text(devices: Devices) -> str:
     lines = ["the software table is up", f"  board        {devices.board_path}  (DGT protocol, 9600 baud)"]
     for name, address in devices.arm_addresses.items():
+        if address.url is not None:
+            lines.append(
+                f"  {name + ' arm':12} {address.url}  token {address.token}  (Standard Bots RO1, robot-kind: simulated)"
+            )
+            continue
         ports = ", ".join(str(port) for port in address.ports.values())
         lines.append(f"  {name + ' arm':12} {address.host}  ports {ports}  (Dobot TCP/IP V4)")
     lines += [f"  person       {devices.control_path}  (edgechess twin hand e2e4)", "Ctrl-C ends it."]
