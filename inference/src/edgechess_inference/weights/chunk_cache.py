@@ -1,0 +1,65 @@
+"""A local cache of chunks: a start without a network, and an update that fetches only what changed.
+
+It is a store's `chunks/` folder and nothing else: chunks are found by address, so that models share what they share
+and nothing has to be kept in step. What is read from it is verified like what comes from anywhere; a torn or damaged
+chunk is deleted and fetched again. A cache that cannot be written is no reason not to start.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from edgechess_inference.weights.disk_adapter import DiskSource
+from edgechess_inference.weights.local_store import LocalStore
+
+log = logging.getLogger(__name__)
+
+LIMIT_BYTES = 64 << 30  # a few versions of what an edge box can run
+
+
+class ChunkCache:
+    """Safe for several threads and processes: a chunk appears whole, and twice the same does not matter."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self.problem: str | None = None
+        """Why nothing more is written, once writing has failed."""
+        self._store = LocalStore(folder)
+
+    def source(self) -> DiskSource:
+        """The cache as the first source of a stream."""
+        return DiskSource(self.folder, name="cache", forgetful=True)
+
+    def put(self, address: str, data: memoryview) -> None:
+        """Keeps a verified chunk. A full or read-only disk is said once, and the stream goes on."""
+        if self.problem is not None:
+            return
+        try:
+            self._store.put_chunk(address, data)
+        except OSError as error:
+            self.problem = f"the cache {self.folder} takes no more chunks: {error.strerror or error}"
+            log.warning("%s; streaming goes on without it", self.problem)
+
+    def prune(self, keep: Collection[str]) -> int:
+        """Deletes the chunks used longest ago, never those of `keep`, until the limit holds. Returns bytes freed."""
+        found = [(path.stat().st_mtime, path.stat().st_size, path) for _, path in self._store.addresses()]
+        total, freed = sum(size for _, size, _ in found), 0
+        kept = set(keep)
+        for _, size, path in sorted(found):
+            if total - freed <= self.limit_bytes:
+                break
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+                freed += size
+        return freed
+
+    def touch(self, addresses: Collection[str]) -> None:
+        """These were used now."""
+        for address in addresses:
+            path = self._store.chunk_path(address)
+            if path.exists():
+                os.utime(path)

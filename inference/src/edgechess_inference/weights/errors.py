@@ -1,0 +1,29 @@
+"""What can go wrong with weights, named by whose fault it is. All are InferenceErrors."""
+
+from __future__ import annotations
+
+from edgechess_inference.errors import InferenceError
+
+
+class WeightsError(InferenceError):
+    """Root of everything that packing, storing and streaming weights raises."""
+
+
+class ManifestError(WeightsError):
+    """A manifest, or a file to be packed, that is not what FORMAT.md (or safetensors) says. The text names the field."""
+
+
+class SignatureError(WeightsError):
+    """A manifest without a signature where one was asked for, or signed by nobody we trust. Nothing of it was used."""
+
+
+class SourceError(WeightsError):
+    """A store cannot be reached, refuses us, or lacks what we ask for. The text says which (bucket, key, credentials …)."""
+
+
+class DamageError(WeightsError):
+    """Every source keeps sending bytes that do not match their digest. None of them was served."""
+
+
+class StreamStopped(WeightsError):
+    """The stream was closed before what was asked for had arrived."""
