@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from edgechess_kit.bus import Bus
 from edgechess_kit.clock import Clock, Ids
+from edgechess_kit.host import Host, NoHost
 from edgechess_kit.outbox import Outbox
 from edgechess_kit.topics import Topics
 
@@ -33,3 +34,5 @@ class Context(Generic[S]):
     ids: Ids
     outbox: Outbox = dataclasses.field(default_factory=Outbox)
     """Events waiting for the bus; see `edgechess_kit.events`."""
+    host: Host = dataclasses.field(default_factory=NoHost)
+    """Who runs the process, where somebody does."""

@@ -9,31 +9,40 @@ journal cannot be used, found out before `main` or in it. Logs and the one line 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
+import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 import anyio.abc
 import msgspec
 
+from edgechess_kit.background import Background
 from edgechess_kit.bus import Bus
 from edgechess_kit.chaos_bus import Chaos, ChaosBus
 from edgechess_kit.clock import RandomIds, SystemClock
 from edgechess_kit.component import Context
 from edgechess_kit.errors import ComponentFailed, ComponentUnfit, JournalError, SettingsError
+from edgechess_kit.greengrass_configuration import OF_THE_KIT, sections
+from edgechess_kit.greengrass_environment import Environment, environment, under_greengrass
 from edgechess_kit.guardian import until_orphaned
 from edgechess_kit.journal import SqliteJournal
-from edgechess_kit.messages import EdgeStatus
-from edgechess_kit.mqtt_adapter import MqttBus
-from edgechess_kit.settings import BusSettings, JournalSettings, describe, load
+from edgechess_kit.settings import BusSettings, JournalSettings, TransportSettings, describe, load
 from edgechess_kit.supervision import supervise
 from edgechess_kit.topics import Topics
+from edgechess_kit.transports import open_bus
 
+if TYPE_CHECKING:
+    from edgechess_kit.greengrass_host import GreengrassHost
+
+T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
 log = logging.getLogger(__name__)
@@ -53,6 +62,9 @@ def run_component(
     `main` runs under the supervisor: after an error it is called again with the same context, as after a restart.
     It is cancelled once; its own clean-up (parking an arm) may take its time under a shield, and the bus stays open
     until it is done. Raises SystemExit for --help and for flags that do not exist (code 2).
+
+    Where a Greengrass nucleus started us, settings and bus are the nucleus's, and a change of the configuration ends
+    `main` (between two moves) and calls it again with new settings: a restart of the process would count as a failure.
     """
     arguments = _parser(name, settings_type).parse_args(argv)
     logging.basicConfig(
@@ -61,62 +73,140 @@ def run_component(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
-        flags = _flags(name, arguments.set)
-        file = arguments.config
-        settings = load(settings_type, section=name, file=file, flags=flags[name])
-        bus_settings = load(BusSettings, section="bus", file=file, flags=flags["bus"])
-        journal_settings = load(JournalSettings, section="journal", file=file, flags=flags["journal"])
-        journal = SqliteJournal(journal_settings.path or f"{name}.journal", SystemClock())
-    except (SettingsError, JournalError) as error:
-        return _refuse(name, error)
-    try:
-        return anyio.run(_serve, name, settings, bus_settings, journal, main, arguments.tied)
-    except (SettingsError, ComponentUnfit) as error:
-        return _refuse(name, error)
+        process = _Process(name, settings_type, main, arguments, _flags(name, arguments.set), _nucleus(arguments))
+        while (code := anyio.run(_serve, process)) is None:
+            log.info("%s: starting again with the new configuration", name)
+        return code
+    except (SettingsError, JournalError, ComponentUnfit) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         return 0  # one more Ctrl-C, after everything was closed
-    finally:
-        journal.close()
 
 
-def _refuse(name: str, error: Exception) -> int:
-    print(f"{name}: {error}", file=sys.stderr)
-    return EXIT_USAGE
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Process(Generic[S]):
+    name: str
+    settings_type: type[S]
+    main: Callable[[Context[S]], Awaitable[None]]
+    arguments: argparse.Namespace
+    flags: Mapping[str, Mapping[str, str]]
+    nucleus: Environment | None
+
+    def settings(self, deployed: Mapping[str, Any]) -> _Settings[S]:
+        """Raises SettingsError."""
+        given = sections(self.name, deployed)
+
+        def read(kind: type[T], section: str) -> T:
+            return load(
+                kind,
+                section=section,
+                file=self.arguments.config,
+                flags=self.flags[section],
+                deployed=given.get(section),
+            )
+
+        return _Settings(
+            read(self.settings_type, self.name),
+            read(BusSettings, "bus"),
+            read(TransportSettings, "transport"),
+            read(JournalSettings, "journal"),
+        )
 
 
-async def _serve(
-    name: str,
-    settings: S,
-    bus_settings: BusSettings,
-    journal: SqliteJournal,
-    main: Callable[[Context[S]], Awaitable[None]],
-    tied: bool,
-) -> int:
-    topics = Topics(bus_settings.prefix)
-    client_id = bus_settings.client_id or f"{bus_settings.prefix}-{name}"
-    will = EdgeStatus(component=name, status="lost", reason="the broker lost it")
-    rng = random.Random()
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Settings(Generic[S]):
+    own: S
+    bus: BusSettings
+    transport: TransportSettings
+    journal: JournalSettings
+
+
+def _nucleus(arguments: argparse.Namespace) -> Environment | None:
+    """A configuration file says that somebody else takes care of us, even in a process that a nucleus started."""
+    if arguments.greengrass or (arguments.config is None and under_greengrass(os.environ)):
+        return environment(os.environ)
+    return None
+
+
+async def _serve(process: _Process[S]) -> int | None:
+    """The exit code; None when the configuration has changed and it is to be served again."""
+    ending = _Ending()
     code = 0
-    unfit: ComponentUnfit | None = None
-    async with MqttBus(bus_settings, client_id, will=will, topics=topics, rng=rng) as link:
-        bus = _with_chaos(link, bus_settings)
-        context = Context(name, settings, bus, topics, journal, SystemClock(), RandomIds())
-        async with anyio.create_task_group() as group:
-            with anyio.CancelScope() as scope:
-                await group.start(_signals, name, scope)
-                if tied:
-                    group.start_soon(until_orphaned, scope)
-                try:
-                    await supervise(name, lambda: main(context), rng=rng)
-                except ComponentUnfit as error:
-                    unfit = error  # raised below: it is to leave the task groups as itself
-                except ComponentFailed as error:
-                    log.critical("%s", error)
-                    code = EXIT_FAILED
-            group.cancel_scope.cancel()
-    if unfit is not None:
-        raise unfit
-    return code
+    async with Background() as tasks:
+        await tasks.start(_signals, process.name, ending.scope, name="signals")
+        if process.arguments.tied:
+            tasks.start_soon(until_orphaned, ending.scope, name="whoever started us")
+        with ending.scope:
+            code = await _hosted(process, ending)
+        tasks.cancel()
+    return None if ending.again else code
+
+
+@dataclasses.dataclass(slots=True)
+class _Ending:
+    """How the process is told to end: by its scope. `again`: only to start afresh."""
+
+    scope: anyio.CancelScope = dataclasses.field(default_factory=anyio.CancelScope)
+    again: bool = False
+
+
+async def _hosted(process: _Process[S], ending: _Ending) -> int:
+    async with AsyncExitStack() as stack:
+        host = None
+        deployed: Mapping[str, Any] = {}
+        if process.nucleus is not None:
+            host = await stack.enter_async_context(_greengrass_host(process.nucleus))
+            deployed = await host.configuration()
+        settings = process.settings(deployed)
+        journal = SqliteJournal(settings.journal.path or f"{process.name}.journal", SystemClock())
+        stack.callback(journal.close)
+        topics = Topics(settings.bus.prefix)
+        link = await stack.enter_async_context(open_bus(process.name, settings.bus, settings.transport, topics, host))
+        bus = _with_chaos(link, settings.bus)
+        context = Context(process.name, settings.own, bus, topics, journal, SystemClock(), RandomIds())
+        if host is not None:
+            context = dataclasses.replace(context, host=host)
+            tasks = await stack.enter_async_context(Background())
+            stack.callback(tasks.cancel)
+            tasks.start_soon(_follow, process, host, settings, ending, name="configuration")
+        try:
+            await supervise(process.name, lambda: process.main(context), rng=random.Random())
+        except ComponentFailed as error:
+            if host is not None:
+                await host.failed()
+            if isinstance(error, ComponentUnfit):
+                raise
+            log.critical("%s", error)
+            return EXIT_FAILED
+        return 0
+
+
+def _greengrass_host(nucleus: Environment) -> GreengrassHost:
+    try:
+        # awsiotsdk is an extra, and slow to import
+        from edgechess_kit.greengrass_host import GreengrassHost
+    except ImportError as error:
+        raise SettingsError(f"{error}: a component under Greengrass needs edgechess-kit[greengrass]") from error
+    return GreengrassHost(nucleus)
+
+
+async def _follow(process: _Process[S], host: GreengrassHost, settings: _Settings[S], ending: _Ending) -> None:
+    """Ends everything, to start again, when the configuration has changed what we are set to."""
+    while True:
+        await host.configuration_changed()
+        try:
+            changed = process.settings(await host.configuration())
+        except SettingsError as error:
+            log.error("%s: the new configuration is not taken: %s", process.name, error)
+            host.complaint = f"the new configuration is not taken: {error}"
+            continue
+        host.complaint = None
+        if changed != settings:
+            log.info("%s: the configuration has changed", process.name)
+            await host.idle()
+            ending.again = True
+            ending.scope.cancel()
 
 
 def _with_chaos(link: Bus, settings: BusSettings) -> Bus:
@@ -140,17 +230,28 @@ async def _signals(name: str, scope: anyio.CancelScope, *, task_status: anyio.ab
 
 def _parser(name: str, settings_type: type[Any]) -> argparse.ArgumentParser:
     lines = ["settings (later wins: file, environment EDGECHESS_<SECTION>_<KEY>, --set):"]
-    for section, kind in ((name, settings_type), ("bus", BusSettings), ("journal", JournalSettings)):
+    kinds: dict[str, type[Any]] = {
+        name: settings_type, "bus": BusSettings, "transport": TransportSettings, "journal": JournalSettings
+    }  # fmt: skip
+    for section, kind in kinds.items():
         lines += describe(kind, section)
     parser = argparse.ArgumentParser(
         prog=name,
-        description=f"The component {name} on an MQTT bus.",
+        description=f"The component {name} on an MQTT bus, or under a Greengrass nucleus.",
         epilog="\n".join(lines),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"TOML with [{name}], [bus] and [journal]")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"TOML with [{name}], {', '.join(f'[{section}]' for section in OF_THE_KIT)}",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=f"one setting; KEY alone is of [{name}]"
+    )
+    parser.add_argument(
+        "--greengrass", action="store_true", help="demand a nucleus; without --config one that started us is found"
     )
     parser.add_argument(
         "--tied", action="store_true", help="stop when standard input closes: whoever started it is gone"
@@ -162,7 +263,7 @@ def _parser(name: str, settings_type: type[Any]) -> argparse.ArgumentParser:
 
 
 def _flags(name: str, words: Sequence[str]) -> dict[str, dict[str, str]]:
-    flags: dict[str, dict[str, str]] = {name: {}, "bus": {}, "journal": {}}
+    flags: dict[str, dict[str, str]] = {section: {} for section in (name, *OF_THE_KIT)}
     for word in words:
         path, equals, value = word.partition("=")
         if not equals:

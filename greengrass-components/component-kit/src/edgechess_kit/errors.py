@@ -45,3 +45,21 @@ class ComponentUnfit(ComponentFailed):
 
 class ShadowError(KitError):
     """The shadow service refused an update, or did not answer in time. A move does not wait for it."""
+
+
+class IpcRefused(KitError):
+    """The nucleus refused an operation. `kind` is the error's name in Greengrass's model, "UnauthorizedError" …"""
+
+    def __init__(self, operation: str, kind: str, text: str) -> None:
+        super().__init__(f"{operation}: {kind}{f': {text}' if text else ''}")
+        self.kind = kind
+        self.text = text
+
+    @property
+    def lacking(self) -> bool:
+        """The nucleus does not have the operation: nucleus lite says nothing about it, the Java one says this."""
+        return self.kind == "ServiceError" and (not self.text or "not supported" in self.text)
+
+
+class IpcUnanswered(KitError):
+    """An operation got no answer: its deadline passed, the connection went, or the answer was none. It may be done."""

@@ -5,14 +5,14 @@
         await health.set("ready")
 
 The status is published when it changes and every `HEALTH_PERIOD_S`; a component that stays silent is dead or cut off,
-and the last will says "lost". On the way out the events still queued and a "stopped" are sent, if that goes quickly.
+and the last will says "lost". One that is ready is "degraded" as long as its host tells of trouble. On the way out the events still queued and a "stopped" are sent, if that goes quickly.
 """
 
 from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 
@@ -20,12 +20,12 @@ from edgechess_kit.background import Background
 from edgechess_kit.clock import SystemClock
 from edgechess_kit.component import Context
 from edgechess_kit.errors import KitError, LinkLost
+from edgechess_kit.host import Status
 from edgechess_kit.messages import EdgeStatus
 
 HEALTH_PERIOD_S = 2.0  # an onlooker calls a component silent after three of these; 80 bytes each is nothing
+REASON_LIMIT = 300  # characters; what a person reads
 FAREWELL_S = 1.0  # a component that must stop does not wait longer than this for a slow bus
-
-Status = Literal["starting", "ready", "degraded", "stopping", "stopped", "lost"]
 
 
 class Health:
@@ -49,6 +49,7 @@ class Health:
         """Announces a status; the same one again is nothing. `reason` is one sentence for the operator."""
         if (status, reason) != (self._status, self._reason):
             self._status, self._reason = status, reason
+            self._context.host.heard(status)
             self._changed.set()
 
     async def __aenter__(self) -> Health:
@@ -64,7 +65,7 @@ class Health:
         try:
             return await self._tasks.__aexit__(kind, error, traceback)
         finally:
-            reason = f"failed: {error}"[:300] if isinstance(error, Exception) else None
+            reason = f"failed: {error}"[:REASON_LIMIT] if isinstance(error, Exception) else None
             await self._farewell(reason)
 
     async def _farewell(self, reason: str | None) -> None:
@@ -81,12 +82,18 @@ class Health:
         while True:
             self._changed = anyio.Event()
             try:
-                await self._publish(self._status, self._reason)
+                await self._publish(*self._shown())
             except LinkLost:
                 await anyio.sleep(HEALTH_PERIOD_S)
                 continue
             with anyio.move_on_after(HEALTH_PERIOD_S):
                 await self._changed.wait()
+
+    def _shown(self) -> tuple[Status, str | None]:
+        trouble = self._context.host.trouble
+        if self._status == "ready" and trouble is not None:
+            return "degraded", trouble[:REASON_LIMIT]
+        return self._status, self._reason
 
     async def _stream(self) -> None:
         while True:

@@ -1,14 +1,15 @@
 """Settings of a component: from a file, the environment and flags, checked before anything is opened.
 
-Later sources win: defaults in the type, then the TOML file's `[section]`, then `EDGECHESS_<SECTION>_<KEY>`, then
-`--set key=value`. A key may be written robot_enabled, robot-enabled or robotEnabled (the AWS sample's way). Text is
-converted to the setting's type, so the "false" that Greengrass nucleus lite makes of a YAML false is false.
+Later sources win: defaults in the type, then the Greengrass configuration, then the TOML file's `[section]`, then
+`EDGECHESS_<SECTION>_<KEY>`, then `--set key=value`. A key may be written robot_enabled, robot-enabled or robotEnabled
+(the AWS sample's way). Text is converted to the setting's type, so the "false" that Greengrass nucleus lite makes of a
+YAML false is false.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ import msgspec
 from edgechess_kit.errors import SettingsError
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 ENVIRONMENT_PREFIX = "EDGECHESS_"
 
@@ -44,6 +47,26 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     chaos_seed: Annotated[int, msgspec.Meta(description="seed of doubling and delays")] = 0
 
 
+class TransportSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[transport]`: what carries the messages of each side (`edgechess_kit.topics.SIDES`)."""
+
+    cloud: Annotated[
+        Literal["auto", "mqtt", "pubsub", "iot-core"],
+        msgspec.Meta(description="cloud/…; auto: iot-core on a Greengrass core, else mqtt"),
+    ] = "auto"
+    devices: Annotated[
+        Literal["auto", "mqtt", "pubsub"],
+        msgspec.Meta(description="devices/…; auto: pubsub on a Greengrass core, else mqtt"),
+    ] = "auto"
+    edge: Annotated[
+        Literal["auto", "mqtt", "pubsub"],
+        msgspec.Meta(description="edge/… and inference/…; auto: pubsub on a Greengrass core, else mqtt"),
+    ] = "auto"
+    bridged: Annotated[
+        bool, msgspec.Meta(description="an MQTT bridge, which drops retained messages, is between us and the others")
+    ] = False
+
+
 class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[journal]`: where the component keeps what it must still know after a crash."""
 
@@ -57,18 +80,29 @@ def load(
     file: Path | None = None,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
+    deployed: Mapping[str, Any] | None = None,
 ) -> T:
     """Settings of type `kind`, a msgspec struct. `env` None: the process's environment. `flags` are of this section.
+
+    `deployed` is what the Greengrass configuration says. A key there that we do not know is logged and passed over: a
+    core keeps those of older versions of a component until a deployment resets them.
 
     Raises SettingsError naming the key and its source: unknown, missing, of the wrong type, out of range, or a file
     that cannot be read.
     """
     fields = {field.name: field for field in msgspec.structs.fields(kind)}  # type: ignore[arg-type]
+    names = {_folded(name): name for name in fields}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    for key, value in (deployed or {}).items():
+        if _folded(key) not in names:
+            log.warning("%s.%s (from the Greengrass configuration): no such setting; passed over", section, key)
+        elif value is not None:
+            name = names[_folded(key)]
+            values[name], sources[name] = value, "the Greengrass configuration"
     for key, value, source in _given(section, file, os.environ if env is None else env, flags or {}):
-        name = _snake(key)
-        if name not in fields:
+        name = names.get(_folded(key), "")
+        if not name:
             known = ", ".join(sorted(fields)) or "none"
             raise SettingsError(f"{section}.{key} (from {source}): no such setting; known are {known}")
         values[name], sources[name] = value, source
@@ -138,15 +172,33 @@ def _variable(section: str, name: str) -> str:
     return f"{ENVIRONMENT_PREFIX}{section}_{name}".upper().replace("-", "_")
 
 
-def _snake(key: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower().replace("-", "_")
+def _folded(key: str) -> str:
+    """Equal for robot_enabled, robot-enabled, robotEnabled and the robotenabled of a host that ignores case."""
+    return key.replace("_", "").replace("-", "").lower()
 
 
 def _convert(value: Any, kind: Any) -> Any:
     if isinstance(value, str) and _is_collection(kind):
         # a list in a flag or an environment variable: JSON, or words between commas
         value = msgspec.json.decode(value) if value.lstrip()[:1] in ("[", "{") else _words(value)
-    return msgspec.convert(value, kind, strict=False, dec_hook=_special)
+    return msgspec.convert(_named(value, msgspec.inspect.type_info(kind)), kind, strict=False, dec_hook=_special)
+
+
+def _named(value: Any, info: msgspec.inspect.Type) -> Any:
+    """The value with the keys of inner structs spelled as their fields are."""
+    match _plain(info), value:
+        case msgspec.inspect.StructType(fields=fields), dict():
+            known = {_folded(field.name): field for field in fields}
+            return {
+                known[_folded(key)].encode_name if _folded(key) in known else key: (
+                    _named(inner, known[_folded(key)].type) if _folded(key) in known else inner
+                )
+                for key, inner in value.items()
+            }
+        case msgspec.inspect.CollectionType(item_type=item) | msgspec.inspect.VarTupleType(item_type=item), list():
+            return [_named(inner, item) for inner in value]
+        case _:
+            return value
 
 
 def _words(value: str) -> list[str]:

@@ -1,9 +1,9 @@
-"""Every topic: its name under the prefix, its message type, whether it is retained. The one table of the wire."""
+"""Every topic: its name under the prefix, its message type, its side, whether it is retained. The one table of the wire."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -13,16 +13,24 @@ from edgechess_kit.errors import WireError
 M = TypeVar("M", bound=m.Message)
 
 PREFIX = "robo-chess"
+
+Side = Literal["cloud", "devices", "edge"]
+"""Who is at the other end: a cloud workflow; a board or arms, which may be client devices; components and operators.
+Each side travels by one transport, `[transport]` says which."""
+
+SIDES: dict[str, Side] = {"cloud": "cloud", "devices": "devices", "edge": "edge", "inference": "edge"}
+"""By the first part of a name after the prefix."""
 REASON_LIMIT = 300  # characters; what a person reads, and far below what `reason` may hold
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Topic(Generic[M]):
-    """A topic name (with its prefix) and the one message type that travels on it."""
+    """A topic name (with its prefix), the one message type that travels on it, and the side that it belongs to."""
 
     name: str
     type: type[M]
     retain: bool = False
+    side: Side = "edge"
 
     def encode(self, message: M) -> bytes:
         """JSON bytes of at most `SIZE_LIMIT_BYTES`. Raises WireError when the message is larger (our own fault)."""
@@ -49,7 +57,7 @@ class Topics:
         self.prefix = prefix
 
         def topic(name: str, kind: type[M], *, retain: bool = False) -> Topic[M]:
-            return Topic(f"{prefix}/{name}", kind, retain)
+            return Topic(f"{prefix}/{name}", kind, retain, SIDES[name.partition("/")[0]])
 
         # the sample's
         self.cloud_request = topic("cloud/request", m.GameRequest)

@@ -13,14 +13,13 @@ from edgechess_kit.shadow import open_shadow
 
 
 async def main(context: Context[Settings]) -> None:
-    """A Greengrass core tells its thing name in the environment; anywhere else the shadow is one in memory."""
-    shadow = open_shadow(
-        context.bus,
-        context.ids,
-        thing_name=os.environ.get("AWS_IOT_THING_NAME", ""),
-        shadow_name=context.settings.core_device_main_named_shadow,
+    """Under a nucleus the shadow is the core's; elsewhere it is on the bus where a thing is named, else in memory."""
+    name = context.settings.core_device_main_named_shadow
+    thing = os.environ.get("AWS_IOT_THING_NAME", "")
+    await run(
+        context,
+        context.host.shadow(name) or open_shadow(context.bus, context.ids, thing_name=thing, shadow_name=name),
     )
-    await run(context, shadow)
 
 
 if __name__ == "__main__":
