@@ -1,0 +1,251 @@
+"""Joint solutions for a whole plan, checked before anything is sent; the same for every arm of the chain. Pure.
+
+Everything a plan says is in the board frame and about the fingertips. Travels go to the branch of the parking posture; a
+straight motion keeps the branch it starts in. What differs between vendors (how a motion is told, how long it takes)
+stays with their drivers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgechess_robots.arm import CheckedPlan, Close, Open, Park, Plan, Step, Straight, Travel, Verify
+from edgechess_robots.body import Body, Sweep
+from edgechess_robots.errors import PlanRefused
+from edgechess_robots.kinematics import Branch, Chain, Joints, Unreachable
+from edgechess_robots.poses import Matrix, Pose
+
+SAMPLE_MM = 20.0  # joints turn by a few degrees over this much of a straight line
+SAMPLE_DEG = 5.0
+TURN_SPEED_DEG_S = 90.0  # of the tool about itself in a straight motion: half of what the slowest joint can
+JUMP_DEG = 30.0  # between two samples: a branch flip, not a motion
+SINGULAR_DEG = 3.0  # nearer to the elbow's or wrist's singularity joints race or controllers raise alarms
+SINGULAR_MM = 20.0  # and the shoulder's
+DIP_MM = 5.0  # a joint motion may sink by this much below both of its ends; elbow-up it rises (by up to 52 mm)
+TRAVEL_SAMPLES = 24  # of a joint motion: about 20 mm apart on the way from the parking posture
+TRAVEL_SHARE_MAX = 0.5  # of the joints' speed, where the tool hardly moves but the wrist turns
+GRIPPER_S = 0.5  # one stroke and its verification
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reach:
+    """One arm with its tool at one board: where it can go and how fast."""
+
+    chain: Chain
+    board: Matrix
+    """Of the board frame in the base frame."""
+    tool_length_mm: float
+    """Flange to the middle between the fingertips, along the flange's z axis."""
+    tool_yaw_deg: float
+    """Turn of the fingers about that axis against the flange."""
+    park_joints_deg: Joints
+    max_tool_speed_mm_s: float
+    stroke_mm: float
+    """Width between the fingers when they are fully open."""
+    floor_mm: float
+
+    @property
+    def body(self) -> Body:
+        """What the arm takes up, in the board frame."""
+        base = np.asarray(np.linalg.inv(self.board), dtype=np.float64)
+        return Body(self.chain, base, self.tool_length_mm, self.tool_yaw_deg)
+
+    @property
+    def branch(self) -> Branch:
+        return self.chain.branch_of(self.park_joints_deg)
+
+    @property
+    def tip_in_flange(self) -> Pose:
+        return Pose(0.0, 0.0, self.tool_length_mm, 0.0, 0.0, self.tool_yaw_deg)
+
+    def flange(self, tip_in_board: Pose) -> Matrix:
+        """Where the flange must be in the base frame for the fingertips to be there."""
+        return np.asarray(
+            self.board @ tip_in_board.matrix() @ self.tip_in_flange.inverse().matrix(),
+            dtype=np.float64,
+        )
+
+    def height_mm(self, joints_deg: Sequence[float]) -> float:
+        """Of the fingertips above the board."""
+        tip = self.chain.position_mm(joints_deg, self.tool_length_mm)
+        return float(sum(self.board[i, 2] * (tip[i] - self.board[i, 3]) for i in range(3)))
+
+
+MotionTime = Callable[[Travel | Straight | Park, Joints, Joints], float]
+"""(step, joints at its start, joints at its end) -> planned seconds."""
+
+
+def check_plan(plan: Plan, start_deg: Joints, reach: Reach, motion_s: MotionTime) -> CheckedPlan:
+    """Raises PlanRefused naming the step, counted from 0, and what is in its way."""
+    if not plan.steps:
+        raise PlanRefused("empty", "the plan has no steps")
+    joints: list[Joints | None] = []
+    sweeps: list[Sweep | None] = []
+    duration_s, here, body = 0.0, tuple(start_deg), reach.body
+    for index, step in enumerate(plan.steps):
+        where = f"step {index} ({type(step).__name__.lower()})"
+        try:
+            path = _check_step(step, here, reach)
+        except PlanRefused as refusal:
+            raise PlanRefused(refusal.code, f"{where}: {refusal}") from None
+        except Unreachable as reason:
+            raise PlanRefused("unreachable", f"{where}: {reason}") from None
+        end = None if path is None else path[-1]
+        if end is None or isinstance(step, Open | Close | Verify):
+            duration_s += GRIPPER_S
+        else:
+            duration_s += motion_s(step, here, end)
+        joints.append(end)
+        sweeps.append(None if path is None else body.sweep(path))
+        here = end or here
+    return CheckedPlan(plan, tuple(joints), tuple(start_deg), duration_s, tuple(sweeps))
+
+
+def travel_share(start_deg: Joints, end_deg: Joints, speed_mm_s: float, reach: Reach) -> float:
+    """Of the joints' speeds: what keeps the fingertips of a joint motion at or below a speed."""
+    at_full = max(abs(e - s) / v for s, e, v in zip(start_deg, end_deg, reach.chain.speeds_deg_s, strict=True))
+    points = [reach.chain.position_mm(q, reach.tool_length_mm) for q in between(start_deg, end_deg, TRAVEL_SAMPLES)]
+    farthest = max(math.dist(a, b) for a, b in itertools.pairwise(points)) * TRAVEL_SAMPLES
+    if farthest < 1e-6:
+        return TRAVEL_SHARE_MAX
+    return min(TRAVEL_SHARE_MAX, speed_mm_s * at_full / farthest)
+
+
+def straight_extent(start_deg: Joints, target: Pose, reach: Reach) -> tuple[float, float]:
+    """Length in mm and turn in degrees of a straight motion of the tool."""
+    start, end = reach.chain.forward(start_deg), reach.flange(target)
+    tip = reach.tip_in_flange.matrix()
+    length = float(np.linalg.norm((end @ tip)[:3, 3] - (start @ tip)[:3, 3]))
+    return length, _turn(start, end)[0]
+
+
+def between(start_deg: Joints, end_deg: Joints, count: int) -> Iterator[Joints]:
+    """`count` + 1 joint postures, both ends included."""
+    for i in range(count + 1):
+        yield tuple(s + (e - s) * i / count for s, e in zip(start_deg, end_deg, strict=True))
+
+
+def _check_step(step: Step, start_deg: Joints, reach: Reach) -> tuple[Joints, ...] | None:
+    """The joints along the step, both ends included; None when it does not move."""
+    match step:
+        case Travel():
+            _check_speed(step.speed_mm_s, reach)
+            end = reach.chain.solve(reach.flange(step.target), reach.branch, reach.park_joints_deg)
+            return _check_travel(start_deg, end, reach)
+        case Park():
+            _check_speed(step.speed_mm_s, reach)
+            beyond = reach.chain.beyond_limit(reach.park_joints_deg)
+            if beyond is not None:
+                raise PlanRefused("limits", beyond)
+            return _check_travel(start_deg, reach.park_joints_deg, reach)
+        case Straight():
+            _check_speed(step.speed_mm_s, reach)
+            return _check_straight(step, start_deg, reach)
+        case Open() | Close():
+            if not 0.0 <= step.width_mm <= reach.stroke_mm:
+                raise PlanRefused(
+                    "limits", f"width {step.width_mm:.1f} mm: the fingers open 0 to {reach.stroke_mm:.1f} mm"
+                )
+            return None
+        case Verify():
+            return None
+        case _:
+            assert_never(step)
+
+
+def _check_speed(speed_mm_s: float, reach: Reach) -> None:
+    if not 0.0 < speed_mm_s <= reach.max_tool_speed_mm_s:
+        raise PlanRefused("limits", f"speed {speed_mm_s:.0f} mm/s: 0 to {reach.max_tool_speed_mm_s:.0f} mm/s allowed")
+
+
+def _check_travel(start_deg: Joints, end_deg: Joints, reach: Reach) -> tuple[Joints, ...]:
+    path = tuple(between(start_deg, end_deg, TRAVEL_SAMPLES))
+    heights = [reach.height_mm(q) for q in path]
+    lowest, floor = min(heights), min(heights[0], heights[-1])
+    if lowest < floor - DIP_MM:
+        raise PlanRefused("clearance", f"the joint motion sinks {floor - lowest:.0f} mm below both of its ends")
+    _check_floor(heights[-1], reach)
+    return path
+
+
+def _check_straight(step: Straight, start_deg: Joints, reach: Reach) -> tuple[Joints, ...]:
+    chain, end = reach.chain, reach.flange(step.target)
+    start = chain.forward(start_deg)
+    length, turn = float(np.linalg.norm(end[:3, 3] - start[:3, 3])), _turn(start, end)[0]
+    count = max(1, math.ceil(length / SAMPLE_MM), math.ceil(turn / SAMPLE_DEG))
+    sample_s = max(length / step.speed_mm_s, turn / TURN_SPEED_DEG_S) / count
+    here = start_deg
+    path = [here]
+    _check_singularity(here, chain)
+    for flange in _line(start, end, count):
+        following = chain.nearest(flange, here)
+        _check_sample(here, following, sample_s, chain)
+        path.append(following)
+        here = following
+    _check_floor(reach.height_mm(here), reach)
+    return tuple(path)
+
+
+def _check_sample(start_deg: Joints, end_deg: Joints, takes_s: float, chain: Chain) -> None:
+    changes = (abs(b - a) for a, b in zip(start_deg, end_deg, strict=True))
+    for number, (change, limit) in enumerate(zip(changes, chain.speeds_deg_s, strict=True), start=1):
+        if change > JUMP_DEG:
+            raise PlanRefused("limits", f"joint {number} would jump by {change:.0f}° on a straight line")
+        if change > limit * takes_s + 1e-6:
+            raise PlanRefused(
+                "limits", f"joint {number} would turn at {change / takes_s:.0f}°/s, {limit:.0f}°/s allowed"
+            )
+    _check_singularity(end_deg, chain)
+
+
+def _check_singularity(joints_deg: Joints, chain: Chain) -> None:
+    margins = chain.margins(joints_deg)
+    for name, margin, least in (
+        ("shoulder", margins.shoulder_mm, SINGULAR_MM),
+        ("elbow", margins.elbow_deg, SINGULAR_DEG),
+        ("wrist", margins.wrist_deg, SINGULAR_DEG),
+    ):
+        if margin < least:
+            raise PlanRefused("limits", f"a straight line too near to the {name} singularity")
+
+
+def _check_floor(height_mm: float, reach: Reach) -> None:
+    if height_mm < reach.floor_mm - 1e-6:
+        raise PlanRefused(
+            "clearance", f"fingertips at {height_mm:.1f} mm above the board, {reach.floor_mm:.1f} mm is the least"
+        )
+
+
+def _turn(start: Matrix, end: Matrix) -> tuple[float, NDArray[np.float64]]:
+    """Angle in degrees and axis, in the start's own frame, that turn one orientation into another."""
+    r = start[:3, :3].T @ end[:3, :3]
+    angle = math.acos(max(-1.0, min(1.0, (float(np.trace(r)) - 1.0) / 2.0)))
+    if angle < 1e-9:
+        return 0.0, np.array([0.0, 0.0, 1.0])
+    if math.pi - angle < 1e-6:  # half a turn: the axis is the eigenvector of eigenvalue 1
+        values, vectors = np.linalg.eigh((r + r.T) / 2.0)
+        return math.degrees(angle), np.asarray(vectors[:, int(values.argmax())], dtype=np.float64)
+    axis = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) / (2.0 * math.sin(angle))
+    return math.degrees(angle), axis
+
+
+def _line(start: Matrix, end: Matrix, count: int) -> Iterator[Matrix]:
+    """Flange poses along a straight motion, the start left out; the orientation turns evenly about one axis."""
+    turn, axis = _turn(start, end)
+    x, y, z = (float(v) for v in axis)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    for i in range(1, count + 1):
+        share = i / count
+        angle = math.radians(turn) * share
+        pose = np.eye(4)
+        spin = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
+        pose[:3, :3] = start[:3, :3] @ spin
+        pose[:3, 3] = start[:3, 3] + (end[:3, 3] - start[:3, 3]) * share
+        yield pose
