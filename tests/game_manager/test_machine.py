@@ -24,7 +24,14 @@ Make = Callable[..., m.GameRequest]
 
 BEFORE_MATE = "rnbqkbnr/pppp1ppp/8/4p3/6P1/5P2/PPPPP2P/RNBQKBNR b KQkq - 0 2"  # d8h4 mates
 QUIET, MATE = "d7d6", "d8h4"
+KNIGHT_AWAY = "rnbqkb1r/pppp1ppp/8/4p2n/6P1/5P2/PPPPP2P/RNBQKBNR b KQkq - 0 2"  # the knight of g8 on h5
 E = ev.Event
+
+
+def grasp(lan: str, **felt: Any) -> m.GraspReport:
+    piece = chess.Board(BEFORE_MATE).piece_at(chess.parse_square(lan[:2]))
+    assert piece is not None
+    return m.GraspReport(piece=piece.symbol(), from_place=lan[:2], to_place=lan[2:4], **felt)
 
 
 class Walk:
@@ -100,9 +107,22 @@ class Walk:
     def timer(self, name: ev.TimerName) -> E:
         return ev.TimerFired(self.at, name)
 
-    def job(self, outcome: m.Outcome = "done", *, parked: bool = True, job_id: str | None = None) -> E:
+    def job(
+        self,
+        outcome: m.Outcome = "done",
+        *,
+        parked: bool = True,
+        job_id: str | None = None,
+        missed: str = "",
+        **more: Any,
+    ) -> E:
+        """`missed`: a move whose piece the gripper closed beside."""
         assert self.state.work is not None
-        result = m.ArmJobResult(job_id=job_id or self.state.work.job_id, outcome=outcome, parked=parked, arm="black")
+        if missed:
+            more["grasps"] = (grasp(missed, grasped=False),)
+        result = m.ArmJobResult(
+            job_id=job_id or self.state.work.job_id, outcome=outcome, parked=parked, arm="black", **more
+        )
         return ev.JobEnded(self.at, result)
 
     def arms(self, mode: Any, *, ours: bool = False, at: float | None = None, parked: bool = False) -> E:
@@ -154,12 +174,30 @@ class Walk:
         self.to_arm(lan).feed(self.job())
         return self
 
+    def to_repair(self, lan: str = QUIET) -> Walk:
+        """The grasp missed, and the board shows that nothing moved."""
+        self.to_arm(lan).feed(self.job("unknown", missed=lan))
+        self.feed(self.board("before"))
+        return self
+
+    def to_repair_before(self) -> Walk:
+        """Somebody has moved a knight between two moves, and it stands there still when the board is asked again."""
+        self.to_before().feed(self.board(KNIGHT_AWAY))
+        self.feed(self.timer("board"))
+        self.feed(self.board(KNIGHT_AWAY))
+        return self
+
     def to_ended(self) -> Walk:
         self.to_after(MATE).feed(self.board("after"))
         return self
 
     def to_starting(self) -> Walk:
         self.feed(self.start())
+        return self
+
+    def again(self) -> Walk:
+        """Another life over the same journal."""
+        self.state = fold(self.entries, self.state.settings, "next life")
         return self
 
     def blind(self) -> Walk:
@@ -208,6 +246,7 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
         S.PARKING: W.to_parking,
         S.PERSON: W.to_person,
         S.BOARD_AFTER: W.to_after,
+        S.REPAIR: W.to_repair,
     }
     rest = (S.NO_SESSION, S.READY, S.ENDED)
     for stage, enter in into.items():
@@ -295,6 +334,34 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
     yield (S.PARKING, ev.JobEnded, S.PARKING), (none, W.to_parking, lambda w: w.job("unknown", parked=False))
     yield (S.PARKING, ev.JobEnded, S.BOARD_AFTER), (none, W.to_parking, W.job)
 
+    repair, again = S.REPAIR, W.to_repair_before
+    yield (
+        (before, ev.BoardAnswered, repair),
+        (
+            none,
+            lambda w: (w.to_before(), w.feed(w.board(KNIGHT_AWAY)), w.feed(w.timer("board"))),
+            lambda w: w.board(KNIGHT_AWAY),
+        ),
+    )
+    yield (
+        (S.BOARD_AFTER, ev.BoardAnswered, repair),
+        (none, lambda w: (w.to_arm(), w.feed(w.job("unknown", missed=QUIET))), lambda w: w.board("before")),
+    )
+    yield (repair, ev.TimerFired, repair), (none, W.to_repair, lambda w: w.timer("arm-repeat"))
+    yield (repair, ev.TimerFired, S.PARKING), (none, W.to_repair, lambda w: w.timer("arm"))
+    gone: Callable[[Any], object] = lambda w: (w.feed(w.arms("moving", ours=True)), w.feed(w.arms("parked")))  # noqa: E731
+    yield (repair, ev.TimerFired, S.BOARD_AFTER), (none, lambda w: gone(w.to_repair()), lambda w: w.timer("arm"))
+    yield (repair, ev.TimerFired, before), (none, lambda w: gone(w.to_repair_before()), lambda w: w.timer("arm"))
+    yield (repair, ev.JobEnded, repair), (none, W.to_repair, lambda w: w.job(job_id="another"))
+    yield (repair, ev.JobEnded, S.PARKING), (none, W.to_repair, lambda w: w.job("unknown", parked=False))
+    yield (repair, ev.JobEnded, S.BOARD_AFTER), (none, W.to_repair, W.job)
+    yield (repair, ev.JobEnded, before), (none, again, W.job)
+    yield (repair, ev.ArmsSeen, repair), (none, W.to_repair, lambda w: w.arms("moving", ours=True))
+    parking = lambda w: (again(w), w.feed(w.job("unknown", parked=False)))  # noqa: E731
+    yield (S.PARKING, ev.ArmsSeen, before), (none, parking, lambda w: w.arms("parked"))
+    yield (S.PARKING, ev.JobEnded, before), (none, parking, W.job)
+    yield (before, ev.Restored, S.PARKING), (none, lambda w: (parking(w), w.again()), lambda w: ev.Restored(w.at))
+
     yield (S.PERSON, ev.BoardSeen, S.PERSON), (none, W.to_person, lambda w: w.seen("after", settled=False))
     yield (S.PERSON, ev.BoardSeen, S.BOARD_AFTER), (none, W.to_person, lambda w: w.seen("after"))
     yield (S.PERSON, ev.ProcessedSeen, S.PERSON), (SAMPLE_BOARD, W.to_person, lambda w: w.processed(lan="a2a3"))
@@ -318,7 +385,7 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
 
     yield (S.READY, ev.VerdictSeen, S.READY), (none, W.to_ready, lambda w: w.verdict("another"))
     yield (S.READY, ev.VerdictSeen, S.ENDED), (none, W.to_ready, W.verdict)
-    for stage in (S.STARTING, before, S.ARM, S.PARKING, S.PERSON, after):
+    for stage in (S.STARTING, before, S.ARM, S.PARKING, S.PERSON, after, repair):
         yield (stage, ev.VerdictSeen, stage), (none, into[stage], W.verdict)
     yield (
         (before, ev.TimerFired, S.ENDED),
@@ -464,7 +531,7 @@ def test_a_finished_job_is_given_again_when_its_result_stays_away(start: Make, m
 
 
 def test_the_board_is_believed_by_its_squares_not_by_its_status(start: Make, move: Make) -> None:
-    walk = Walk(start, move).to_after()
+    walk = Walk(start, move, repair=False).to_after()
     walk.feed(walk.board("before", status=200))
     answer = walk.find(do.Answer).response
     assert (answer.status, answer.detail.code) == (500, "unchanged")
@@ -539,7 +606,7 @@ def test_a_job_id_is_made_of_its_token(start: Make, move: Make) -> None:
     request = dataclasses.replace(
         one.state.work, request=msgspec.structs.replace(one.state.work.request, task_token="x")
     )
-    assert request.job_id != one.state.work.job_id
+    assert request.move_id != one.state.work.move_id
 
 
 def test_a_job_is_not_started_after_the_requests_deadline(start: Make, move: Make) -> None:
@@ -549,3 +616,120 @@ def test_a_job_is_not_started_after_the_requests_deadline(start: Make, move: Mak
     job = walk.find(do.GiveJob).job
     assert walk.state.work is not None
     assert job.deadline == walk.state.work.request.deadline
+
+
+# ---------------------------------------------------------------- repairs
+
+
+def test_a_missed_grasp_is_put_right_and_counted(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_repair()
+    job = walk.find(do.GiveJob).job
+    assert walk.state.work is not None
+    assert (job.kind, job.job_id) == ("repair", f"{walk.state.work.move_id}-r1")
+    assert job.before.split()[:2] == BEFORE_MATE.split()[:2]
+    assert job.after == walk.after()
+    walk.feed(walk.job(grasps=(grasp(QUIET, grasped=True, released=True, kept=True),)))
+    walk.feed(walk.board("after"))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.repaired) == (200, 1)
+    assert [entry.kind for entry in walk.entries if entry.key == "token-2"] == [
+        "received", "validated", "commanded", "moved", "repair-ordered", "repaired", "confirmed", "answered",
+    ]  # fmt: skip
+
+
+def test_a_repair_is_given_again_under_its_own_id_over_a_kill_and_never_twice(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_repair()
+    job = walk.find(do.GiveJob).job
+    late = walk.job("unknown", missed=QUIET, job_id=walk.state.work.move_id if walk.state.work else None)
+    assert walk.again().feed(ev.Restored(walk.at))[0] == do.GiveJob(job)
+    assert walk.feed(late) == []  # the move's own result, once more
+    walk.feed(walk.job("unknown", missed=QUIET))
+    walk.again().feed(ev.Restored(walk.at))
+    assert walk.state.work is not None
+    assert (walk.state.stage, walk.state.work.repairs, walk.state.repairs) == (S.BOARD_AFTER, 1, 1)
+
+
+def test_an_answer_to_a_question_before_the_repair_is_none_after_it(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_arm()
+    walk.feed(walk.job("unknown", missed=QUIET))
+    old = walk.board("before")
+    walk.feed(old)
+    walk.feed(walk.job("unknown", missed=QUIET))
+    assert walk.feed(old) == []
+
+
+def test_repairs_of_one_move_and_of_one_session_are_bounded(start: Make, move: Make) -> None:
+    walk = Walk(start, move, repairs_per_session=3).to_repair()
+    for _ in range(2):
+        walk.feed(walk.job("unknown", missed=QUIET))
+        walk.feed(walk.board("before"))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code, answer.detail.repaired) == (500, "unchanged", 2)
+    assert "2 repairs have not helped" in answer.reason
+    walk.feed(walk.move())
+    walk.feed(walk.board("before"))
+    for number in (3, 3):
+        walk.feed(walk.job("unknown", missed=QUIET))
+        walk.feed(walk.board("before"))
+        assert walk.state.repairs == number
+    assert "3 repairs in one game are too many" in walk.find(do.Answer).response.reason
+    assert walk.again().state.repairs == 3
+    walk.to_ready()  # the same game goes on
+    assert (walk.state.repairs, walk.again().state.repairs) == (3, 3)
+    walk.feed(walk.start(session="s2"))
+    walk.feed(walk.started())
+    assert (walk.state.repairs, walk.again().state.repairs) == (0, 0)
+
+
+def test_an_arm_that_was_stopped_or_refused_repairs_nothing(start: Make, move: Make) -> None:
+    ends: list[tuple[m.Outcome, str]] = [("refused", "not-ready"), ("unknown", "stopped"), ("unknown", "alarm")]
+    for outcome, code in ends:
+        walk = Walk(start, move).to_arm()
+        walk.feed(walk.job(outcome, missed=QUIET, code=code))
+        walk.feed(walk.board("before"))
+        assert walk.find(do.Answer).response.status == 500
+
+
+def test_a_piece_still_in_the_gripper_is_put_down_by_the_arm_that_has_it(start: Make, move: Make) -> None:
+    lifted = BEFORE_MATE.replace("pppp1ppp", "ppp2ppp")
+    for parked in (True, False):
+        walk = Walk(start, move).to_arm()
+        taken = (grasp(QUIET, grasped=True, released=False),)
+        walk.feed(walk.job("unknown", parked=parked, holding="p" if parked else None, grasps=taken, code="link-lost"))
+        if not parked:
+            arm = m.ArmStatus(name="black", kind="k", mode="parked", parked=True, holding="p")
+            walk.feed(ev.ArmsSeen(walk.at, m.ArmState(arms=(arm,), at=walk.at)))
+        walk.feed(walk.board(lifted))
+        assert walk.find(do.GiveJob).job.arm == "black"
+    walk = Walk(start, move).to_arm()
+    walk.feed(walk.job("unknown", grasps=taken, code="link-lost"))
+    walk.feed(walk.board(lifted))
+    assert "left the gripper" in walk.find(do.Answer).response.reason
+
+
+def test_before_a_move_a_wrong_table_is_looked_at_twice_and_then_put_right(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_before()
+    asked = walk.question()
+    assert walk.feed(walk.board(KNIGHT_AWAY)) == [do.StartTimer("board", 3.0)]
+    walk.feed(walk.timer("board"))
+    assert walk.question() != asked
+    walk.feed(walk.board("before"))  # the hand has put it back
+    assert walk.state.stage is S.ARM
+
+    walk = Walk(start, move).to_repair_before()
+    job = walk.find(do.GiveJob).job
+    assert (job.before.split()[0], job.after.split()[0]) == (KNIGHT_AWAY.split()[0], BEFORE_MATE.split()[0])
+    walk.feed(walk.job())
+    walk.feed(walk.board("before"))
+    assert walk.state.stage is S.ARM
+    assert walk.find(do.GiveJob).job.kind == "move"
+
+
+def test_a_repair_that_was_late_is_not_begun(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_ready()
+    walk.feed(walk.move(deadline=walk.at + 3.0))
+    walk.feed(walk.board("before"))
+    walk.feed(walk.job("unknown", missed=QUIET))
+    walk.at += 10.0
+    walk.feed(walk.board("before"))
+    assert "deadline" in walk.find(do.Answer).response.reason

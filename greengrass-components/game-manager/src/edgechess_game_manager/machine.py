@@ -8,6 +8,7 @@ The diagram in docs/game-manager-states.md is generated from it. The rules of on
 - A job is given again as long as nobody has heard of it, under the same id. Silence is never failure: the outcome is
   then unknown, and the board is asked what happened.
 - Nothing is confirmed unless a settled reading, asked for after the pieces moved, is the position after the move.
+- What went wrong an arm puts right where `repair.doubt` has none, with a job of its own, so many times and no oftener.
 """
 
 from __future__ import annotations
@@ -50,13 +51,16 @@ from edgechess_game_manager.events import (
     TimerFired,
     VerdictSeen,
 )
+from edgechess_game_manager.repair import Held, doubt
 from edgechess_game_manager.rules import LegalMove, Refusal, Verdict
-from edgechess_game_manager.state import PHASES, Stage, State, Work
+from edgechess_game_manager.state import PHASES, Stage, State, Work, commanded, ended, ordered
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
 
 RESTING = ("idle", "parked")  # modes of an arm that will not move unless it is told to
 HALTED = ("stopped", "fault")  # neither will these, but only measured parked are they not above the board
+WANTS_A_PERSON = ("stopped", "alarm", "emergency-stop", "collision", "paused", "guided", "disabled")
+# codes of jobs after which no arm moves before somebody has looked and said so
 
 
 class Step(NamedTuple):
@@ -199,7 +203,7 @@ def _ask(state: State) -> Step:
     work, settings = _work(state), state.settings
     attempt = work.attempt + 1
     sample = settings.board_protocol == "sample"
-    question = f"{work.job_id}-{state.life}-{work.stage.value}-{attempt}"
+    question = f"{work.move_id}-{state.life}-{work.stage.value}-{work.visit}-{attempt}"
     work = dataclasses.replace(work, attempt=attempt, asked=(*work.asked, question))
     request = work.request if sample else msgspec.structs.replace(work.request, request_id=question)
     if work.stage is Stage.STARTING:
@@ -276,6 +280,8 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
         return _begin(state, at) if work.stage is Stage.STARTING else _validated(state, at, moved=False)
     if work.executor == "person" and found == rules.placement(work.after):
         return _validated(state, at, moved=True)
+    if work.stage is Stage.BOARD_BEFORE:
+        return _fail_before(state, at, found)
     wrong = differences(before, found)
     where = "the position" if work.stage is Stage.STARTING else "the position before the move"
     return _fail(
@@ -287,6 +293,22 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
         expected=before,
         found=found,
     )
+
+
+def _fail_before(state: State, at: float, found: str) -> Step:
+    """Somebody has touched the table since the last move, or a repair of that has not ended well."""
+    work, before = _work(state), _before(state)
+    against = _against_repair(state, at) or doubt(before, before, found, work.grasps, work.held)
+    if against is None and work.wrong != found:
+        # a hand may still be in it: what shows the same a while later stands there
+        work = _fresh_questions(dataclasses.replace(work, wrong=found))
+        pause = StartTimer("board", state.settings.repair_look_s)
+        return Step(dataclasses.replace(state, work=work), (pause,))
+    if against is None:
+        return _order_repair(state, at, found, "before", "before-mismatch")
+    wrong = differences(before, found)
+    words = f"the board does not show the position before the move: {named(wrong)}{_unrepaired(against)}"
+    return _fail(state, at, "before-mismatch", words, wrong=wrong, expected=before, found=found)
 
 
 def _is_ours(state: State, response: m.BoardValidateResponse) -> bool:
@@ -337,7 +359,7 @@ def _command(state: State, at: float, validated: Draft) -> Step:
     limit = at + settings.arm_start_limit_s
     assert state.session is not None
     job = m.ArmJob(
-        job_id=work.job_id,
+        job_id=work.move_id,
         kind="move",
         session_id=request.session_id,
         before=state.session.fen,
@@ -345,9 +367,9 @@ def _command(state: State, at: float, validated: Draft) -> Step:
         lan=request.lan,
         deadline=min(limit, request.deadline) if request.deadline is not None else limit,
     )
-    work = dataclasses.replace(work, job=job)
+    work = commanded(work, job)
     data = {"job": msgspec.to_builtins(job), "protocol": settings.arm_protocol}
-    commanded = Draft("commanded", data, request.session_id, work.token)
+    command = Draft("commanded", data, request.session_id, work.token)
     act: tuple[Effect, ...]
     if settings.arm_protocol == "sample":
         act = (MoveSampleArm(request),)
@@ -355,7 +377,7 @@ def _command(state: State, at: float, validated: Draft) -> Step:
         act = (GiveJob(job), StartTimer("arm-repeat", settings.arm_repeat_s))
     return Step(
         dataclasses.replace(state, work=work),
-        (CancelTimer("board"), Write((validated, commanded)), *act, StartTimer("arm", settings.arm_deadline_s)),
+        (CancelTimer("board"), Write((validated, command)), *act, StartTimer("arm", settings.arm_deadline_s)),
     )
 
 
@@ -392,12 +414,22 @@ def _sample_arm_moved(state: State, event: ArmMoved) -> Step:
 
 def _job_over(state: State, at: float, result: m.ArmJobResult) -> Step:
     """The act is over as far as anybody says. Refused or unknown is no verdict: the board is asked in every case."""
-    work = dataclasses.replace(_work(state), result=result)
+    work = _work(state)
+    kind = "moved" if work.job_id == work.move_id else "repaired"
+    work = ended(work, result)
     state = dataclasses.replace(state, work=work)
-    moved = Write((Draft("moved", {"result": msgspec.to_builtins(result)}, work.request.session_id, work.token),))
+    over = Write((Draft(kind, {"result": msgspec.to_builtins(result)}, work.request.session_id, work.token),))
     stop = (CancelTimer("arm"), CancelTimer("arm-repeat"), CancelTimer("rest"))
-    step = _enter_after(state, at) if _may_look(state) else _enter_parking(state, at)
-    return Step(step.state, (*stop, moved, *step.effects))
+    step = _look_again(state, at) if _may_look(state) else _enter_parking(state, at)
+    return Step(step.state, (*stop, over, *step.effects))
+
+
+def _look_again(state: State, at: float) -> Step:
+    """After a job the board is asked for the position that the job leads to."""
+    if _work(state).goal == "after":
+        return _enter_after(state, at)
+    work = _enter(_work(state), Stage.BOARD_BEFORE, at)
+    return _ask(dataclasses.replace(state, work=work))
 
 
 def _may_look(state: State) -> bool:
@@ -433,7 +465,9 @@ def _arms_while_parking(state: State, event: ArmsSeen) -> Step:
     work = _work(state)
     if not _newer(event.arms, work.stage_at) or not _at_rest(event.arms, work):
         return Step(state)
-    step = _enter_after(state, event.at)
+    holding = [Held(arm.name, arm.holding) for arm in event.arms.arms if arm.holding is not None]
+    work = dataclasses.replace(work, held=holding[0] if holding else None)
+    step = _look_again(dataclasses.replace(state, work=work), event.at)
     return Step(step.state, (CancelTimer("rest"), *step.effects))
 
 
@@ -449,7 +483,7 @@ def _rest_timer(state: State, event: TimerFired) -> Step:
     """Nobody says that the arms rest. The board is read for the person's sake, but the move is not confirmed."""
     if event.name != "rest":
         return Step(state)
-    work = dataclasses.replace(_work(state), lost=True)
+    work = dataclasses.replace(_work(state), lost=True, goal="after")
     return _enter_after(dataclasses.replace(state, work=work), event.at)
 
 
@@ -577,6 +611,9 @@ def _fail_move(state: State, at: float, found: str) -> Step:
     work, before = _work(state), _before(state)
     after = rules.placement(work.after)
     verdict = classify(before, after, found, grasps=_grasps(work))
+    against = _against_repair(state, at) or doubt(before, after, found, work.grasps, work.held)
+    if against is None:
+        return _order_repair(state, at, found, "after", verdict.code)
     code: str = verdict.code
     said = _arm_said(work)
     if code == "unchanged" and work.result is not None and work.result.outcome == "refused":
@@ -584,6 +621,7 @@ def _fail_move(state: State, at: float, found: str) -> Step:
         words = f"{said}; the board still shows the position before the move"
     else:
         words = f"{verdict.reason}; {said}" if said else verdict.reason
+        words += _unrepaired(against)
     return _fail(state, at, code, words, wrong=verdict.differences, expected=after, found=found)
 
 
@@ -594,6 +632,51 @@ def _fail_lost(state: State, at: float, found: str | None) -> Step:
     said = _arm_said(_work(state))
     words = f"what the arm did is unknown and nobody reports it at rest; look at it first. {said}; {shows}"
     return _fail(state, at, "arm-lost", words, wrong=wrong, expected=after, found=found)
+
+
+# ---------------------------------------------------------------- repairs
+
+
+def _order_repair(state: State, at: float, found: str, goal: Literal["before", "after"], code: str) -> Step:
+    """An ordinary job, from what the board shows to what it should show."""
+    work, settings = _work(state), state.settings
+    assert state.session is not None
+    before, after = state.session.fen, work.after
+    limit = at + settings.arm_start_limit_s
+    job = m.ArmJob(
+        job_id=f"{work.move_id}-r{work.repairs + 1}",
+        kind="repair",
+        session_id=work.request.session_id,
+        before=" ".join((found, before.split(" ")[1], "- - 0 1")),  # its turn says whose arm
+        after=before if goal == "before" else after,
+        arm=work.held.arm if work.held is not None else None,
+        deadline=min(limit, work.request.deadline) if work.request.deadline is not None else limit,
+    )
+    work = ordered(_enter(work, Stage.REPAIR, at), job, goal)
+    state = dataclasses.replace(state, work=work, repairs=state.repairs + 1)
+    data = {"job": msgspec.to_builtins(job), "goal": goal, "code": code, "number": work.repairs}
+    order = Draft("repair-ordered", data, work.request.session_id, work.token)
+    timers = (StartTimer("arm-repeat", settings.arm_repeat_s), StartTimer("arm", settings.arm_deadline_s))
+    return Step(state, (CancelTimer("board"), Write((order,)), GiveJob(job), *timers))
+
+
+def _against_repair(state: State, at: float) -> str | None:
+    """Why no arm is to touch the table now, whatever it looks like; None: nothing is against it."""
+    work, settings = _work(state), state.settings
+    result = work.result
+    if work.executor != "arm" or "sample" in (settings.arm_protocol, settings.board_protocol) or not settings.repair:
+        return "repairs are left to people here"
+    if work.lost or (result is not None and (result.outcome == "refused" or result.code in WANTS_A_PERSON)):
+        return "the arm cannot go on by itself"
+    if work.repairs >= settings.repairs_per_move:
+        return f"{work.repairs} repairs have not helped"
+    if state.repairs >= settings.repairs_per_session:
+        return f"{state.repairs} repairs in one game are too many: the arms want looking after"
+    return "the request's deadline has passed" if _late(work, at) else None
+
+
+def _unrepaired(against: str) -> str:
+    return f"; no repair: {against}"
 
 
 def _arm_said(work: Work) -> str:
@@ -675,13 +758,16 @@ def _finish(
     detail = msgspec.structs.replace(
         detail or m.ResponseDetail(),
         job_id=work.job.job_id if work.job is not None else None,
+        repaired=work.repairs,
         timings_s=_timings(work, at),
         result=session.result if session is not None else None,
         termination=session.termination if session is not None else None,
     )
     response = answer(work.request, status, detail, reason)
     answered = stored(response, work.request.session_id)
-    state = dataclasses.replace(state, work=None, session=session or state.session)
+    begun = work.request.action == "start" and session is not None and session is not state.session
+    repairs = 0 if begun else state.repairs
+    state = dataclasses.replace(state, work=None, session=session or state.session, repairs=repairs)
     effects = (CancelTimers(), Write((*drafts, answered)), Answer(response), Report(work.request, response))
     return Step(state, effects)
 
@@ -706,8 +792,11 @@ def _restored_at_rest(state: State, event: Restored) -> Step:
 
 
 def _restored_asking(state: State, event: Restored) -> Step:
-    """Nothing physical was ordered yet: phase 1 from its beginning."""
-    return _ask(_entered_again(state, event.at))
+    """Nothing physical is under way: phase 1 from its beginning, as soon as an arm that repaired something rests."""
+    state = _entered_again(state, event.at)
+    if _work(state).result is not None and not _may_look(state):
+        return _enter_parking(state, event.at)
+    return _ask(state)
 
 
 def _restored_moving(state: State, event: Restored) -> Step:
@@ -763,7 +852,12 @@ def _before(state: State) -> str:
 
 def _enter(work: Work, stage: Stage, at: float) -> Work:
     timings = (*work.timings, (PHASES[work.stage], at - work.stage_at))
-    return dataclasses.replace(work, stage=stage, stage_at=at, timings=timings, attempt=0, asked=(), trouble=None)
+    return _fresh_questions(dataclasses.replace(work, stage=stage, stage_at=at, timings=timings))
+
+
+def _fresh_questions(work: Work) -> Work:
+    """What the board is asked from now on; no answer to an earlier question counts."""
+    return dataclasses.replace(work, visit=work.visit + 1, attempt=0, asked=(), trouble=None)
 
 
 def _late(work: Work, at: float) -> bool:
@@ -786,19 +880,20 @@ def _stays(stage: Stage, words: str) -> dict[Stage, str]:
 
 def _table() -> dict[tuple[Stage, type[Any]], Row]:
     n, r, e = _REST
-    start, before, arm, park, person, after = (
+    start, before, arm, park, person, after, repair = (
         Stage.STARTING,
         Stage.BOARD_BEFORE,
         Stage.ARM,
         Stage.PARKING,
         Stage.PERSON,
         Stage.BOARD_AFTER,
+        Stage.REPAIR,
     )
     table: dict[tuple[Stage, type[Any]], Row] = {}
     for stage in Stage:
         table[stage, MalformedSeen] = Row(_malformed, _stays(stage, "malformed or oversized: 400"))
         table[stage, RequestSeen] = Row(_request, _stays(stage, "busy: 400; its own token: nothing yet"))
-        if stage in (before, arm, park, person, after):
+        if stage in (before, arm, park, person, after, repair):
             table[stage, VerdictSeen] = Row(
                 _verdict_while_moving, _stays(stage, "noted: the session ends with the move")
             )
@@ -817,12 +912,13 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
         _board_started, {start: "blind: ask again", n: _FAILED, e: _FAILED, r: "started: 200, or failed: 500"}
     )
 
-    table[before, Restored] = Row(_restored_asking, _stays(before, "restart: ask again"))
+    table[before, Restored] = Row(_restored_asking, {before: "restart: ask again", park: "restart: wait for the arms"})
     table[before, TimerFired] = Row(_board_timer, {before: "silence: ask again", r: _FAILED})
     table[before, BoardAnswered] = Row(
         _board_answered_before,
         {
-            before: "blind: ask again",
+            before: "blind: ask again; wrong, and certain: look twice",
+            repair: "still wrong: repair",
             arm: "validated, commanded",
             person: "validated: a person moves",
             after: "validated: a person has moved",
@@ -863,11 +959,33 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
     table[arm, ProcessedSeen] = Row(_processed_while_arm, _stays(arm, "sample board: noted"))
 
     table[park, Restored] = Row(_restored_moved, {park: "restart: wait for the arms"})
+    table[repair, Restored] = Row(_restored_moving, _stays(repair, "restart: the same job again"))
+    table[repair, TimerFired] = Row(
+        _arm_timer,
+        {
+            repair: "not heard of: the same job again",
+            park: "silence: unknown",
+            after: "silence, arms at rest: unknown",
+            before: "the same, of a repair before the move",
+        },
+    )
+    table[repair, JobEnded] = Row(
+        _job_ended,
+        {repair: "another job", park: "unknown, not parked", after: "repaired", before: "repaired before the move"},
+    )
+    table[repair, ArmsSeen] = Row(_arms_while_moving, _stays(repair, "job heard of, or over"))
+
     table[park, TimerFired] = Row(
         _rest_timer, {park: "another timer", after: "nobody says that the arms rest: lost", r: "sample board: failed"}
     )
-    table[park, ArmsSeen] = Row(_arms_while_parking, {park: "not at rest", after: "arms at rest", **sampled})
-    table[park, JobEnded] = Row(_job_ended, {park: "still unknown", after: "moved after all", **sampled})
+    table[park, ArmsSeen] = Row(
+        _arms_while_parking,
+        {park: "not at rest", after: "arms at rest", before: "arms at rest after a repair before the move", **sampled},
+    )
+    table[park, JobEnded] = Row(
+        _job_ended,
+        {park: "still unknown", after: "moved after all", before: "repaired before the move after all", **sampled},
+    )
     table[park, ProcessedSeen] = Row(_processed_while_arm, _stays(park, "sample board: noted"))
 
     table[person, Restored] = Row(
@@ -883,6 +1001,7 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
         _board_answered_after,
         {
             after: "blind: ask again",
+            repair: "wrong, and certain: repair",
             person: "a piece was lifted again",
             r: "confirmed: 200, or failed: 500",
             e: "confirmed, game over: 200",
@@ -893,7 +1012,7 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
         {after: "another move", **sampled},
     )
     for (stage, event), row in table.items():
-        if stage in (before, arm, park, person, after) and r in row.to and e not in row.to:
+        if stage in (before, arm, park, person, after, repair) and r in row.to and e not in row.to:
             table[stage, event] = Row(row.decide, {**row.to, e: "failed: 500, and the session ended meanwhile"})
     return table
 

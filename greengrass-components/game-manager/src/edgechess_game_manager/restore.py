@@ -13,7 +13,7 @@ import msgspec
 from edgechess_game_manager import rules
 from edgechess_game_manager.answers import given
 from edgechess_game_manager.settings import Settings
-from edgechess_game_manager.state import Stage, State, Work
+from edgechess_game_manager.state import Stage, State, Work, commanded, ended, ordered
 from edgechess_kit import messages as m
 from edgechess_kit.errors import JournalError
 from edgechess_kit.journal import Entry, Journal
@@ -51,15 +51,21 @@ def _step(state: State, entry: Entry) -> State:
             return dataclasses.replace(state, work=work)
         case "commanded" if work is not None:
             job = msgspec.convert(entry.data["job"], m.ArmJob)
-            work = dataclasses.replace(work, stage=Stage.ARM, job=job, stage_at=entry.at)
+            work = dataclasses.replace(commanded(work, job), stage=Stage.ARM, stage_at=entry.at)
             return dataclasses.replace(state, work=work)
-        case "moved" if work is not None:
+        case "moved" | "repaired" if work is not None:
+            stage = Stage.BOARD_AFTER if work.goal == "after" else Stage.BOARD_BEFORE
             result = msgspec.convert(entry.data["result"], m.ArmJobResult)
-            work = dataclasses.replace(work, stage=Stage.BOARD_AFTER, result=result, stage_at=entry.at)
+            work = dataclasses.replace(ended(work, result), stage=stage, stage_at=entry.at)
             return dataclasses.replace(state, work=work)
+        case "repair-ordered" if work is not None:
+            job = msgspec.convert(entry.data["job"], m.ArmJob)
+            work = dataclasses.replace(ordered(work, job, entry.data["goal"]), stage=Stage.REPAIR, stage_at=entry.at)
+            return dataclasses.replace(state, work=work, repairs=state.repairs + 1)
         case "started":
             assert entry.session_id is not None
-            return dataclasses.replace(state, session=rules.new_session(entry.session_id, entry.data["fen"]))
+            session = rules.new_session(entry.session_id, entry.data["fen"])
+            return dataclasses.replace(state, session=session, repairs=0)
         case "confirmed" if state.session is not None and state.session.session_id == entry.session_id:
             session = rules.advance(state.session, entry.data["lan"], claim_draws=state.settings.claim_draws)
             return dataclasses.replace(state, session=session)

@@ -38,6 +38,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     arm_rest_timeout_s: Annotated[
         Seconds, msgspec.Meta(description="wait for the word that the arms rest, after an unknown outcome")
     ] = 20.0
+    repair: Annotated[
+        bool, msgspec.Meta(description="arms put right what went wrong, where it is certain what stands where")
+    ] = True
+    repairs_per_move: Annotated[
+        int, msgspec.Meta(ge=0, le=10, description="repair jobs for one move, then a person")
+    ] = 2
+    repairs_per_session: Annotated[
+        int, msgspec.Meta(ge=0, le=1000, description="repair jobs in one game; an arm that needs more is not well")
+    ] = 40
+    repair_look_s: Annotated[
+        Seconds,
+        msgspec.Meta(description="before a move a wrong table is looked at twice, so far apart: a hand may be in it"),
+    ] = 3.0
     person_deadline_s: Annotated[Seconds, msgspec.Meta(description="a person's time for one move")] = 600.0
     answer_again_s: Annotated[
         float,

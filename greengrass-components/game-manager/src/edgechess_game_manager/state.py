@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+from typing import Literal
 
+from edgechess_game_manager.repair import Held
 from edgechess_game_manager.rules import Session, Verdict
 from edgechess_game_manager.settings import Settings
 from edgechess_kit import messages as m
@@ -25,6 +27,7 @@ class Stage(enum.Enum):
     PARKING = "parking"
     PERSON = "person"
     BOARD_AFTER = "board-after"
+    REPAIR = "repair"
 
 
 PHASES: dict[Stage, m.Phase] = {
@@ -34,6 +37,7 @@ PHASES: dict[Stage, m.Phase] = {
     Stage.PARKING: "arm",
     Stage.PERSON: "arm",
     Stage.BOARD_AFTER: "board-after",
+    Stage.REPAIR: "arm",
 }
 
 
@@ -51,6 +55,8 @@ class Work:
     received_at: float
     stage_at: float
     san: str = ""
+    visit: int = 0
+    """Counts the stages entered, so that no late answer to a question of one is taken for the next one's."""
     attempt: int = 0
     """Times that the board was asked in this stage."""
     asked: tuple[str, ...] = ()
@@ -58,6 +64,16 @@ class Work:
     trouble: str | None = None
     """What a blind board said of itself."""
     job: m.ArmJob | None = None
+    """The move's, or the newest repair's."""
+    repairs: int = 0
+    """Repairs ordered for this request."""
+    goal: Literal["before", "after"] = "after"
+    """Of the two positions the one that the job leads to, and that the board is asked for afterwards."""
+    grasps: tuple[m.GraspReport, ...] = ()
+    """All that was felt since the board last showed the position before the move."""
+    held: Held | None = None
+    wrong: str | None = None
+    """What the board showed instead of the position before the move, when it was looked at first."""
     heard: bool = False
     """The controller's state has named our job, …"""
     heard_at: float = 0.0
@@ -80,10 +96,15 @@ class Work:
         return self.request.task_token
 
     @property
-    def job_id(self) -> str:
-        """One token can never lead to two jobs, not even over a lost journal: the id is made of it."""
+    def move_id(self) -> str:
+        """One token can never lead to two moves, not even over a lost journal: the id is made of it."""
         digest = hashlib.sha256(f"{self.request.session_id}\0{self.token}".encode())
         return f"job-{digest.hexdigest()[:24]}"
+
+    @property
+    def job_id(self) -> str:
+        """Of the job under way, or of the one that will be given next."""
+        return self.job.job_id if self.job is not None else self.move_id
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +116,8 @@ class State:
     session: Session | None = None
     work: Work | None = None
     board: m.BoardState | None = None
+    repairs: int = 0
+    """Ordered in this session."""
     last_answer: tuple[float, m.GameResponse] | None = None
     """From the journal: the newest answer and when it became durable. Only for the first moment after a restart."""
 
@@ -105,6 +128,26 @@ class State:
         if self.session is None:
             return Stage.NO_SESSION
         return Stage.ENDED if self.session.over else Stage.READY
+
+
+def commanded(work: Work, job: m.ArmJob) -> Work:
+    """The move's job is given: the board shows the position before it, so that nothing felt earlier counts any more."""
+    return _given(dataclasses.replace(work, goal="after", grasps=(), held=None), job)
+
+
+def ordered(work: Work, job: m.ArmJob, goal: Literal["before", "after"]) -> Work:
+    """A repair is given."""
+    return _given(dataclasses.replace(work, goal=goal, repairs=work.repairs + 1, wrong=None), job)
+
+
+def ended(work: Work, result: m.ArmJobResult) -> Work:
+    """The job under way is over."""
+    held = Held(result.arm, result.holding) if result.arm is not None and result.holding is not None else None
+    return dataclasses.replace(work, result=result, grasps=(*work.grasps, *result.grasps), held=held)
+
+
+def _given(work: Work, job: m.ArmJob) -> Work:
+    return dataclasses.replace(work, job=job, result=None, heard=False, heard_at=0.0, gone=False, rested=False)
 
 
 def session_state(state: State) -> m.SessionState:

@@ -310,6 +310,7 @@ def _request(
         "arm_failures": errand.arm_failures,
         "busy": errand.busy,
         "helped": errand.helped,
+        "repaired": errand.repaired,
     }
     step = Requesting(errand, token, who, sent=1)
     match, timer = _timer(dataclasses.replace(match, step=step, played=match.played + _moves(errand)), republish_s)
@@ -389,6 +390,7 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
         executor=step.executor,
         helped=errand.helped,
         retried=errand.requests - errand.busy - 1,
+        repaired=errand.repaired + (detail.repaired if detail else 0),
     )
     match = dataclasses.replace(match, fen=fen, plies=(*match.plies, ply), draw_offers=())
     theirs = (
@@ -405,6 +407,7 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
         "at": ply.at,
         "helped": ply.helped,
         "retried": ply.retried,
+        "repaired": ply.repaired,
         "fen": fen,
         "result": theirs.result if theirs else None,
         "termination": theirs.termination if theirs else None,
@@ -447,7 +450,12 @@ def _failed(match: Match, step: Requesting, event: e.Answered) -> Result:
     )
     before_the_arm = detail is not None and detail.phase in ("request", "board-before")
     by_arm = errand.uci is not None and step.executor != "person" and not before_the_arm
-    errand = dataclasses.replace(errand, arm_failures=errand.arm_failures + (1 if by_arm else 0), uncertain=not sure)
+    errand = dataclasses.replace(
+        errand,
+        arm_failures=errand.arm_failures + (1 if by_arm else 0),
+        uncertain=not sure,
+        repaired=errand.repaired + (detail.repaired if detail else 0),
+    )
     reason = event.response.reason or "the game manager gave no reason"
     effects: list[e.Effect] = [_failure(match, errand, step, event.response)]
     if match.close is not None:
@@ -471,6 +479,7 @@ def _failure(match: Match, errand: Errand, step: Requesting, response: GameRespo
             "arm_failures": errand.arm_failures,
             "busy": errand.busy,
             "uncertain": errand.uncertain,
+            "repaired": errand.repaired,
         },
         key=step.token,
     )
@@ -632,7 +641,8 @@ def summary(match: Match) -> dict[str, object]:
     """The summary event of an ended match, fields as scripts rely on them.
 
     `plies` are the moves played on the director's own board, `confirmed` those of them that the manager answered 200
-    for. They differ by the move of a request that was never answered, and by whatever is wrong.
+    for. They differ by the move of a request that was never answered, and by whatever is wrong. `helped` are the moves for
+    which a person had to touch the table, `repaired` those that the arms put right without one.
     """
     assert isinstance(match.step, Ended)
     assert match.ended_at is not None
@@ -642,7 +652,7 @@ def summary(match: Match) -> dict[str, object]:
         "termination": match.step.ending.termination,
         "plies": match.played,
         "confirmed": match.confirmed,
-        "repaired": 0,
+        "repaired": sum(ply.repaired > 0 and not ply.helped for ply in match.plies),
         "helped": sum(ply.helped for ply in match.plies),
         "final_fen": match.fen,
         "seconds": round(match.ended_at - started, 3),

@@ -56,6 +56,8 @@ class Ply:
     executor: Executor | None = None
     helped: bool = False
     retried: int = 0
+    repaired: int = 0
+    """Repair jobs that its arms were given on the way."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Errand:
     busy: int = 0
     helped: bool = False
     uncertain: bool = False
+    repaired: int = 0
+    """Repair jobs of the requests that have failed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

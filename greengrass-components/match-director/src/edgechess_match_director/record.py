@@ -52,6 +52,8 @@ def comment(ply: Ply) -> str:
     text = f"[%emt {_clock(ply.think_s)}] {', '.join(parts)}".rstrip()
     if ply.retried:
         text += f"; asked {ply.retried + 1} times"
+    if ply.repaired:
+        text += "; put right by the arm"
     if ply.helped:
         text += "; a person helped"
     return text

@@ -106,6 +106,7 @@ def _errand(match: Match, data: dict[str, Any]) -> Errand:
         arm_failures=data["arm_failures"],
         busy=data["busy"],
         helped=data["helped"],
+        repaired=data["repaired"],
     )
 
 
@@ -122,6 +123,7 @@ def _confirm(match: Match, data: dict[str, Any]) -> Match:
         executor=data["executor"],
         helped=data["helped"],
         retried=data["retried"],
+        repaired=data["repaired"],
     )
     theirs = Ending(data["result"], data["termination"]) if data["result"] else None
     return dataclasses.replace(
@@ -133,7 +135,11 @@ def _fail(match: Match, data: dict[str, Any]) -> Match:
     if not isinstance(match.step, Requesting):
         raise ValueError("a request failed that was never made")
     errand = dataclasses.replace(
-        match.step.errand, arm_failures=data["arm_failures"], busy=data["busy"], uncertain=data["uncertain"]
+        match.step.errand,
+        arm_failures=data["arm_failures"],
+        busy=data["busy"],
+        uncertain=data["uncertain"],
+        repaired=data["repaired"],
     )
     step = Postponed(errand) if data["status"] == 400 else Blocked(errand)
     return dataclasses.replace(match, step=step, played=match.played - (errand.uci is not None))
