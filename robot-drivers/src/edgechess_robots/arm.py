@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncIterator
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
+from edgechess_robots.body import Floats, Sweep
 from edgechess_robots.poses import Pose
 
 Mode = Literal["offline", "starting", "idle", "moving", "stopped", "fault"]
@@ -49,6 +50,9 @@ class Open:
     """Open the gripper to a width between the fingers."""
 
     width_mm: float
+    ahead: bool = False
+    """Of empty fingers: they may still be opening while the one motion after this step runs. They stand before whatever
+    follows that. A driver may wait at once instead."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,12 +83,16 @@ class Plan:
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckedPlan:
     """A plan that passed every check; only `Arm.check` makes one. `joints_deg` has one entry per step that moves,
-    None for gripper steps; `duration_s` is the planned time. Valid from the pose it was checked from."""
+    None for gripper steps; `duration_s` is the planned time, every corner counted as a stop. Valid from the pose it was
+    checked from."""
 
     plan: Plan
     joints_deg: tuple[tuple[float, ...] | None, ...]
     start_joints_deg: tuple[float, ...]
     duration_s: float
+    sweeps: tuple[Sweep | None, ...] = ()
+    """What each step that moves sweeps, None for gripper steps; so that whoever knows what stands on the table can look
+    for what is in the way. Empty: the driver does not tell."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +137,14 @@ class ArmState:
     alarm: str | None
     age_s: float
     emergency: bool = False
+
+
+@runtime_checkable
+class Outlined(Protocol):
+    """An arm that says where its links are measured, for others that must not meet them."""
+
+    def outline(self) -> Floats | None:
+        """As `Body.links_mm`, in the board frame. None: not calibrated, or not measured."""
 
 
 class Arm(Protocol):

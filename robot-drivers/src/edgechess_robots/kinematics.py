@@ -263,8 +263,10 @@ RO1 = Chain(
 )
 CHAINS = {chain.name: chain for chain in (CR10A, CR5A, RO1)}
 
-PARK_DEG: Joints = (-80.0, 15.0, -130.0, 25.0, 90.0, -80.0)
-"""The parking posture of an arm of the standard layout: elbow up, tool down, turned to the arm's own right, where nothing
-stands (CR10A: flange at (-104, -509, 414) mm in its base frame). Joint moves between it and the table only rise."""
+PARK_DEG: Joints = (22.8, 54.7, -148.6, 3.9, 90.0, -22.2)
+"""The parking posture of an arm of the standard layout: tool down, 125 mm before the board's edge on the arm's own side, its
+fingertips at (100, -345, 200) mm and along the diagonal (CR10A, White's side). Nothing stands there; an arm anywhere above
+the board, the trays or its own rack passes it at 30 mm or more, with the generous links of `body`; and the way to a square
+is 380 mm on average."""
 RO1_PARK_DEG: Joints = (100.0, 18.0, -123.0, 15.0, 90.0, 10.0)
 """The same of an RO1: flange at (-103, -524, 415) mm."""

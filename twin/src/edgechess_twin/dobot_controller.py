@@ -4,7 +4,8 @@ Commands are answered at once; what takes time is a motion with an end, entered 
 not with any client: it goes on when every client has gone, as a real controller's does.
 
 Time: `now()` is the scheduler's. Motion time is scheduler time × `speed`; so are power-up, enabling and the gripper.
-Blending (`cp`, `r`) is checked and accepted, but every motion comes to rest at its end: the longest a move may take.
+Blending: a motion with `r` (or `cp`) flows into the next one if that is in the queue in time; else it comes to rest at
+its end. How the maker rounds a corner is not documented: here the next motion starts while this one slows down.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from edgechess_twin.motion_profile import (
     LINE_SPEED_MM_S,
     STILL,
     STOP_FACTOR,
+    Joined,
     JointMotion,
     LineMotion,
     Motion,
     State,
+    overlap_s,
 )
 
 Firmware = Literal["4.5", "4.6"]
@@ -61,6 +64,15 @@ class Queued:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Rounding:
+    """How the corner at the end of a motion may be rounded: within `radius_mm` of it, or, without a radius, during a
+    part (0 to 1] of its slowing down."""
+
+    radius_mm: float | None
+    part: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Goal:
     """Where a motion ends and how it gets there, resolved when it starts."""
 
@@ -69,6 +81,7 @@ class Goal:
     velocity: float
     """Part of the joints' maximum, or mm/s for a line."""
     acceleration: float
+    rounding: Rounding | None = None
 
 
 Why = Literal["queue", "run-to", "jog", "guide", "brake"]
@@ -158,10 +171,12 @@ class Controller:
         self._last_id = 0
         self._current_id = 0
         self._start: Ticket | None = None
+        self._corner: Ticket | None = None
         self._enabling: Ticket | None = None
 
         self._speed_factor = 100
         self._vel_j = self._acc_j = self._vel_l = self._acc_l = 100
+        self._cp = 0
         self._users: dict[int, PoseTuple] = {0: (0.0,) * 6}
         self._tools: dict[int, PoseTuple] = {0: (0.0,) * 6}
         self._user = self._tool = 0
@@ -381,6 +396,12 @@ class Controller:
         if self._start is not None:
             self._start.cancel()
             self._start = None
+        self._forget_corner()
+
+    def _forget_corner(self) -> None:
+        if self._corner is not None:
+            self._corner.cancel()
+            self._corner = None
 
     def _disable(self) -> None:
         self._clear_queue()
@@ -400,11 +421,47 @@ class Controller:
         ticket = self._agenda.at(end_s, self._arrived)
         self.active = Active(why, motion, now_s, ticket, goal, self._shift, shift_to)
         self._body.moves(self.active, end_s)
+        self._forget_corner()
+        if why == "queue" and goal is not None and goal.rounding is not None:
+            self._corner = self._agenda.at(end_s - motion.slowing_s / self._speed, self._round)
         self._touch()
+
+    def _round(self) -> None:
+        """The motion under way begins to slow down: if the next one is in the queue, it starts before this one ends."""
+        active, self._corner = self.active, None
+        if active is None or active.why != "queue" or active.goal is None or active.goal.rounding is None:
+            return
+        if self.paused or not self._queue or self._queue[0].name not in _MOTIONS:
+            return
+        end = active.motion.joints(active.motion.duration_s)
+        try:
+            goal = self._resolve(self._queue[0], end)
+            motion = self._plan(goal, end)
+        except Unreachable:
+            return  # told when this motion has ended, as without rounding
+        left_s = active.motion.duration_s - self._motion_time(active)
+        rounding = active.goal.rounding
+        early_s = active.motion.slowing_s * rounding.part
+        if rounding.radius_mm is not None:
+            early_s = overlap_s(CR10A, active.motion, motion, rounding.radius_mm)
+        if left_s > early_s + 1e-9:
+            self._corner = self._agenda.at(self._now() + (left_s - early_s) / self._speed, self._round)
+            return
+        self._join(active, motion, goal)
+
+    def _join(self, active: Active, motion: Motion, goal: Goal) -> None:
+        """The next motion of the queue starts now, while the one under way fades out."""
+        item = self._queue.popleft()
+        self._current_id = item.number
+        at_s = self._motion_time(active)
+        active.ticket.cancel()
+        self._shift = active.shift(at_s)
+        self._begin("queue", Joined(motion, active.motion, at_s), goal, self._repeatability())
 
     def _arrived(self) -> None:
         active = self.active
         assert active is not None
+        self._forget_corner()
         self._rest = active.motion.joints(active.motion.duration_s)
         self._shift = active.shift_to
         self.active = None
@@ -448,7 +505,7 @@ class Controller:
 
     def _go_queued(self, item: Queued) -> None:
         try:
-            goal = self._resolve(item)
+            goal = self._resolve(item, self._rest)
         except Unreachable as error:
             self._raise_alarm(error.alarm)
             return
@@ -457,34 +514,36 @@ class Controller:
     def _go(self, why: Why, goal: Goal) -> None:
         """Raises an alarm where the arm cannot go."""
         try:
-            motion: Motion
-            if goal.joints is not None:
-                motion = JointMotion.plan(self._rest, goal.joints, goal.velocity, goal.acceleration)
-            else:
-                assert goal.flange is not None
-                motion = LineMotion.plan(CR10A, self._rest, goal.flange, goal.velocity, goal.acceleration)
+            motion = self._plan(goal, self._rest)
         except Unreachable as error:
             self._raise_alarm(error.alarm)
             return
         self._begin(why, motion, goal, self._repeatability())
 
-    def _resolve(self, item: Queued) -> Goal:
-        """The goal of a queued motion, from where the arm stands now. Raises Unreachable."""
+    def _plan(self, goal: Goal, start: Joints) -> Motion:
+        """Raises Unreachable."""
+        if goal.joints is not None:
+            return JointMotion.plan(start, goal.joints, goal.velocity, goal.acceleration)
+        assert goal.flange is not None
+        return LineMotion.plan(CR10A, start, goal.flange, goal.velocity, goal.acceleration)
+
+    def _resolve(self, item: Queued, start: Joints) -> Goal:
+        """The goal of a queued motion that starts at these joints. Raises Unreachable."""
         arguments = item.arguments
         name = item.name
         user = int(arguments.option("user", self._user))
         tool = int(arguments.option("tool", self._tool))
         if name in ("movj", "movl"):
-            return self._goal(name == "movl", arguments.points[0], user, tool, arguments)
+            return self._goal(name == "movl", arguments.points[0], user, tool, arguments, start)
         delta = tuple(arguments.number(index) for index in range(6))
         if name == "reljointmovj":
-            joints = tuple(q + d for q, d in zip(self._rest, delta, strict=True))
-            return self._goal(False, Point(True, joints), user, tool, arguments)
-        pose = self._offset(name.endswith("tool"), delta, user, tool)
-        return self._goal(name.startswith("relmovl"), Point(False, pose), user, tool, arguments)
+            joints = tuple(q + d for q, d in zip(start, delta, strict=True))
+            return self._goal(False, Point(True, joints), user, tool, arguments, start)
+        pose = self._offset(name.endswith("tool"), delta, user, tool, start)
+        return self._goal(name.startswith("relmovl"), Point(False, pose), user, tool, arguments, start)
 
-    def _offset(self, in_tool: bool, delta: Joints, user: int, tool: int) -> Joints:
-        here = self._seen(self._rest, user, tool)
+    def _offset(self, in_tool: bool, delta: Joints, user: int, tool: int, start: Joints) -> Joints:
+        here = self._seen(start, user, tool)
         dx, dy, dz, drx, dry, drz = delta
         if in_tool:
             return model.to_pose(model.multiply(here, model.from_pose((dx, dy, dz, drx, dry, drz))))
@@ -492,19 +551,30 @@ class Controller:
         _, _, _, rx, ry, rz = model.to_pose(turned)
         return here[0][3] + dx, here[1][3] + dy, here[2][3] + dz, rx, ry, rz
 
-    def _goal(self, line: bool, point: Point, user: int, tool: int, arguments: Arguments) -> Goal:
+    def _goal(self, line: bool, point: Point, user: int, tool: int, arguments: Arguments, start: Joints) -> Goal:
+        rounding = self._rounding(line, arguments)
         if line:
             flange = CR10A.flange(point.values) if point.is_joint else self._flange(point.values, user, tool)
             absolute = arguments.option("speed", 0.0)
             part = self._speed_factor * arguments.option("v", self._vel_l) / 10_000.0
             velocity = min(absolute, LINE_SPEED_MM_S) if absolute else LINE_SPEED_MM_S * part
-            return Goal(None, flange, velocity, arguments.option("a", self._acc_l) / 100.0)
+            return Goal(None, flange, velocity, arguments.option("a", self._acc_l) / 100.0, rounding)
         if point.is_joint:
             joints = point.values
         else:
-            joints = model.solve_near(CR10A, self._flange(point.values, user, tool), self._rest)[0]
+            joints = model.solve_near(CR10A, self._flange(point.values, user, tool), start)[0]
         velocity = self._speed_factor * arguments.option("v", self._vel_j) / 10_000.0
-        return Goal(joints, None, velocity, arguments.option("a", self._acc_j) / 100.0)
+        return Goal(joints, None, velocity, arguments.option("a", self._acc_j) / 100.0, rounding)
+
+    def _rounding(self, line: bool, arguments: Arguments) -> Rounding | None:
+        """`r` of a line beats `cp` (reference section 6); without either, what CP() said."""
+        radius_mm = arguments.option("r", 0.0) if line else 0.0
+        if radius_mm > 0.0:
+            return Rounding(radius_mm)
+        if line and "r" in arguments.named:
+            return None
+        part = arguments.option("cp", self._cp) / 100.0
+        return Rounding(None, part) if part > 0.0 else None
 
     def _flange(self, pose: tuple[float, ...], user: int, tool: int) -> Transform:
         x, y, z, rx, ry, rz = pose
@@ -550,6 +620,8 @@ class Controller:
         self._queue.append(Queued(self._last_id, name, arguments))
         if self.active is None and self._start is None:
             self._start = self._agenda.at(self._now() + START_LATENCY_S, self._next)
+        elif self.active is not None and self._corner is None and len(self._queue) == 1:
+            self._corner = self._agenda.at(self._now() + START_LATENCY_S, self._round)  # late, but it may still join
         return "" if self._firmware == "4.5" else str(self._last_id)
 
     def _check_frames(self, arguments: Arguments) -> None:
@@ -598,7 +670,7 @@ class Controller:
             "accj": self._set_acc_j,
             "vell": self._set_vel_l,
             "accl": self._set_acc_l,
-            "cp": self._nothing,
+            "cp": self._set_cp,
             "setuser": self._set_user,
             "settool": self._set_tool,
             "calcuser": lambda arguments: self._calc(self._users, arguments),
@@ -643,9 +715,6 @@ class Controller:
             "getcoils": self._impossible,
             "setcoils": self._impossible,
         }
-
-    def _nothing(self, arguments: Arguments) -> str:
-        return ""
 
     def _impossible(self, arguments: Arguments) -> str:
         """No scripts, no USB stick, no coils behind this controller."""
@@ -755,6 +824,10 @@ class Controller:
         self._speed_factor = arguments.whole(0)
         return ""
 
+    def _set_cp(self, arguments: Arguments) -> str:
+        self._cp = arguments.whole(0)
+        return ""
+
     def _set_vel_j(self, arguments: Arguments) -> str:
         self._vel_j = arguments.whole(0)
         return ""
@@ -799,9 +872,9 @@ class Controller:
         if kind == 2:
             point = Point(True, tuple(q + d for q, d in zip(self._rest, point.values, strict=True)))
         elif kind in (3, 4):
-            point = Point(False, self._offset(kind == 3, point.values, user, tool))
+            point = Point(False, self._offset(kind == 3, point.values, user, tool, self._rest))
         try:
-            goal = self._goal(kind in (1, 3, 4), point, user, tool, arguments)
+            goal = self._goal(kind in (1, 3, 4), point, user, tool, arguments, self._rest)
         except Unreachable as error:
             self._raise_alarm(error.alarm)
             return ""
@@ -841,7 +914,7 @@ class Controller:
             delta = [0.0] * 6
             delta[index] = sign * length
             try:
-                flange = self._flange(self._offset(in_tool, tuple(delta), user, tool), user, tool)
+                flange = self._flange(self._offset(in_tool, tuple(delta), user, tool, self._rest), user, tool)
                 motion = LineMotion.plan(CR10A, self._rest, flange, LINE_SPEED_MM_S * part, part)
             except Unreachable:
                 length *= 0.8

@@ -1,16 +1,19 @@
 """Motions as functions of time: where the joints are, how fast, and when it ends. Nothing here waits or ticks.
 
 Timing is jerk-limited (ruckig). A joint motion is limited joint by joint; a line is limited along its length, its
-joints following by inverse kinematics at whatever instant somebody asks for.
+joints following by inverse kinematics at whatever instant somebody asks for. Two motions with a rounded corner between
+them overlap in time: the second starts from rest while the first comes to rest, and the joints follow their sum, so that
+speed and acceleration stay continuous and the arm does not stop.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Protocol
 
-from ruckig import ControlInterface, InputParameter, Ruckig, Synchronization, Trajectory
+from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchronization, Trajectory
 
 from edgechess_twin.arm_model import (
     Branch,
@@ -34,6 +37,7 @@ ACCELERATION_PER_S = 2.0  # full acceleration reaches full speed in 1 / 2 s (ref
 JERK_PER_S = 5.0  # full acceleration is reached in 1 / 5 s (same place)
 STOP_FACTOR = 2.0  # a commanded stop may brake twice as hard as a planned end
 EMERGENCY_FACTOR = 6.0  # category 1 stop: as hard as the drives can
+JERK_SHARES = (1.0, 0.9999, 0.999)  # tried in turn
 SAMPLE_MM = 40.0  # a line is checked for reach, limits and joint speed at least this often
 SAMPLE_DEG = 10.0
 SLOWEST = 0.05  # a line whose joints would need less than this part of the asked speed is an alarm, not a crawl
@@ -61,6 +65,11 @@ class Motion(Protocol):
 
     def state(self, t_s: float) -> State: ...
 
+    @property
+    def slowing_s(self) -> float:
+        """How long it slows down at its end; as long as it speeds up at its start."""
+        ...
+
     def braking(self, t_s: float, factor: float) -> Motion:
         """The motion that comes to rest as soon as possible from the state at `t_s`, on the same path."""
         ...
@@ -74,6 +83,10 @@ class JointMotion:
         self._acceleration = acceleration
         self._jerk = jerk
         self.duration_s: float = trajectory.duration
+
+    @property
+    def slowing_s(self) -> float:
+        return _speeding_up_s(lambda t_s: max(abs(v) for v in self._trajectory.at_time(t_s)[1]), self.duration_s)
 
     @classmethod
     def plan(cls, start: Joints, target: Joints, velocity: float, acceleration: float) -> JointMotion:
@@ -101,19 +114,23 @@ class JointMotion:
         return State(tuple(position), tuple(velocity), tuple(acceleration))
 
     def braking(self, t_s: float, factor: float) -> JointMotion:
-        now = self.state(t_s)
-        top = tuple(a * factor for a in self._acceleration)
-        jerk = tuple(j * factor * factor for j in self._jerk)
-        request = InputParameter(6)
-        request.control_interface = ControlInterface.Velocity
-        request.current_position = now.joints
-        request.current_velocity = now.speed
-        request.current_acceleration = now.acceleration
-        request.target_velocity = STILL
-        request.max_velocity = JOINT_SPEED_DEG_S
-        request.max_acceleration = top
-        request.max_jerk = jerk
-        return JointMotion(_calculate(request), top, jerk)
+        return _joints_braking(self.state(t_s), self._acceleration, self._jerk, factor)
+
+
+def _joints_braking(now: State, acceleration: Joints, jerk: Joints, factor: float) -> JointMotion:
+    """Every joint to rest by itself, as soon as it can."""
+    top = tuple(a * factor for a in acceleration)
+    jerk = tuple(j * factor * factor for j in jerk)
+    request = InputParameter(6)
+    request.control_interface = ControlInterface.Velocity
+    request.current_position = now.joints
+    request.current_velocity = now.speed
+    request.current_acceleration = now.acceleration
+    request.target_velocity = STILL
+    request.max_velocity = JOINT_SPEED_DEG_S
+    request.max_acceleration = top
+    request.max_jerk = jerk
+    return JointMotion(_calculate(request), top, jerk)
 
 
 class Line:
@@ -208,6 +225,10 @@ class LineMotion:
         request.max_jerk = [jerk]
         return cls(line, _calculate(request), top, jerk)
 
+    @property
+    def slowing_s(self) -> float:
+        return _speeding_up_s(lambda t_s: abs(self._trajectory.at_time(t_s)[1][0]), self.duration_s)
+
     def part(self, t_s: float) -> float:
         return min(1.0, max(0.0, float(self._trajectory.at_time(t_s)[0][0])))
 
@@ -237,7 +258,93 @@ class LineMotion:
         return LineMotion(self._line, _calculate(request), top, jerk)
 
 
+class Joined:
+    """A motion that began while the one before it was still slowing down: what is left of that one fades out in it.
+
+    `motion` starts where `before` ends. Time 0 is the start of `motion`, which is `before_s` in the motion before.
+    """
+
+    def __init__(self, motion: Motion, before: Motion, before_s: float) -> None:
+        self._motion = motion
+        self._before = before
+        self._before_s = before_s
+        self._corner = before.joints(before.duration_s)
+        self.overlap_s = max(0.0, before.duration_s - before_s)
+        self.duration_s: float = max(motion.duration_s, self.overlap_s)
+
+    @property
+    def slowing_s(self) -> float:
+        """Not earlier than the motion before has ended: no more than two motions overlap."""
+        return min(self._motion.slowing_s, self.duration_s - self.overlap_s)
+
+    def joints(self, t_s: float) -> Joints:
+        ahead = self._motion.joints(min(t_s, self._motion.duration_s))
+        if t_s >= self.overlap_s:
+            return ahead
+        behind = self._before.joints(self._before_s + t_s)
+        return tuple(a + b - c for a, b, c in zip(ahead, behind, self._corner, strict=True))
+
+    def state(self, t_s: float) -> State:
+        ahead = self._motion.state(min(t_s, self._motion.duration_s))
+        if t_s >= self.overlap_s:
+            return ahead
+        behind = self._before.state(self._before_s + t_s)
+        return State(
+            tuple(a + b - c for a, b, c in zip(ahead.joints, behind.joints, self._corner, strict=True)),
+            tuple(a + b for a, b in zip(ahead.speed, behind.speed, strict=True)),
+            tuple(a + b for a, b in zip(ahead.acceleration, behind.acceleration, strict=True)),
+        )
+
+    def braking(self, t_s: float, factor: float) -> Motion:
+        """In the corner the joints brake one by one, a few millimetres beside the path; after it, on the path."""
+        if t_s >= self.overlap_s:
+            return self._motion.braking(t_s, factor)
+        top = tuple(v * ACCELERATION_PER_S for v in JOINT_SPEED_DEG_S)
+        return _joints_braking(self.state(t_s), top, tuple(a * JERK_PER_S for a in top), factor)
+
+
+def overlap_s(chain: Chain, before: Motion, after: Motion, radius_mm: float) -> float:
+    """How long before the end of one motion the next may start, so that the corner between them is rounded, both the
+    leaving and the joining of the path being within `radius_mm` of it, and only while the first slows down."""
+    corner = after.joints(0.0)
+    left = before.duration_s - _time_at(chain, before, before.duration_s, corner, radius_mm)
+    joined = _time_at(chain, after, 0.0, corner, radius_mm)
+    return max(0.0, min(before.slowing_s, left, joined))
+
+
+def _time_at(chain: Chain, motion: Motion, at_corner_s: float, corner: Joints, radius_mm: float) -> float:
+    """When the flange is this far from the corner at one end of the motion; the other end if it never is."""
+    away_s, near_s = motion.duration_s - at_corner_s, at_corner_s
+    middle = chain.flange(corner)
+    for _ in range(12):  # to a four-thousandth of the motion
+        half_s = (away_s + near_s) / 2.0
+        here = chain.flange(motion.joints(half_s))
+        if math.dist([row[3] for row in here], [row[3] for row in middle]) > radius_mm:
+            away_s = half_s
+        else:
+            near_s = half_s
+    return near_s
+
+
+def _speeding_up_s(speed: Callable[[float], float], duration_s: float) -> float:
+    """How long a motion from rest to rest speeds up: until it has the speed that it has at half its time."""
+    low_s, high_s = 0.0, duration_s / 2.0
+    top = speed(high_s) * (1.0 - 1e-6)
+    for _ in range(12):
+        half_s = (low_s + high_s) / 2.0
+        low_s, high_s = (low_s, half_s) if speed(half_s) >= top else (half_s, high_s)
+    return high_s
+
+
 def _calculate(request: InputParameter) -> Trajectory:
+    """With a little less jerk where ruckig finds nothing: it fails where a phase of the motion just vanishes."""
     trajectory = Trajectory(request.degrees_of_freedom)
-    Ruckig(request.degrees_of_freedom).calculate(request, trajectory)
-    return trajectory
+    jerk = list(request.max_jerk)
+    for share in JERK_SHARES:
+        request.max_jerk = [limit * share for limit in jerk]
+        try:
+            Ruckig(request.degrees_of_freedom).calculate(request, trajectory)
+        except RuckigError:
+            continue
+        return trajectory
+    raise ValueError(f"no timing for {request}")

@@ -1,9 +1,10 @@
-"""From carries to motions: travel heights, vertical approaches, gripper openings and yaws. Pure; board frame, mm.
+"""From carries to motions: travel heights, rounded corners, vertical approaches, gripper openings and yaws. Pure; board
+frame, mm.
 
-One `Part` is one carry, so that the journal can say what is about to be grasped before it happens; inside a part the
-motions may be blended by the driver. Sideways motion happens only at travel height: the lowest thing on the tool (the
-fingertips, or the base of the carried piece) passes over the tallest standing piece of the table by a margin.
-The fingers open along the tool's x axis.
+One `Part` is one carry, so that the journal can say what is about to be grasped before it happens. Sideways motion
+happens only at travel height: the lowest thing on the tool (the fingertips, or the base of the carried piece) passes over
+the tallest piece under its way by a margin. Corners are rounded as far as everything stays clear; approaches end straight
+down, and the arm stands still wherever fingers open or close.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from edgechess_arm_controller.choreography import Carry, piece_name
+from edgechess_arm_controller.clearance import Field, Hand, corner_radius_mm, travel_z_mm
 from edgechess_arm_controller.errors import JobRefused
+from edgechess_arm_controller.hand import Handling
 from edgechess_robots.arm import Close, Open, Park, Plan, Step, Straight, Travel, Verify
 from edgechess_robots.layout import Point, TableLayout
 from edgechess_robots.poses import Pose
@@ -21,27 +25,22 @@ from edgechess_robots.shapes import Shape, ShapeSet
 
 SHAPE_NAMES = {"p": "pawn", "n": "knight", "b": "bishop", "r": "rook", "q": "queen", "k": "king"}
 
-YAWS_DEG = (0.0, 45.0, 90.0)  # fingers along the rank, a diagonal, the file: on a square grid others are never better
+YAWS_DEG = (
+    0.0,
+    45.0,
+    90.0,
+    135.0,
+)  # fingers along the rank, a diagonal, the file: on a square grid others are never better
 OPENING_STEP_MM = 2.0  # how finely an opening is narrowed until the fingers clear the neighbours
+NEAR_MM = 150.0  # nothing further off is near the fingers: they open 80 mm at most, and no base is wider than a square
 
+Leg = Literal["to", "carry", "home"]
+"""The sideways ways of one part: to the piece, with the piece, and after it (home, or to the next piece)."""
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Handling:
-    """How pieces are handled: speeds and the sizes of hand and margins."""
-
-    speed_mm_s: float = 250.0  # ISO 10218-1 reduced speed: what a person may stand beside
-    descent_speed_mm_s: float = 120.0  # final vertical approaches: a touch at this speed topples nothing
-    margin_mm: float = 25.0  # between the lowest thing carried and the tallest piece standing (reference: 20 to 30)
-    fingertip_mm: float = 12.0  # the fingers reach this far below the tool point
-    finger_thickness_mm: float = 10.0  # outwards, along the opening
-    finger_width_mm: float = 18.0  # across the opening
-    open_margin_mm: float = 12.0  # wider than the piece on each side: people leave pieces this far off-centre
-    open_margin_least_mm: float = 3.0  # narrower than this the fingers could land on the piece itself
-    neighbour_gap_mm: float = 4.0  # between finger and neighbour: arm repeatability, calibration and their error
-    release_margin_mm: float = 6.0  # opened on each side to let go: enough to lift off, no more
-    squeeze_mm: float = 8.0  # closed this much below the grasp width: only reached when nothing is between
-    set_down_mm: float = 1.0  # released this far above the surface: never pressed into the board
-    opening_limit_mm: float = 80.0  # the gripper's widest
+APPROACH, LOWER, GRASP, LIFT, CROSS, SET_DOWN, RELEASE, LEAVE, HOME = 1, 2, 3, 4, 5, 6, 8, 9, 10
+"""Where the steps of a part stand in its plan; `HOME` only in the last part."""
+LEG_OF: Mapping[int, Leg] = {APPROACH: "to", CROSS: "carry", HOME: "home"}
+"""The way whose height a step keeps to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +68,16 @@ class Standing:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Amends:
+    """What an earlier attempt at the same plan has taught. By number of the part and way: a height at least; by number of
+    the part and step: corners that stay sharp. `jointed`: the first way is a joint motion, for a straight one cannot be."""
+
+    floors: Mapping[tuple[int, Leg], float] = dataclasses.field(default_factory=dict)
+    sharp: frozenset[tuple[int, int]] = frozenset()
+    jointed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Hold:
     """One way to put the fingers at a place: yaw and opening, and what it leaves to the nearest neighbour."""
 
@@ -81,26 +90,39 @@ def shape_of(shapes: ShapeSet, letter: str) -> Shape:
     return shapes[SHAPE_NAMES[letter.lower()]]
 
 
-def travel_z_mm(
-    standing: Standing, layout: TableLayout, shapes: ShapeSet, handling: Handling, carried: str | None
-) -> float:
-    """Height of the tool point for sideways motion. `carried` (a FEN letter) hangs its grasp height below it."""
-    tops = [layout.place(place).z_mm + shape_of(shapes, piece).height_mm for place, piece in standing.pieces.items()]
-    below = handling.fingertip_mm
-    if carried is not None:
-        below = max(below, shape_of(shapes, carried).grasp_height_mm)
-    return max(tops, default=0.0) + handling.margin_mm + below
+def field_of(standing: Standing, layout: TableLayout, shapes: ShapeSet) -> Field:
+    rows = []
+    for place, letter in standing.pieces.items():
+        at, shape = layout.place(place), shape_of(shapes, letter)
+        rows.append((place, at.x_mm, at.y_mm, shape.base_diameter_mm / 2, at.z_mm + shape.height_mm))
+    return Field.of(rows)
 
 
 def plan_parts(
-    carries: Sequence[Carry], standing: Standing, layout: TableLayout, shapes: ShapeSet, handling: Handling
+    carries: Sequence[Carry],
+    standing: Standing,
+    layout: TableLayout,
+    shapes: ShapeSet,
+    handling: Handling,
+    start: Pose | None = None,
+    amends: Amends | None = None,
 ) -> tuple[Part, ...]:
-    """One part per carry; the last one ends with Park. Raises JobRefused("clearance") naming the place."""
+    """One part per carry; the last one ends with Park. Raises JobRefused("clearance") naming the place.
+
+    `start` is the parked tool (board frame); None: not known, then the ways from and to it are planned as if they could
+    pass over anything.
+    """
+    table = _Table(layout, shapes, handling, start, amends or Amends())
     parts = []
+    here = start
     for number, carry in enumerate(carries):
-        last = number == len(carries) - 1
-        parts.append(_part(number, carry, standing, layout, shapes, handling, park=last))
+        following = carries[number + 1] if number + 1 < len(carries) else None
+        part = table.part(number, carry, standing, here, following)
+        parts.append(part)
         standing = standing.moved(carry)
+        last = part.plan.steps[LEAVE]
+        assert isinstance(last, Straight)
+        here = last.target
     return tuple(parts)
 
 
@@ -113,7 +135,7 @@ def retreat(tool: Pose | None, shapes: ShapeSet, handling: Handling, *, held: bo
     """Straight up from where the tool is, then Park. `tool` None: already parked, only the gripper is to be opened.
 
     What stands where is not known after a failure, so the height is that of the tallest piece of the set, and a held
-    piece counts as the one with the highest grasp.
+    piece counts as the one with the highest grasp. For the same reason the corner is not rounded.
     """
     steps: list[Step] = []
     if open_first:
@@ -124,82 +146,136 @@ def retreat(tool: Pose | None, shapes: ShapeSet, handling: Handling, *, held: bo
             below = max(below, *(shape.grasp_height_mm for shape in shapes.shapes))
         height = shapes.tallest_mm + handling.margin_mm + below
         if tool.z_mm < height:
-            steps.append(Straight(dataclasses.replace(tool, z_mm=height), handling.descent_speed_mm_s))
+            steps.append(Straight(dataclasses.replace(tool, z_mm=height), handling.lowering_mm_s))
         steps.append(Park(handling.speed_mm_s))
     return Plan(tuple(steps))
 
 
-def _part(
-    number: int,
-    carry: Carry,
-    standing: Standing,
-    layout: TableLayout,
-    shapes: ShapeSet,
-    handling: Handling,
-    *,
-    park: bool,
-) -> Part:
-    shape = shape_of(shapes, carry.piece)
-    source, target = layout.place(carry.from_place), layout.place(carry.to_place)
-    others = standing.without(carry.from_place)
-    empty_z = travel_z_mm(standing, layout, shapes, handling, None)
-    carried_z = travel_z_mm(others, layout, shapes, handling, carry.piece)
-    leaving_z = travel_z_mm(standing.moved(carry), layout, shapes, handling, None)
-    take = _hold(carry, carry.from_place, handling.open_margin_mm, None, others, layout, shapes, handling)
-    leave = _hold(carry, carry.to_place, handling.release_margin_mm, take.yaw_deg, others, layout, shapes, handling)
-    grasp_z = source.z_mm + shape.grasp_height_mm
-    release_z = target.z_mm + shape.grasp_height_mm + handling.set_down_mm
-    name = f"{number + 1} {carry}"
-    speed, descent = handling.speed_mm_s, handling.descent_speed_mm_s
-    steps: list[Step] = [
-        Travel(_down(source, empty_z, take.yaw_deg), speed),
-        Open(take.opening_mm),
-        Straight(_down(source, grasp_z, take.yaw_deg), descent),
-        Close(max(0.0, shape.grasp_width_mm - handling.squeeze_mm), f"take {name}"),
-        Straight(_down(source, max(carried_z, empty_z), take.yaw_deg), speed),
-        Straight(_down(target, max(carried_z, empty_z), leave.yaw_deg), speed),
-        Straight(_down(target, release_z, leave.yaw_deg), descent),
-        Verify(f"keep {name}"),
-        Open(leave.opening_mm),
-        Straight(_down(target, leaving_z, leave.yaw_deg), speed),
-    ]
-    if park:
-        steps.append(Park(speed))
-    return Part(carry, Plan(tuple(steps)), close_at=3, release_at=8)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Table:
+    """What does not change from part to part."""
+
+    layout: TableLayout
+    shapes: ShapeSet
+    handling: Handling
+    park: Pose | None
+    amends: Amends
+
+    def part(self, number: int, carry: Carry, standing: Standing, here: Pose | None, following: Carry | None) -> Part:
+        handling, shape = self.handling, shape_of(self.shapes, carry.piece)
+        source, target = self.layout.place(carry.from_place), self.layout.place(carry.to_place)
+        _check_grasp(carry, shape, handling)
+        yaw_deg = 0.0 if here is None else here.rz_deg
+        take = self._hold(carry, carry.from_place, handling.open_margin_mm, yaw_deg, False, standing)
+        leave = self._hold(carry, carry.to_place, handling.release_margin_mm, take.yaw_deg, True, standing)
+        before, after = self._field(standing), self._field(standing.moved(carry))
+        around = before.without(carry.from_place)
+        empty, full, emptied = Hand(take.opening_mm), Hand(shape.grasp_width_mm, shape), Hand(leave.opening_mm)
+        to_z = here.z_mm if number > 0 and here is not None else self._way_z(number, "to", here, source, empty, before)
+        carry_z = self._way_z(number, "carry", source, target, full, around)
+        home_z = self._home_z(number, target, emptied, after, following)
+        above = _down(source, to_z, take.yaw_deg)
+        at_grasp = _down(source, source.z_mm + shape.grasp_height_mm, take.yaw_deg)
+        lifted = _down(source, max(carry_z, at_grasp.z_mm), take.yaw_deg)
+        crossed = _down(target, lifted.z_mm, leave.yaw_deg)
+        at_release = _down(target, target.z_mm + shape.grasp_height_mm + handling.set_down_mm, leave.yaw_deg)
+        left = _down(target, max(home_z, at_release.z_mm), leave.yaw_deg)
+        name = f"{number + 1} {carry}"
+        speed, lowering = handling.speed_mm_s, handling.lowering_mm_s
+
+        def rounded(step: int, a: Pose | None, b: Pose, c: Pose | None, hand: Hand, field: Field) -> float:
+            if a is None or c is None or (number, step) in self.amends.sharp:
+                return 0.0
+            return corner_radius_mm(_xyz(a), _xyz(b), _xyz(c), b.rz_deg, hand, field, handling)
+
+        first: Step = Straight(above, speed, rounded(APPROACH, here, above, at_grasp, empty, before))
+        if number == 0 and (here is None or self.amends.jointed):
+            first = Travel(above, speed)
+        leaving_mm = 0.0 if following else rounded(LEAVE, at_release, left, self.park, emptied, after)
+        steps: list[Step] = [
+            Open(take.opening_mm, ahead=True),
+            first,
+            Straight(at_grasp, lowering),
+            Close(max(0.0, shape.grasp_width_mm - handling.squeeze_mm), f"take {name}"),
+            Straight(lifted, speed, rounded(LIFT, at_grasp, lifted, crossed, full, around)),
+            Straight(crossed, speed, rounded(CROSS, lifted, crossed, at_release, full, around)),
+            Straight(at_release, lowering),
+            Verify(f"keep {name}"),
+            Open(leave.opening_mm),
+            Straight(left, speed, leaving_mm),
+        ]
+        if following is None:
+            steps.append(Park(speed))
+        return Part(carry, Plan(tuple(steps)), GRASP, RELEASE)
+
+    def _field(self, standing: Standing) -> Field:
+        return field_of(standing, self.layout, self.shapes)
+
+    def _way_z(
+        self, number: int, leg: Leg, a: Point | Pose | None, b: Point | Pose | None, hand: Hand, field: Field
+    ) -> float:
+        """The height of one way. An end that is not known could be anywhere: then over everything."""
+        floor = self.amends.floors.get((number, leg), 0.0)
+        if a is None or b is None:
+            over = float(field.top_mm.max(initial=0.0)) + self.handling.margin_mm + hand.below_mm(self.handling)
+            return max(floor, over)
+        return max(floor, travel_z_mm((a.x_mm, a.y_mm), (b.x_mm, b.y_mm), hand, field, self.handling))
+
+    def _home_z(self, number: int, target: Point, emptied: Hand, after: Field, following: Carry | None) -> float:
+        """The height at which the arm leaves: of the way home, or of the way to the next piece."""
+        if following is None:
+            return self._way_z(number, "home", target, self.park, emptied, after)
+        shape = shape_of(self.shapes, following.piece)
+        opening = min(shape.grasp_width_mm + 2 * self.handling.open_margin_mm, self.handling.opening_limit_mm)
+        wide = Hand(max(opening, emptied.opening_mm))
+        return self._way_z(number + 1, "to", target, self.layout.place(following.from_place), wide, after)
+
+    def _hold(self, carry: Carry, place: str, margin_mm: float, yaw_deg: float, keep: bool, standing: Standing) -> Hold:
+        """The yaw with most clearance at the widest opening that leaves the neighbour gap; among those with ample
+        room, the one with the least turn from `yaw_deg`. The fingers being alike, half a turn is none.
+
+        `keep`: `yaw_deg` is kept where it clears, so that a piece is not turned without need.
+        """
+        handling, shape, at = self.handling, shape_of(self.shapes, carry.piece), self.layout.place(place)
+        neighbours = self._neighbours(place, carry.from_place, standing)
+        margin = margin_mm
+        while margin >= handling.open_margin_least_mm:
+            opening = min(shape.grasp_width_mm + 2 * margin, handling.opening_limit_mm)
+            around = [(x - at.x_mm, y - at.y_mm, radius) for x, y, radius in neighbours]
+            holds = []
+            for yaw in YAWS_DEG:
+                turned = yaw + 180.0 * round((yaw_deg - yaw) / 180.0)
+                holds.append(Hold(turned, opening, _clearance_mm(turned, opening, around, handling)))
+            fitting = [hold for hold in holds if hold.clearance_mm >= handling.neighbour_gap_mm]
+            kept = [hold for hold in fitting if abs(hold.yaw_deg - yaw_deg) < 1.0]
+            if keep and kept:
+                return kept[0]
+            if fitting:
+                return max(
+                    fitting,
+                    key=lambda hold: (min(hold.clearance_mm, handling.ample_gap_mm), -abs(hold.yaw_deg - yaw_deg)),
+                )
+            margin -= OPENING_STEP_MM
+        raise JobRefused("clearance", f"no room for the fingers around the {piece_name(carry.piece)} at {place}")
+
+    def _neighbours(self, place: str, carried_from: str, standing: Standing) -> list[tuple[float, float, float]]:
+        at = self.layout.place(place)
+        near = []
+        for name, piece in standing.pieces.items():
+            other = self.layout.place(name)
+            if name not in (place, carried_from) and math.hypot(other.x_mm - at.x_mm, other.y_mm - at.y_mm) < NEAR_MM:
+                near.append((other.x_mm, other.y_mm, shape_of(self.shapes, piece).base_diameter_mm / 2))
+        return near
 
 
-def _hold(
-    carry: Carry,
-    place: str,
-    margin_mm: float,
-    preferred_deg: float | None,
-    standing: Standing,
-    layout: TableLayout,
-    shapes: ShapeSet,
-    handling: Handling,
-) -> Hold:
-    """The yaw with most clearance at the widest opening that leaves the neighbour gap.
-
-    `preferred_deg` is kept where it clears, so that a piece is not turned without need.
-    """
-    shape = shape_of(shapes, carry.piece)
-    at = layout.place(place)
-    neighbours = [
-        (other.x_mm - at.x_mm, other.y_mm - at.y_mm, shape_of(shapes, piece).base_diameter_mm / 2)
-        for name, piece in standing.pieces.items()
-        if name != place
-        for other in (layout.place(name),)
-    ]
-    margin = margin_mm
-    while margin >= handling.open_margin_least_mm:
-        opening = min(shape.grasp_width_mm + 2 * margin, handling.opening_limit_mm)
-        holds = [Hold(yaw, opening, _clearance_mm(yaw, opening, neighbours, handling)) for yaw in YAWS_DEG]
-        fitting = [hold for hold in holds if hold.clearance_mm >= handling.neighbour_gap_mm]
-        kept = [hold for hold in fitting if hold.yaw_deg == preferred_deg]
-        if fitting:
-            return kept[0] if kept else max(fitting, key=lambda hold: hold.clearance_mm)
-        margin -= OPENING_STEP_MM
-    raise JobRefused("clearance", f"no room for the fingers around the {piece_name(carry.piece)} at {place}")
+def _check_grasp(carry: Carry, shape: Shape, handling: Handling) -> None:
+    above = shape.height_mm - shape.grasp_height_mm
+    if above + handling.neighbour_gap_mm > handling.palm_above_mm:
+        raise JobRefused(
+            "clearance",
+            f"the {piece_name(carry.piece)} stands {above:.0f} mm above where it is grasped: "
+            f"the gripper's palm is {handling.palm_above_mm:.0f} mm above that",
+        )
 
 
 def _clearance_mm(
@@ -221,3 +297,7 @@ def _clearance_mm(
 
 def _down(at: Point, z_mm: float, yaw_deg: float) -> Pose:
     return Pose(at.x_mm, at.y_mm, z_mm, 180.0, 0.0, yaw_deg)
+
+
+def _xyz(pose: Pose) -> tuple[float, float, float]:
+    return pose.x_mm, pose.y_mm, pose.z_mm

@@ -1,16 +1,24 @@
-"""From a job to checked parts: choreography, motion, and the arm's own check of every motion, before anything moves."""
+"""From a job to checked parts: choreography, motion, the arm's own check of every motion, and what all of it leaves to
+everything that stands on the table and to the other arms; all before anything moves."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from edgechess_arm_controller.choreography import Carry, move_carries, pieces_on, rearrangement
+import numpy as np
+
+from edgechess_arm_controller import motion
+from edgechess_arm_controller.choreography import Carry, move_carries, piece_name, pieces_on, rearrangement
+from edgechess_arm_controller.clearance import Field, Hand, corner, links_room_mm, room_mm
 from edgechess_arm_controller.errors import JobRefused
-from edgechess_arm_controller.motion import Handling, Part, Standing, plan_parts, whole
+from edgechess_arm_controller.hand import Handling
+from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, field_of, plan_parts, shape_of, whole
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import CheckedPlan, Plan
+from edgechess_robots.arm import ArmState, CheckedPlan, Open, Outlined, Plan, Straight
+from edgechess_robots.body import Floats, Sweep, gap_mm
 from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.shapes import ShapeSet
@@ -18,9 +26,17 @@ from edgechess_robots.shapes import ShapeSet
 CARRIES_LIMIT = 32  # a whole set; the result names every one of them and must fit the smallest transport
 
 
+ROUNDING_MM = 1e-6
+ATTEMPTS = 8  # at one plan: each lifts one way over what stands in it, or leaves one corner sharp
+
+
 class Checker(Protocol):
+    """As `edgechess_robots.arm.Arm`."""
+
     def check(self, plan: Plan) -> CheckedPlan:
-        """As `edgechess_robots.arm.Arm.check`. Raises PlanRefused."""
+        """Raises PlanRefused."""
+
+    def state(self) -> ArmState: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,14 +49,21 @@ class Ground:
 
 
 def plan_job(
-    job: ArmJob, arm: str, slots: Slots, ground: Ground, checker: Checker
+    job: ArmJob,
+    arm: str,
+    slots: Slots,
+    ground: Ground,
+    checker: Checker,
+    others: Mapping[str, object] | None = None,
 ) -> tuple[tuple[Part, ...], CheckedPlan | None]:
     """The parts of the job, and the check of all of them as one plan (None when there is nothing to carry).
 
-    A slot that the arm does not reach is left out and another one is tried. Raises JobRefused.
+    `others`: the table's arms by name; those that tell where their links are (`Outlined`) are kept clear of. A slot that
+    the arm does not reach is left out and another one is tried. Raises JobRefused.
     """
     avoid: frozenset[str] = frozenset()
     refusal: JobRefused | None = None
+    outlines = _outlines(arm, others or {})
     while True:
         try:
             carries = _carries(job, arm, slots, avoid)
@@ -52,17 +75,179 @@ def plan_job(
             raise JobRefused("limits", f"{len(carries)} carries in one job: {CARRIES_LIMIT} is the limit")
         board = pieces_on(job.before)
         beside = {slot.name: slot.piece for slot in slots if slot.piece is not None}
-        parts = plan_parts(carries, Standing({**board, **beside}), ground.layout, ground.shapes, ground.handling)
+        attempt = _Attempt(carries, Standing({**board, **beside}), ground, checker, outlines)
         try:
-            return parts, checker.check(whole(parts))
+            return attempt.checked()
         except PlanRefused as error:
-            part = _culprit(parts, checker)
+            part = _culprit(attempt.parts, checker)
             beyond = {name for name in (part.carry.from_place, part.carry.to_place) if name in slots} if part else set()
             if not beyond or any(name.split("-")[1] == arm for name in beyond):  # another arm's slots were only a hope
                 refusal = refusal or JobRefused(error.code, f"{part.carry if part else 'the plan'}: {error}")
             if refusal is not None and not beyond:
                 raise refusal from error
             avoid |= beyond
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _InTheWay:
+    """A piece (or an arm) that some motion comes too near to. `leg` and `needed_z_mm`: what height would clear it."""
+
+    part: int
+    step: int
+    corner: bool
+    who: str
+    needed_z_mm: float | None = None
+
+
+class _Attempt:
+    """One choreography being planned: planned low and round, looked at along its real way, and amended where something
+    is in it."""
+
+    def __init__(
+        self,
+        carries: Sequence[Carry],
+        standing: Standing,
+        ground: Ground,
+        checker: Checker,
+        outlines: Mapping[str, Floats],
+    ) -> None:
+        self._carries = carries
+        self._standing = standing
+        self._ground = ground
+        self._checker = checker
+        self._outlines = outlines
+        measured = checker.state()
+        self._start = measured.tool if measured.parked else None
+        self._amends = Amends()
+        self.parts: tuple[Part, ...] = ()
+
+    def checked(self) -> tuple[tuple[Part, ...], CheckedPlan]:
+        """Raises PlanRefused, and JobRefused("clearance") naming what is in the way."""
+        found: _InTheWay | None = None
+        for _ in range(ATTEMPTS):
+            self.parts = plan_parts(
+                self._carries, self._standing, self._ground.layout, self._ground.shapes, self._ground.handling,
+                self._start, self._amends,
+            )  # fmt: skip
+            try:
+                checked = self._checker.check(whole(self.parts))
+            except PlanRefused:
+                if self._amends.jointed or self._start is None:
+                    raise
+                self._amends = dataclasses.replace(self._amends, jointed=True)
+                continue
+            found = self._look(checked)
+            if found is None:
+                return self.parts, checked
+            self._amend(found)
+        raise self._refusal(found)
+
+    def _refusal(self, found: _InTheWay | None) -> JobRefused:
+        if found is None:
+            return JobRefused("clearance", "no way was found that is clear of everything")
+        return JobRefused("clearance", f"{self.parts[found.part].carry}: {found.who} is in the way")
+
+    def _amend(self, found: _InTheWay) -> None:
+        """Raises JobRefused where nothing can be done about it."""
+        amends, at = self._amends, (found.part, found.step)
+        if found.corner and at not in amends.sharp:
+            self._amends = dataclasses.replace(amends, sharp=amends.sharp | {at})
+            return
+        leg = motion.LEG_OF.get(found.step)
+        if found.corner or leg is None or found.needed_z_mm is None:
+            raise self._refusal(found)
+        key: tuple[int, Leg] = (found.part, leg)
+        if amends.floors.get(key, 0.0) >= found.needed_z_mm:
+            raise self._refusal(found)
+        self._amends = dataclasses.replace(amends, floors={**amends.floors, key: found.needed_z_mm})
+
+    def _look(self, checked: CheckedPlan) -> _InTheWay | None:
+        """The first thing that some motion comes too near to, along the ways that the driver tells."""
+        if not checked.sweeps:
+            return None
+        standing, first = self._standing, 0
+        for number, part in enumerate(self.parts):
+            sweeps = checked.sweeps[first : first + len(part.plan.steps)]
+            found = self._look_at(number, part, sweeps, standing)
+            if found is not None:
+                return found
+            standing = standing.moved(part.carry)
+            first += len(part.plan.steps)
+        return None
+
+    def _look_at(self, number: int, part: Part, sweeps: Sequence[Sweep | None], standing: Standing) -> _InTheWay | None:
+        handling, steps = self._ground.handling, part.plan.steps
+        before, after = self._field(standing), self._field(standing.moved(part.carry))
+        around = before.without(part.carry.from_place)
+        shape = shape_of(self._ground.shapes, part.carry.piece)
+        openings = [step.width_mm for step in steps if isinstance(step, Open)]
+        empty, full, emptied = Hand(openings[0]), Hand(shape.grasp_width_mm, shape), Hand(openings[1])
+        left = after.without(part.carry.to_place)
+        scenes: Mapping[int, tuple[Hand, Field, Field]] = {  # the hand, what it must clear on its way and in its corner
+            motion.APPROACH: (empty, before, before),
+            motion.LOWER: (empty, around, around),
+            motion.LIFT: (full, around, around),
+            motion.CROSS: (full, around, around),
+            motion.SET_DOWN: (full, around, around),
+            motion.LEAVE: (emptied, left, after),
+            motion.HOME: (emptied, after, after),
+        }
+        for index, (hand, way, bend) in scenes.items():
+            sweep = sweeps[index] if index < len(sweeps) else None
+            if sweep is None:
+                continue
+            found = _nearest(sweep.tool_mm, sweep.yaw_deg, hand, way, handling)
+            if found is not None:
+                needed = float(way.top_mm[found]) + handling.margin_mm + hand.below_mm(handling)
+                return _InTheWay(number, index, False, _who(way.places[found], standing, part.carry), needed)
+            room, place = links_room_mm(sweep, way, handling)
+            if room < 0.0:
+                return _InTheWay(number, index, False, _who(place, standing, part.carry))
+            for name, outline in self._outlines.items():
+                if gap_mm(sweep.links_mm, outline) < handling.arm_gap_mm:
+                    return _InTheWay(number, index, False, f"arm {name}")
+            step, following = steps[index], sweeps[index + 1] if index + 1 < len(sweeps) else None
+            if isinstance(step, Straight) and step.blend_mm > 0.0 and following is not None:
+                points = _rounded(sweep, following, step.blend_mm)
+                found = _nearest(points, np.full(len(points), sweep.yaw_deg[-1]), hand, bend, handling)
+                if found is not None:
+                    return _InTheWay(number, index, True, _who(bend.places[found], standing, part.carry))
+        return None
+
+    def _field(self, standing: Standing) -> Field:
+        return field_of(standing, self._ground.layout, self._ground.shapes)
+
+
+def _nearest(tool_mm: Floats, yaw_deg: Floats, hand: Hand, field: Field, handling: Handling) -> int | None:
+    """The piece that is least clear of the way, if it is not clear of it."""
+    if not field.places:
+        return None
+    room = room_mm(tool_mm, yaw_deg, hand, field, handling).min(axis=0)
+    worst = int(room.argmin())
+    return worst if room[worst] < -ROUNDING_MM else None
+
+
+def _rounded(sweep: Sweep, following: Sweep, radius_mm: float) -> Floats:
+    """The corner between two ways, the second of which need not be straight."""
+    at = sweep.tool_mm[-1]
+    beyond = np.linalg.norm(following.tool_mm - at, axis=1) >= radius_mm
+    after = following.tool_mm[int(beyond.argmax()) if beyond.any() else -1]
+    return corner(sweep.tool_mm[0].tolist(), at.tolist(), after.tolist(), radius_mm)
+
+
+def _who(place: str, standing: Standing, carry: Carry) -> str:
+    piece = carry.piece if place == carry.to_place else standing.pieces[place]
+    return f"the {piece_name(piece)} at {place}"
+
+
+def _outlines(arm: str, others: Mapping[str, object]) -> dict[str, Floats]:
+    """Where the links of the other arms are measured."""
+    found = {}
+    for name, other in others.items():
+        outline = other.outline() if name != arm and isinstance(other, Outlined) else None
+        if outline is not None:
+            found[name] = outline
+    return found
 
 
 def _carries(job: ArmJob, arm: str, slots: Slots, avoid: frozenset[str]) -> tuple[Carry, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edgechess_arm_controller.controller import Limits
-from edgechess_arm_controller.motion import Handling
+from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.planner import Ground
 from edgechess_robots.dobot.gripper_protocol import Fingers
 from edgechess_robots.dobot.settings import DobotSettings

@@ -30,6 +30,7 @@ from edgechess_robots.arm import (
     Step,
     Verify,
 )
+from edgechess_robots.body import Floats
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot import done, planner, protocol
 from edgechess_robots.dobot.frame_protocol import Frame, FrameSplitter
@@ -205,6 +206,12 @@ class DobotArm:
         except ArmLost as lost:
             raise PlanRefused("unreachable", str(lost)) from None
         return planner.check_plan(plan, start, self._geometry)
+
+    def outline(self) -> Floats | None:
+        """Where the links are measured: see `Outlined`."""
+        if self._geometry is None or self._frame is None:
+            return None
+        return self._geometry.body.links_mm(self._frame.q_actual_deg)
 
     def _adopt(self, calibration: Calibration) -> None:
         self._calibration = calibration
@@ -644,16 +651,25 @@ class DobotArm:
     async def _steps(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
         assert self._geometry is not None
         here: Joints = plan.start_joints_deg
+        opening: Open | None = None  # fingers that may still be opening while one motion runs
         for step, end in zip(plan.plan.steps, plan.joints_deg, strict=True):
+            if opening is not None and progress.flight:
+                await self._finish_opening(opening, progress)
+                opening = None
             if end is not None:
                 await self._move(planner.segment(step, here, end, self._geometry), progress)
                 here = end
                 continue
             await self._land(progress, 0)
+            if isinstance(step, Open) and step.ahead and not self._holding:
+                opening = await self._begin_opening(step, progress)
+                continue
             failure = await self._grip(step, progress)
             if failure is not None:
                 return failure
             progress.completed += 1
+        if opening is not None:
+            await self._finish_opening(opening, progress)
         await self._land(progress, 0)
         if isinstance(plan.plan.steps[-1], Park):
             frame = await self._after(self._frame)
@@ -716,6 +732,26 @@ class DobotArm:
     def _unless_interrupted(self) -> None:
         if self._mode != "moving":
             raise _Interrupted(*self._why)
+
+    async def _begin_opening(self, step: Open, progress: _Progress) -> Open:
+        self._unless_interrupted()
+        assert self._gripper is not None
+        progress.sent = True
+        try:
+            await self._gripper.begin(step.width_mm)
+        except ArmRefused as refused:
+            raise _Interrupted("gripper", str(refused)) from refused
+        return step
+
+    async def _finish_opening(self, step: Open, progress: _Progress) -> None:
+        assert self._gripper is not None
+        try:
+            await self._gripper.opened(step.width_mm)
+        except ArmRefused as refused:
+            raise _Interrupted("gripper", str(refused)) from refused
+        self._holding = False
+        self._unless_interrupted()
+        progress.completed += 1
 
     async def _grip(self, step: Step, progress: _Progress) -> tuple[str, str] | None:
         """One gripper step. Returns code and reason when it ends the plan."""

@@ -15,8 +15,8 @@ from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.errors import ArmProtocolError, ArmRefused
 
 MASTERS = 5  # the controller's limit; a program that died leaves its own behind
-POLL_S = 0.05
-STARTING_S = 0.1  # after a new position the registers still show the old state for some milliseconds
+POLL_S = 0.02  # a read takes a few milliseconds on the gripper's line, and the arm waits for its end
+STARTING_S = 0.1  # so long after a new position the registers may still show the old state
 INIT_TIMEOUT_S = 6.0  # full initialisation runs both ways through the travel: about 3 s
 
 Ask = Callable[[Command], Awaitable[Reply]]
@@ -69,24 +69,40 @@ class Gripper:
 
     async def open(self, width_mm: float) -> Reading:
         """Raises ArmRefused when the fingers do not get there in time."""
-        target = self._settings.fingers.position(width_mm)
-        return await self._move(target, caught_is_end=False)
+        await self.begin(width_mm)
+        return await self.opened(width_mm)
+
+    async def begin(self, width_mm: float) -> None:
+        """The fingers start towards a width; whoever waits for them asks `opened`."""
+        await self._write(registers.REGISTER_POSITION, self._settings.fingers.position(width_mm))
+
+    async def opened(self, width_mm: float) -> Reading:
+        """Until they stand at the width. Raises ArmRefused when they do not get there in time."""
+        return await self._until(width_mm, lambda _reading: False)
 
     async def close(self, width_mm: float) -> Reading:
-        """Until something is caught, or the width is reached."""
-        target = self._settings.fingers.position(width_mm)
-        return await self._move(target, caught_is_end=True)
+        """Until something is caught, or the width is reached. Raises ArmRefused when neither happens in time."""
+        before = await self.read()
+        began_s = anyio.current_time()
+        await self.begin(width_mm)
+        started = False
 
-    async def _move(self, target: int, *, caught_is_end: bool) -> Reading:
-        await self._write(registers.REGISTER_POSITION, target)
-        await anyio.sleep(STARTING_S)
+        def ended(reading: Reading) -> bool:
+            nonlocal started
+            started = started or reading.grip == GripState.MOVING or reading.position != before.position
+            if reading.grip not in (GripState.CAUGHT, GripState.DROPPED):
+                return False
+            return started or anyio.current_time() >= began_s + STARTING_S
+
+        return await self._until(width_mm, ended)
+
+    async def _until(self, width_mm: float, ended: Callable[[Reading], bool]) -> Reading:
+        target = self._settings.fingers.position(width_mm)
         with anyio.move_on_after(self._settings.gripper_timeout_s):
             while True:
                 reading = await self.read()
                 near = abs(reading.position - target) <= self._settings.gripper_tolerance
-                if reading.grip == GripState.REACHED and near:
-                    return reading
-                if caught_is_end and reading.grip in (GripState.CAUGHT, GripState.DROPPED):
+                if (reading.grip == GripState.REACHED and near) or ended(reading):
                     return reading
                 await anyio.sleep(POLL_S)
         raise ArmRefused(f"the gripper did not reach {target} per mille in {self._settings.gripper_timeout_s} s")

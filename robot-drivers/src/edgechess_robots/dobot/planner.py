@@ -1,7 +1,16 @@
 """Checks a whole plan before its first byte goes out, and turns its motions into commands. Pure.
 
 Everything a plan says is in the board frame and about the fingertips; the controller is told about the flange in its
-base frame. Travels go to the branch of the parking posture; a straight motion keeps the branch it starts in.
+base frame.
+
+How wrist flips are avoided, all of it here: a travel ends in the branch of the parking posture, every joint by whole
+turns as near to that posture as can be, and is sent as joint angles; a straight motion is followed by small samples, each
+solved in the branch of the one before and nearest to it, and is refused when a joint would jump between two of them or
+come near a singularity, where the branches meet. So the whole table is reached in one branch and without a full turn of
+joint 6, and the fingers, being alike, never need to turn by more than 90 degrees.
+
+Corners: `blend_mm` of a straight motion is sent as `r`, which is a length. Joint motions know only `cp`, of which the
+maker does not say how wide it rounds: they stop.
 """
 
 from __future__ import annotations
@@ -16,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgechess_robots.arm import CheckedPlan, Close, Open, Park, Plan, Step, Straight, Travel, Verify
+from edgechess_robots.body import Body, Sweep
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot import protocol
 from edgechess_robots.dobot.done import Target
@@ -32,8 +42,9 @@ JUMP_DEG = 30.0  # between two samples: a branch flip, not a motion
 SINGULAR_DEG = 3.0  # nearer to the elbow's or wrist's singularity the controller raises alarms 26 and 27
 SINGULAR_MM = 20.0  # and the shoulder's, alarm 16
 DIP_MM = 5.0  # a joint motion may sink by this much below both of its ends; elbow-up it rises (by up to 52 mm)
-TRAVEL_SAMPLES = 12
+TRAVEL_SAMPLES = 24  # of a joint motion: about 20 mm apart on the way from the parking posture
 TRAVEL_PERCENT_MAX = 50  # of the joints' speed, where the tool hardly moves but the wrist turns
+R_MAX_MM = 100  # of `r` (reference section 6)
 GRIPPER_S = 0.5  # one stroke and its verification
 
 
@@ -56,12 +67,15 @@ class Geometry:
     board: Matrix
     """Of the board frame in the base frame."""
     flange_of_tip: Matrix
+    body: Body
 
     @classmethod
     def of(cls, chain: Chain, settings: DobotSettings, calibration: Calibration) -> Geometry:
         tip = tip_in_flange(settings)
         branch = chain.branch_of(settings.park_joints_deg)
-        return cls(chain, settings, branch, calibration.board.matrix(), tip.inverse().matrix())
+        board = calibration.board
+        body = Body(chain, board.inverse().matrix(), settings.tool_length_mm, settings.tool_yaw_deg)
+        return cls(chain, settings, branch, board.matrix(), tip.inverse().matrix(), body)
 
     def flange(self, tip_in_board: Pose) -> Matrix:
         """Where the flange must be in the base frame for the fingertips to be there."""
@@ -82,19 +96,23 @@ def check_plan(plan: Plan, start_deg: Joints, geometry: Geometry) -> CheckedPlan
     if not plan.steps:
         raise PlanRefused("empty", "the plan has no steps")
     joints: list[Joints | None] = []
+    sweeps: list[Sweep | None] = []
     duration = 0.0
     here = tuple(start_deg)
     for index, step in enumerate(plan.steps):
         try:
-            end = _check_step(step, here, geometry)
+            _check_corner(step, plan.steps[index + 1 : index + 2])
+            path = _check_step(step, here, geometry)
+            end = None if path is None else path[-1]
             duration += GRIPPER_S if end is None else segment(step, here, end, geometry).duration_s
         except PlanRefused as refusal:
             raise PlanRefused(refusal.code, f"step {index} ({type(step).__name__.lower()}): {refusal}") from None
         except Unreachable as reason:
             raise PlanRefused("unreachable", f"step {index} ({type(step).__name__.lower()}): {reason}") from None
         joints.append(end)
+        sweeps.append(None if path is None else geometry.body.sweep(path))
         here = end or here
-    return CheckedPlan(plan, tuple(joints), tuple(start_deg), duration)
+    return CheckedPlan(plan, tuple(joints), tuple(start_deg), duration, tuple(sweeps))
 
 
 def segment(step: Step, start_deg: Joints, end_deg: Joints, geometry: Geometry) -> Segment:
@@ -116,6 +134,7 @@ def segment(step: Step, start_deg: Joints, end_deg: Joints, geometry: Geometry) 
                 (pose.x_mm, pose.y_mm, pose.z_mm, pose.rx_deg, pose.ry_deg, pose.rz_deg),
                 speed_mm_s=max(1, int(step.speed_mm_s)),
                 a=settings.acceleration_percent,
+                r_mm=min(R_MAX_MM, int(step.blend_mm)),
             )
         case _:
             raise ValueError(f"{step} does not move the arm")
@@ -134,22 +153,27 @@ def travel_percent(start_deg: Joints, end_deg: Joints, speed_mm_s: float, geomet
     return max(1, min(TRAVEL_PERCENT_MAX, int(share * 100.0)))
 
 
-def _check_step(step: Step, start_deg: Joints, geometry: Geometry) -> Joints | None:
-    """Joints at the end of the step, None when it does not move."""
+def _check_corner(step: Step, following: Sequence[Step]) -> None:
+    """Fingers open and close where the arm stands: only a motion may follow a rounded corner."""
+    rounded = isinstance(step, Travel | Straight) and step.blend_mm > 0.0
+    if rounded and not (following and isinstance(following[0], Travel | Straight | Park)):
+        raise PlanRefused("limits", "a rounded corner that no motion follows")
+
+
+def _check_step(step: Step, start_deg: Joints, geometry: Geometry) -> tuple[Joints, ...] | None:
+    """The joints along the step, both ends included; None when it does not move."""
     match step:
         case Travel():
             _check_speed(step.speed_mm_s, geometry.settings)
             end = geometry.chain.solve(geometry.flange(step.target), geometry.branch, geometry.settings.park_joints_deg)
-            _check_travel(start_deg, end, geometry)
-            return end
+            return _check_travel(start_deg, end, geometry)
         case Park():
             _check_speed(step.speed_mm_s, geometry.settings)
             end = geometry.settings.park_joints_deg
             beyond = geometry.chain.beyond_limit(end)
             if beyond is not None:
                 raise PlanRefused("limits", beyond)
-            _check_travel(start_deg, end, geometry)
-            return end
+            return _check_travel(start_deg, end, geometry)
         case Straight():
             _check_speed(step.speed_mm_s, geometry.settings)
             return _check_straight(step, start_deg, geometry)
@@ -171,21 +195,24 @@ def _check_speed(speed_mm_s: float, settings: DobotSettings) -> None:
         )
 
 
-def _check_travel(start_deg: Joints, end_deg: Joints, geometry: Geometry) -> None:
-    heights = [geometry.height_mm(q) for q in _between(start_deg, end_deg, TRAVEL_SAMPLES)]
+def _check_travel(start_deg: Joints, end_deg: Joints, geometry: Geometry) -> tuple[Joints, ...]:
+    path = tuple(_between(start_deg, end_deg, TRAVEL_SAMPLES))
+    heights = [geometry.height_mm(q) for q in path]
     lowest, floor = min(heights), min(heights[0], heights[-1])
     if lowest < floor - DIP_MM:
         raise PlanRefused("clearance", f"the joint motion sinks {floor - lowest:.0f} mm below both of its ends")
     _check_floor(heights[-1], geometry.settings)
+    return path
 
 
-def _check_straight(step: Straight, start_deg: Joints, geometry: Geometry) -> Joints:
+def _check_straight(step: Straight, start_deg: Joints, geometry: Geometry) -> tuple[Joints, ...]:
     chain, end = geometry.chain, geometry.flange(step.target)
     start = chain.forward(start_deg)
     length, turn = float(np.linalg.norm(end[:3, 3] - start[:3, 3])), _turn(start, end)[0]
     count = max(1, math.ceil(length / SAMPLE_MM), math.ceil(turn / SAMPLE_DEG))
     sample_s = max(length / step.speed_mm_s, turn / TURN_SPEED_DEG_S) / count
     here = start_deg
+    path = [here]
     _check_singularity(here, chain)
     for flange in _line(start, end, count):
         following = chain.nearest(flange, here)
@@ -198,9 +225,10 @@ def _check_straight(step: Straight, start_deg: Joints, geometry: Geometry) -> Jo
                     "limits", f"joint {number} would turn at {change / sample_s:.0f}°/s, {limit:.0f}°/s allowed"
                 )
         _check_singularity(following, chain)
+        path.append(following)
         here = following
     _check_floor(geometry.height_mm(here), geometry.settings)
-    return here
+    return tuple(path)
 
 
 def _check_singularity(joints_deg: Joints, chain: Chain) -> None:

@@ -219,15 +219,20 @@ def mov_j_joint(joints_deg: Sequence[float], *, v: int, a: int) -> Command:
     return _command("MovJ", *parameters, moves=True)
 
 
-def mov_l_pose(pose: Sequence[float], *, speed_mm_s: int, a: int) -> Command:
-    """Straight motion of the flange to a pose (mm, degrees) in user frame 0 with tool 0, at an absolute speed."""
-    parameters = (
+def mov_l_pose(pose: Sequence[float], *, speed_mm_s: int, a: int, r_mm: int = 0) -> Command:
+    """Straight motion of the flange to a pose (mm, degrees) in user frame 0 with tool 0, at an absolute speed.
+
+    `r_mm`: the corner into the next motion may be rounded within this distance; 0 says nothing, and the arm stops.
+    """
+    parameters = [
         f"pose={_six(pose)}",
         "user=0",
         "tool=0",
         f"a={_between('a', a, 1, 100)}",
         f"speed={_between('speed', speed_mm_s, 1, 4000)}",
-    )
+    ]
+    if r_mm:
+        parameters.append(f"r={_between('r', r_mm, 1, 100)}")
     return _command("MovL", *parameters, moves=True)
 
 
