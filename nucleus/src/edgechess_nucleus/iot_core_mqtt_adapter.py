@@ -29,7 +29,7 @@ from paho.mqtt.properties import Properties
 from edgechess_nucleus.flavour import LITE
 from edgechess_nucleus.iot_core import IotCoreUnavailable, IotMessage, QoS, Receive
 from edgechess_nucleus.mqtt_address import MqttAddress
-from edgechess_nucleus.topic_filter import Levels, levels, matches
+from edgechess_nucleus.topic_filter import Levels, covers, levels, matches
 
 log = logging.getLogger(__name__)
 
@@ -188,9 +188,8 @@ class MqttBroker:
     async def _reconcile(self, client: aiomqtt.Client) -> None:
         """What the broker should send us, and what it does, made one. An error ends the connection elsewhere."""
         self._changed = anyio.Event()
-        wanted: dict[str, QoS] = {}
-        for one in self._subscriptions:
-            wanted[one.filter] = max(wanted.get(one.filter, 0), one.qos)
+        subscriptions = list(self._subscriptions)
+        wanted = _widest(subscriptions)
         for name in [name for name in self._active if name not in wanted]:
             del self._active[name]
             with contextlib.suppress(aiomqtt.MqttError):
@@ -198,7 +197,9 @@ class MqttBroker:
         for name, qos in wanted.items():
             if self._active.get(name, -1) < qos:
                 await self._ask(client, name, qos)
-            self._answer(name, qos)
+        for one in subscriptions:
+            one.refused = not any(covers(levels(name, MQTT), one.levels) for name in self._active)
+            one.answered.set()
 
     async def _ask(self, client: aiomqtt.Client, name: str, qos: QoS) -> None:
         try:
@@ -211,12 +212,6 @@ class MqttBroker:
             self._active[name] = qos
         else:
             log.warning("the broker refuses the subscription to %s: code %d", name, code)
-
-    def _answer(self, name: str, qos: QoS) -> None:
-        for one in self._subscriptions:
-            if one.filter == name and not one.answered.is_set() and one.qos <= qos:
-                one.refused = name not in self._active
-                one.answered.set()
 
     async def _empty_spool(self, client: aiomqtt.Client) -> None:
         while True:
@@ -245,6 +240,17 @@ class MqttBroker:
         for one in list(self._subscriptions):
             if one.answered.is_set() and matches(one.levels, parts, MQTT):
                 one.receive(message)
+
+
+def _widest(subscriptions: Sequence[_Subscription]) -> dict[str, QoS]:
+    """What to ask the broker for: no filter that another one covers, for brokers send a message once for each filter
+    that it matches. (Of "a/+" and "+/b" none covers the other: "a/b" comes twice, which at least once allows.)"""
+    wanted: dict[str, QoS] = {}
+    for one in subscriptions:
+        wider = [other for other in subscriptions if other.filter != one.filter and covers(other.levels, one.levels)]
+        if not any(other.qos >= one.qos for other in wider):
+            wanted[one.filter] = max(wanted.get(one.filter, 0), one.qos)
+    return wanted
 
 
 _OTHER = {

@@ -40,6 +40,16 @@ def matches(filter_levels: Levels, topic_levels: Levels, flavour: Flavour) -> bo
     return len(filter_levels) == len(topic_levels)
 
 
+def covers(filter_levels: Levels, other: Levels) -> bool:
+    """By MQTT's rules, whatever matches the other filter matches this one."""
+    for number, level in enumerate(filter_levels):
+        if level == "#":
+            return True
+        if number >= len(other) or other[number] == "#" or level not in ("+", other[number]):
+            return False
+    return len(filter_levels) == len(other)
+
+
 def is_topic(text: str) -> bool:
     """MQTT would take it for a publish."""
     return 0 < len(text.encode()) <= LIMIT_BYTES and not any(character in text for character in "+#\0")
