@@ -17,22 +17,22 @@ from edgechess_kit.errors import SettingsError
 from edgechess_robots import calibration
 from edgechess_robots.arm import Arm
 from edgechess_robots.calibration import Calibration
-from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.tcp import connect_tcp_to
 from edgechess_robots.errors import CalibrationRefused
 from edgechess_robots.layout import TableLayout
+from edgechess_robots.registry import arm_kind
 
 
 def build_arms(settings: Settings) -> dict[str, Arm]:
     """The drivers of the arms that the settings name, in their order. Raises SettingsError."""
     layout = settings.layout(tuple(arm.name for arm in settings.arms))
-    return {arm.name: _dobot(arm, settings, layout) for arm in settings.arms}
+    return {arm.name: _open(arm, settings, layout) for arm in settings.arms}
 
 
-def _dobot(arm: ArmSettings, settings: Settings, layout: TableLayout) -> DobotArm:
+def _open(arm: ArmSettings, settings: Settings, layout: TableLayout) -> Arm:
     try:
         connect = connect_tcp_to(arm.host, arm.port_offset, settings.live)
-        return DobotArm(arm.name, connect, settings.driver(arm), _calibration(arm, layout))
+        return arm_kind(arm.kind).open(arm.name, connect, settings.driver(arm), _calibration(arm, layout))
     except (ValueError, CalibrationRefused, OSError) as error:
         raise SettingsError(f"arm-controller.arms, arm {arm.name}: {error}") from error
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import msgspec
 
 from edgechess_arm_controller.controller import Limits
 from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.planner import Ground
-from edgechess_robots.dobot.gripper_protocol import Fingers
-from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.dobot.tcp import is_loopback
 from edgechess_robots.layout import TableLayout, standard_layout
+from edgechess_robots.registry import arm_kind
 from edgechess_robots.shapes import STAUNTON_6, load_shapes
 
 Millimetres = Annotated[float, msgspec.Meta(gt=0.0, le=5000.0)]
@@ -26,13 +24,15 @@ Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=600.0)]
 WHITE_RACK = "QQRBN"  # the promotions that a long game needs: two queens, then one of each
 BLACK_RACK = "qqrbn"
 
-_OF_THE_DRIVER = (  # passed on under the same name
+_OF_THE_DRIVER = (  # options of the kind that are also settings of the arm, under the same name
     "feedback_port",
     "stale_after_s",
     "tool_length_mm",
     "tool_yaw_deg",
     "load_kg",
     "park_joints_deg",
+    "gripper_open_is_high",
+    "gripper_stroke_mm",
     "gripper_force_percent",
 )
 _HANDLING = Handling()
@@ -40,13 +40,17 @@ _LIMITS = Limits()
 
 
 class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One arm. Ports of a Dobot controller are the vendor's own plus `port_offset`."""
+    """One arm. Its ports are the vendor's own plus `port_offset`."""
 
     name: str
-    kind: Literal["dobot"] = "dobot"
+    kind: str = "dobot"
+    """Of the registry of arms: "dobot", "ro1", or what another package brings."""
     host: str = "127.0.0.1"
     port_offset: int = 0
-    feedback_port: int = 30004
+    options: dict[str, Any] = {}
+    """What only this kind of arm has, e.g. `options = {robot_kind = "live", token_file = "…"}` of an "ro1"."""
+    feedback_port: int | None = None
+    """Of a Dobot."""
     stale_after_s: Annotated[float, msgspec.Meta(gt=0.0, le=10.0)] | None = None  # None: by the port's period
     calibration: str = ""
     """File of touched points. Empty, for arms of this machine only: the arm stands exactly where the layout says."""
@@ -106,15 +110,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 )
             self.driver(arm)
 
-    def driver(self, arm: ArmSettings) -> DobotSettings:
-        """What the arm's driver is told. Raises ValueError naming what cannot be."""
-        given = {name: getattr(arm, name) for name in _OF_THE_DRIVER if getattr(arm, name) is not None}
-        fingers = Fingers()
-        if arm.gripper_open_is_high is not None:
-            fingers = dataclasses.replace(fingers, open_is_high=arm.gripper_open_is_high)
-        if arm.gripper_stroke_mm is not None:
-            fingers = dataclasses.replace(fingers, stroke_mm=arm.gripper_stroke_mm)
-        return DobotSettings(max_tool_speed_mm_s=self.speed_mm_s, fingers=fingers, **given)
+    def driver(self, arm: ArmSettings) -> Any:
+        """What the arm's driver is told: the options of its kind. Raises ValueError naming the arm and what cannot be."""
+        try:
+            kind = arm_kind(arm.kind)
+            around = {"max_tool_speed_mm_s": self.speed_mm_s, "host": arm.host, "live": self.live}
+            given = {name: value for name, value in around.items() if name in kind.option_names}
+            given |= {name: getattr(arm, name) for name in _OF_THE_DRIVER if getattr(arm, name) is not None}
+            twice = sorted(given.keys() & arm.options.keys())
+            if twice:
+                raise ValueError(f"option {twice[0]} is a setting of its own: it does not belong into options")
+            return kind.parse({**given, **arm.options})
+        except ValueError as error:
+            raise ValueError(f"arm {arm.name}: {error}") from error
 
     def layout(self, arms: tuple[str, ...]) -> TableLayout:
         longest = max((len(letters) for letters in self.racks.values()), default=0)
