@@ -357,7 +357,7 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
     yield (repair, ev.JobEnded, S.BOARD_AFTER), (none, W.to_repair, W.job)
     yield (repair, ev.JobEnded, before), (none, again, W.job)
     yield (repair, ev.ArmsSeen, repair), (none, W.to_repair, lambda w: w.arms("moving", ours=True))
-    parking = lambda w: (again(w), w.feed(w.job("unknown", parked=False)))  # noqa: E731
+    parking: Callable[[Any], object] = lambda w: (again(w), w.feed(w.job("unknown", parked=False)))  # noqa: E731
     yield (S.PARKING, ev.ArmsSeen, before), (none, parking, lambda w: w.arms("parked"))
     yield (S.PARKING, ev.JobEnded, before), (none, parking, W.job)
     yield (before, ev.Restored, S.PARKING), (none, lambda w: (parking(w), w.again()), lambda w: ev.Restored(w.at))

@@ -66,6 +66,7 @@ class Match(RuleBasedStateMachine):
         self.requests: list[m.GameRequest] = []
         self.jobs: dict[str, set[str]] = {}
         self.moving_to: str | None = None
+        self.lying = False  # a piece has slipped and lies somewhere
         self.kill_in: int | None = None
         self.state = restore(self.journal, self.settings, "life-0")
         self.live()
@@ -110,6 +111,7 @@ class Match(RuleBasedStateMachine):
                 )
                 self.to_board.append(question)
             case do.GiveJob(job):
+                assert job.kind == "move" or not self.lying, "a repair while a piece lies about"
                 assert self.journal.last(kind="commanded") is not None
                 assert self.state.work is not None
                 self.jobs.setdefault(self.state.work.token, set()).add(job.job_id)
@@ -198,29 +200,46 @@ class Match(RuleBasedStateMachine):
         outcome=st.sampled_from(OUTCOMES),
         moved=st.booleans(),
         parked=st.booleans(),
+        slips=st.integers(0, 5),
     )
-    def arm(self, data: st.DataObject, outcome: m.Outcome, moved: bool, parked: bool) -> None:
+    def arm(self, data: st.DataObject, outcome: m.Outcome, moved: bool, parked: bool, slips: int = 5) -> None:
         job = data.draw(st.sampled_from(self.to_arm))
         if data.draw(st.integers(0, 2)):
             self.to_arm.remove(job)
         if data.draw(st.integers(0, 3)) == 0:
             self.to_manager.append(ev.ArmsSeen(self.clock.now, self.arms("moving", job.job_id)))
         if job.job_id not in self.results:
-            self.execute(job, outcome, moved, parked)
+            self.execute(job, outcome, moved, parked, slips=slips == 0, felt=data.draw(st.booleans()))
         self.to_manager.append(ev.JobEnded(self.clock.now, self.results[job.job_id]))
 
-    def execute(self, job: m.ArmJob, outcome: m.Outcome, moved: bool, parked: bool) -> None:
+    def execute(
+        self, job: m.ArmJob, outcome: m.Outcome, moved: bool, parked: bool, *, slips: bool = False, felt: bool = True
+    ) -> None:
+        grasps: tuple[m.GraspReport, ...] = ()
         late = job.deadline is not None and self.clock.now > job.deadline
         if late:
             outcome = "refused"
         else:
             self.executed.append(job.job_id)
             assert self.placement == job.before.split()[0], "an arm moves on a table that nobody checked"
-        if outcome == "unknown" and moved and not parked:
+        if outcome == "unknown" and slips and self.moving_to is None:
+            grasps = (self.slip(job, felt=felt),)
+        elif outcome == "unknown" and moved and not parked:
             self.moving_to = job.after.split()[0]  # reported lost while it still moves
         elif outcome == "done" or (outcome == "unknown" and moved):
             self.placement = job.after.split()[0]
-        self.results[job.job_id] = m.ArmJobResult(job_id=job.job_id, outcome=outcome, parked=parked)
+        self.results[job.job_id] = m.ArmJobResult(job_id=job.job_id, outcome=outcome, parked=parked, grasps=grasps)
+
+    def slip(self, job: m.ArmJob, *, felt: bool) -> m.GraspReport:
+        """One piece that the job moves is lost on the way; the controller may have died before it could say so."""
+        there, wanted = chess.BaseBoard(job.before.split()[0]), chess.BaseBoard(job.after.split()[0])
+        square = next(s for s in chess.SQUARES if there.piece_at(s) and there.piece_at(s) != wanted.piece_at(s))
+        piece = there.remove_piece_at(square)
+        assert piece is not None
+        self.placement, self.lying = there.board_fen(), True
+        kept, grasped = (False, True) if felt else (None, None)
+        place = chess.square_name(square)
+        return m.GraspReport(piece=piece.symbol(), from_place=place, to_place="h3", grasped=grasped, kept=kept)
 
     def live_jobs(self) -> bool:
         return any(job.job_id not in self.results and self.clock.now <= (job.deadline or 0.0) for job in self.to_arm)
@@ -260,7 +279,7 @@ class Match(RuleBasedStateMachine):
         """A person sets the table up again after a failure, when no arm has anything to do any more."""
         if self.state.stage not in REST or self.state.session is None or self.live_jobs():
             return
-        self.moving_to = None
+        self.moving_to, self.lying = None, False
         self.placement = placement(self.state.session.fen)
 
     def one_step(self, data: st.DataObject) -> None:
@@ -275,7 +294,12 @@ class Match(RuleBasedStateMachine):
             lie = data.draw(st.integers(0, 3)) == 0
             self.to_manager.append(self.board_says(self.to_board.pop(0), lie=lie))
         elif self.to_arm:
-            self.arm(data, data.draw(st.sampled_from(OUTCOMES)), data.draw(st.booleans()), data.draw(st.booleans()))
+            outcome, moved, parked = (
+                data.draw(st.sampled_from(OUTCOMES)),
+                data.draw(st.booleans()),
+                data.draw(st.booleans()),
+            )
+            self.arm(data, outcome, moved, parked, data.draw(st.integers(0, 5)))
         elif work.stage is Stage.PERSON:
             self.hand(data.draw(st.booleans()))
         elif work.stage is Stage.PARKING:
@@ -333,7 +357,9 @@ class Match(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         assert len(self.executed) == len(set(self.executed)), "a job was executed twice"
-        assert all(len(ids) == 1 for ids in self.jobs.values()), "two jobs for one token"
+        for ids in self.jobs.values():
+            assert len({job_id.partition("-r")[0] for job_id in ids}) == 1, "two moves for one token"
+            assert len(ids) <= 1 + self.settings.repairs_per_move, "repairs without end"
         assert all(len(raw) == 1 for raw in self.answers.values()), "two answers for one token"
         folded = restore(self.journal, self.settings, self.state.life)
         assert folded.session == self.state.session
