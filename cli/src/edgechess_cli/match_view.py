@@ -120,6 +120,8 @@ def event_line(event: m.EdgeEvent) -> str | None:
             return f"{numbered(data.get('ply'), str(data.get('san', '')))} stands on the board{took}"
         case "failed" if who == "match-director":
             return f"{data.get('status', '')}: {data.get('reason', '')}"
+        case "repair-ordered":
+            return f"the arm puts it right: {data.get('code', '')}"
         case "helped":
             return "a person has put the table right"
         case "player-failed":

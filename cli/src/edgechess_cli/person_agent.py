@@ -78,7 +78,7 @@ class PersonAgent:
 
     async def _act(self) -> bool:
         """One act, the most urgent first. False when there is nothing to do."""
-        if self._arms is not None and self._arms.job_id is None and needs_a_person(self._arms):
+        if self._arms is not None and self._wanted(self._arms):
             await self._free_the_arms()
         elif self._failure is not None and is_for_a_person(self._failure, self._session):
             await self._put_right()
@@ -87,6 +87,13 @@ class PersonAgent:
         else:
             return False
         return True
+
+    def _wanted(self, arms: m.ArmState) -> bool:
+        """Whether the arms wait for a person. Where one only holds a piece, nobody was told as long as a move is under way:
+        the manager may let it put the piece down."""
+        return arms.job_id is None and (
+            halted(arms) or (self._session.phase is None and any(arm.holding is not None for arm in arms.arms))
+        )
 
     def _asked(self) -> tuple[str | None, int, str] | None:
         session = self._session
@@ -121,7 +128,7 @@ class PersonAgent:
         """Arms that were stopped, a faulty one, or one that still holds a piece, wait for a person's word."""
         await anyio.sleep(self._reaction_s)
         arms = self._arms
-        if arms is None or arms.job_id is not None or not needs_a_person(arms):
+        if arms is None or not self._wanted(arms):
             return
         for arm in arms.arms:
             if arm.holding is not None:
@@ -142,5 +149,5 @@ def is_for_a_person(failure: m.ResponseDetail, session: m.SessionState) -> bool:
     return not untouched or Placement.from_fen(failure.expected) == Placement.from_fen(confirmed)
 
 
-def needs_a_person(arms: m.ArmState) -> bool:
-    return arms.stopped or any(arm.mode == "fault" or arm.holding is not None for arm in arms.arms)
+def halted(arms: m.ArmState) -> bool:
+    return arms.stopped or any(arm.mode == "fault" for arm in arms.arms)

@@ -47,8 +47,10 @@ class Tally:
     accidents: int = 0
     breaches: int = 0
     virtual_s: float = 0.0
-
+    longest_without_help: int = 0
+    """Games in a row, in the order of their seeds."""
     cpu_s: float = 0.0
+    _without_help: int = 0
 
     def add(self, outcome: Outcome) -> None:
         self.games += 1
@@ -56,8 +58,11 @@ class Tally:
         self.cpu_s += outcome.cpu_s
         report = outcome.report
         if report is None:
+            self._without_help = 0
             return
         summary = report.summary
+        self._without_help = 0 if summary.helped else self._without_help + 1
+        self.longest_without_help = max(self.longest_without_help, self._without_help)
         self.plies += summary.plies
         self.confirmed += summary.confirmed
         self.repaired += summary.repaired
@@ -124,11 +129,12 @@ def command(
         tally.add(outcome)
         _tell(outcome, as_json)
     if as_json:
-        typer.echo(json.dumps({"event": "sums", **dataclasses.asdict(tally)}))
+        sums = {key: value for key, value in dataclasses.asdict(tally).items() if not key.startswith("_")}
+        typer.echo(json.dumps({"event": "sums", **sums}))
     else:
         typer.echo(
-            f"{tally.games} games, {tally.plies} plies ({faults}): {tally.helped} helped, {tally.kills} processes killed, "
-            f"{tally.links_lost} links lost, {tally.accidents} accidents, {tally.breaches} breaches; "
+            f"{tally.games} games, {tally.plies} plies ({faults}): {tally.repaired} repaired, {tally.helped} helped, "
+            f"longest run without help {tally.longest_without_help} games; {tally.kills} processes killed, {tally.links_lost} links lost, {tally.accidents} accidents, {tally.breaches} breaches; "
             f"{tally.plies / tally.cpu_s:.1f} plies per second and core, {tally.virtual_s / 3600:.1f} h of table time"
         )
     raise typer.Exit(EXIT_BREACH if tally.breaches else 0)
@@ -165,7 +171,7 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         summary = report.summary
         typer.echo(
             f"seed {seed:6} {summary.result:7} {summary.termination:22} {summary.plies:4} plies  "
-            f"{summary.helped} helped  {report.kills} kills  {report.links_lost} links  {report.trace[:12]}"
+            f"{summary.repaired} repaired  {summary.helped} helped  {report.kills} kills  {report.links_lost} links  {report.trace[:12]}"
         )
     for breach in outcome.breaches:
         typer.echo(f"seed {seed}: BREACH: {breach}", err=True)
