@@ -92,7 +92,7 @@ async def test_a_link_begins_with_a_stop_and_getting_ready_moves_nothing(arm: Do
         state = arm.state()
         assert (state.mode, state.parked, state.holding) == ("idle", True, False)
         assert state.tool is not None
-        assert state.tool.z_mm == pytest.approx(234.37, abs=0.01)
+        assert state.tool.z_mm == pytest.approx(200.23, abs=0.01)
         assert state.age_s < 0.1
         assert not controller.motions_received()
 
@@ -315,8 +315,8 @@ async def test_without_calibration_no_plan_is_checked(controller: Controller, ca
             arm.check(THREE)
         assert arm.state().tool is None
         tip = arm.tip_in_base()
-        assert tip.x_mm == pytest.approx(-104.28, abs=0.01)
-        assert tip.z_mm == pytest.approx(234.37, abs=0.01)
+        assert tip.x_mm == pytest.approx(254.97, abs=0.01)
+        assert tip.z_mm == pytest.approx(200.23, abs=0.01)
         arm.calibrate(calibration)
         assert arm.check(THREE).duration_s > 1.0
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgechess_robots.kinematics import RO1, RO1_PARK_DEG, Branch
+from edgechess_robots.layout import standard_layout
 from edgechess_robots.poses import Pose
 from edgechess_robots.standard_bots import units
 from edgechess_robots.standard_bots.api_protocol import Tooltip
@@ -102,10 +103,11 @@ def test_inverse_recovers_any_posture_that_is_not_singular(joints_rad: tuple[flo
 
 
 def test_parking_posture_is_elbow_up_and_where_its_docstring_says() -> None:
-    assert RO1.branch_of(RO1_PARK_DEG) == Branch(shoulder=1, elbow=-1, wrist=1)
-    pose = RO1.forward_pose(RO1_PARK_DEG)
-    assert (round(pose.x_mm), round(pose.y_mm), round(pose.z_mm)) == (-103, -524, 415)
-    assert abs(abs(pose.rx_deg) - 180.0) < 1e-9
+    assert RO1.branch_of(RO1_PARK_DEG) == RO1.branch_of((100.0, 15.0, -130.0, 25.0, 90.0, 10.0)) == Branch(1, -1, 1)
+    base = standard_layout().site("white").base
+    tip = base @ RO1.forward_pose(RO1_PARK_DEG) @ Pose(0.0, 0.0, 180.0, 0.0, 0.0, 0.0)
+    assert (round(tip.x_mm), round(tip.y_mm), round(tip.z_mm), round(tip.rz_deg)) == (100, -345, 200, 45)
+    assert abs(abs(tip.rx_deg) - 180.0) < 1e-9
 
 
 def test_millimetres_given_for_metres_are_caught() -> None:

@@ -268,5 +268,5 @@ PARK_DEG: Joints = (22.8, 54.7, -148.6, 3.9, 90.0, -22.2)
 fingertips at (100, -345, 200) mm and along the diagonal (CR10A, White's side). Nothing stands there; an arm anywhere above
 the board, the trays or its own rack passes it at 30 mm or more, with the generous links of `body`; and the way to a square
 is 380 mm on average."""
-RO1_PARK_DEG: Joints = (100.0, 18.0, -123.0, 15.0, 90.0, 10.0)
-"""The same of an RO1: flange at (-103, -524, 415) mm."""
+RO1_PARK_DEG: Joints = (203.1, 57.7, -140.5, -7.2, 90.0, 68.1)
+"""The same of an RO1: its fingertips are at the same place, and are passed by the same 30 mm or more."""
