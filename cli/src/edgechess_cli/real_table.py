@@ -30,6 +30,7 @@ from edgechess_cli.match_folder import MatchFolder, write_toml
 from edgechess_cli.person_agent import REACTION_S, PersonAgent
 from edgechess_kit import messages as m
 from edgechess_kit.broker import BrokerKind, running_broker
+from edgechess_kit.bus import Bus
 from edgechess_kit.clock import RandomIds
 from edgechess_kit.errors import WireError
 from edgechess_kit.mqtt_adapter import MqttBus
@@ -134,28 +135,62 @@ class RealTable:
         self._say("starting the broker and the software table")
         async with (
             running_broker(setup.broker_port, setup.broker) as broker,
-            self._twin() as devices,
+            self.devices() as devices,
         ):
             self._say(f"broker {broker}   folder {self._folder.path}")
-            await self._prepare(devices)
             self._write_configs(broker, devices, components, settings or {})
+            async with MqttBus(BusSettings(broker=broker), "play") as bus, anyio.create_task_group() as tasks:
+                children = {name: self._child(name) for name in components}
+                table = ServedTable(broker, bus, devices, tasks, children)
+                if person:
+                    tasks.start_soon(self.person, bus, devices, name="person")
+                await self._start(bus, tasks, [children[name] for name in components if name in TABLE_COMPONENTS])
+                for name in components:
+                    if name not in TABLE_COMPONENTS:  # whoever asks for moves, once there is somebody to hear it
+                        await tasks.start(children[name].run, name=name)
+                if self._faults.process_killed:
+                    tasks.start_soon(self._misfortune, table, name="misfortune")
+                yield table
+                tasks.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def devices(self) -> AsyncIterator[TwinDevices]:
+        """The software table alone: its arms calibrated, its pieces set up; what is left on it is remembered.
+
+        Raises TwinError, RobotError or OSError when it cannot be started.
+        """
+        async with self._twin() as devices:
+            await self._prepare(devices)
             try:
-                async with MqttBus(BusSettings(broker=broker), "play") as bus, anyio.create_task_group() as tasks:
-                    children = {name: self._child(name) for name in components}
-                    table = ServedTable(broker, bus, devices, tasks, children)
-                    if person:
-                        tasks.start_soon(self._person, bus, devices, name="person")
-                    await self._start(bus, tasks, [children[name] for name in components if name in TABLE_COMPONENTS])
-                    for name in components:
-                        if name not in TABLE_COMPONENTS:  # whoever asks for moves, once there is somebody to hear it
-                            await tasks.start(children[name].run, name=name)
-                    if self._faults.process_killed:
-                        tasks.start_soon(self._misfortune, table, name="misfortune")
-                    yield table
-                    tasks.cancel_scope.cancel()
+                yield devices
             finally:  # the components have ended, the arms rest
                 with anyio.CancelScope(shield=True):
                     await self._remember(devices)
+
+    def settings_of(self, devices: TwinDevices) -> dict[str, dict[str, Any]]:
+        """What components must know of these devices, by their short names."""
+        return {
+            "board-sensor": {"port": devices.board, "orientation": "rotated" if self._setup.rotated else "normal"},
+            "arm-controller": {
+                "arms": [
+                    {
+                        "name": name,
+                        "kind": "dobot",
+                        "host": address["host"],
+                        "port_offset": _port_offset(address),
+                        "stale_after_s": STALE_AFTER_S,
+                        "calibration": str(self._calibration(name)),
+                    }
+                    for name, address in devices.arms.items()
+                ]
+            },
+            "game-manager": {"robot_enabled": self._setup.robot},
+        }
+
+    async def person(self, bus: Bus, devices: TwinDevices) -> None:
+        """The seeded person, until cancelled: moves and puts right what is asked."""
+        async with ControlClient(str(devices.control)) as hand:
+            await PersonAgent(bus, self._topics, hand, RandomIds(), REACTION_S / self._setup.motion_speed).run()
 
     def _child(self, name: str) -> ChildProcess:
         arguments = ["-m", MODULES[name], "--tied", "--config", str(self._folder.config(name))]
@@ -265,24 +300,7 @@ class RealTable:
     def _write_configs(
         self, broker: str, devices: TwinDevices, components: Sequence[str], more: Mapping[str, Mapping[str, Any]]
     ) -> None:
-        setup = self._setup
-        own: dict[str, dict[str, Any]] = {
-            "board-sensor": {"port": devices.board, "orientation": "rotated" if setup.rotated else "normal"},
-            "arm-controller": {
-                "arms": [
-                    {
-                        "name": name,
-                        "kind": "dobot",
-                        "host": address["host"],
-                        "port_offset": _port_offset(address),
-                        "stale_after_s": STALE_AFTER_S,
-                        "calibration": str(self._calibration(name)),
-                    }
-                    for name, address in devices.arms.items()
-                ]
-            },
-            "game-manager": {"robot_enabled": setup.robot},
-        }
+        own = self.settings_of(devices)
         for number, name in enumerate(components):
             write_toml(
                 self._folder.config(name),
@@ -292,16 +310,12 @@ class RealTable:
                         "chaos_duplicate": self._faults.mqtt_duplicate,
                         "chaos_delay": self._faults.mqtt_delay,
                         "chaos_delay_max_s": self._faults.mqtt_delay_max_s,
-                        "chaos_seed": setup.seed * len(MODULES) + number,
+                        "chaos_seed": self._setup.seed * len(MODULES) + number,
                     },
                     "journal": {"path": str(self._folder.journal(name))},
                     name: own.get(name, {}) | dict(more.get(name, {})),
                 },
             )
-
-    async def _person(self, bus: MqttBus, devices: TwinDevices) -> None:
-        async with ControlClient(str(devices.control)) as hand:
-            await PersonAgent(bus, self._topics, hand, RandomIds(), REACTION_S / self._setup.motion_speed).run()
 
     async def _misfortune(self, table: ServedTable) -> None:
         """Once in so many moves a process is killed, at a moment of the seed's choosing. Links are the twin's matter."""

@@ -89,7 +89,7 @@ class Component:
         self._deadline = anyio.CancelScope()
         self._groups: list[ProcessGroup] = []
         self.stopped = anyio.Event()
-        """Set when it is STOPPED, for good: only the end of the runtime stops a component so."""
+        """Set when it is STOPPED, for good: only the end of the runtime stops a component so. Or when `run` has ended."""
         self._said: set[str] = set()
 
     @property
@@ -131,14 +131,20 @@ class Component:
         """Until cancelled; processes are gone when it returns."""
         for note in self.deployed.notes:
             self.log.write("nucleus", note)
-        async with anyio.create_task_group() as processes:
-            while True:
-                await self._news.wait()
-                self._news = anyio.Event()
-                orders, self._orders = self._orders, ()
-                with anyio.CancelScope() as self._under_way:
-                    for order in orders:
-                        await self._obey(order, processes)
+        try:
+            async with anyio.create_task_group() as processes:
+                await self._obey_orders(processes)
+        finally:
+            self.stopped.set()
+
+    async def _obey_orders(self, processes: anyio.abc.TaskGroup) -> None:
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            orders, self._orders = self._orders, ()
+            with anyio.CancelScope() as self._under_way:
+                for order in orders:
+                    await self._obey(order, processes)
 
     def _note(self, before: Life) -> None:
         self._since_s = anyio.current_time()

@@ -106,19 +106,15 @@ class Runtime:
         Raises StateError when the state cannot be kept.
         """
         self._keep()
-        async with anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as waiting, anyio.create_task_group() as tasks:
+            waiting.start_soon(self._stop_when_cancelled, tasks.cancel_scope, name="stop when cancelled")
+            tasks.cancel_scope.shield = True  # a cancelled runtime stops its components in order, not all at once
             for component in self._components.values():
                 tasks.start_soon(component.run, name=component.name)
             for component in self._components.values():
                 component.tell(Begin())
             task_status.started()
-            try:
-                await anyio.sleep_forever()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._stop_all()
-                    tasks.cancel_scope.cancel()
-                self._keep()
+        self._keep()
 
     # -- for an operator -------------------------------------------------------------------------------------------
 
@@ -190,10 +186,15 @@ class Runtime:
         other = self._components.get(dependency.name)
         return dependency.kind == "SOFT" or other is None or other.life.state in SERVING
 
-    async def _stop_all(self) -> None:
-        async with anyio.create_task_group() as stopping:
-            for name in self._components:
-                stopping.start_soon(self._stop, name, name=f"stop {name}")
+    async def _stop_when_cancelled(self, components: anyio.CancelScope) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as stopping:
+                    for name in self._components:
+                        stopping.start_soon(self._stop, name, name=f"stop {name}")
+            components.cancel()
 
     async def _stop(self, name: str) -> None:
         """After all that depend on it. A SOFT circle is cut by the order in which things were started."""
