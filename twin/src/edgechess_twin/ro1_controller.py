@@ -133,7 +133,8 @@ class Ro1Controller:
         self._repeatability = repeatability
         self._tooltip = ro1.tooltip(tool_mm)
         self._flange = ro1.tooltip(0.0)
-        self.tool_active = True
+        self.tool_active = False
+        """Which tooltip motions and positions are about: the gripper's, or the flange as on a robot without equipment."""
 
         self.mode: Mode = "routine_editor"
         self.braked = True
@@ -313,7 +314,7 @@ class Ro1Controller:
     # -- motion ----------------------------------------------------------------------------------------------------
 
     def choose_tooltip(self, tool: bool) -> None:
-        """Which point motions and positions are about: between the fingertips, or the middle of the flange."""
+        """The gripper's tooltip, or the flange. Raises Refused while the robot moves."""
         self._require_idle()
         self.tool_active = tool
 
@@ -484,12 +485,12 @@ class Ro1Controller:
             raise Refused(
                 "invalid_parameters", f"target_force {force:g} N: the gripper has at most {fingers.force_n:g}"
             )
-        self._move_fingers(width, force, order.speed_part)
+        self._move_fingers(width, force, fingers.speed_mm_s if order.speed_mm_s is None else order.speed_mm_s)
 
-    def _move_fingers(self, to_mm: float, force_n: float, speed_part: float) -> None:
+    def _move_fingers(self, to_mm: float, force_n: float, speed_mm_s: float) -> None:
         gripper, now_s = self.gripper, self._gripper_s()
         from_mm = gripper.width_mm(now_s)
-        takes_s = gripper.move(to_mm, force_n, speed_part, now_s)
+        takes_s = gripper.move(to_mm, force_n, speed_mm_s, now_s)
         if self._gripper_ticket is not None:
             self._gripper_ticket.cancel()
         at_s = self._now() + takes_s / self._speed

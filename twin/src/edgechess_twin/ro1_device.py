@@ -42,8 +42,9 @@ STALL_S = (0.1, 0.4)  # how late an answer about the arm's state can be when it 
 class Ro1Device:
     """One RO1 with its control box.
 
-    `speed` scales motion, brakes, recovery and the gripper; wires, planning and heartbeats keep true time. The tooltip of
-    the API is the point between the fingertips, `tool_mm` straight out of the flange, as the gripper's equipment sets it.
+    `speed` scales motion, brakes, recovery and the gripper; wires, planning and heartbeats keep true time. The active
+    tooltip is the flange, as on a robot for which nobody has set one; the gripper's, `tool_mm` straight out of the flange
+    between the fingertips, can be chosen where the release has an endpoint for it.
     `release`: as which generation of the robot's software it answers.
     """
 

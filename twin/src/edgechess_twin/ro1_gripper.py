@@ -49,12 +49,12 @@ class Gripper:
         part = min(1.0, max(0.0, (now_s - self._began_s) / self._takes_s))
         return self._start_mm + part * (self._end_mm - self._start_mm)
 
-    def move(self, target_mm: float, force_n: float, speed_part: float, now_s: float) -> float:
+    def move(self, target_mm: float, force_n: float, speed_mm_s: float, now_s: float) -> float:
         """Starts towards a width within the gripper's stroke. Returns how long it takes."""
         start_mm = self.width_mm(now_s)
         self.target_mm, self.force_n, self.detected = target_mm, force_n, False
         self._start_mm, self._end_mm, self._began_s = start_mm, target_mm, now_s
-        self._takes_s = max(LEAST_S, abs(target_mm - start_mm) / (self.fingers.speed_mm_s * speed_part))
+        self._takes_s = max(LEAST_S, abs(target_mm - start_mm) / min(speed_mm_s, self.fingers.speed_mm_s))
         return self._takes_s
 
     def stand(self, width_mm: float, detected: bool) -> None:

@@ -95,9 +95,7 @@ class Grip:
     kind: str
     width_mm: float | None
     force_n: float | None
-    speed_part: float = 1.0
-    forced: bool = False
-    """Closes until it feels something, rather than to a width."""
+    speed_mm_s: float | None = None
     internal: bool = False
 
 
@@ -292,16 +290,16 @@ def read_grip(data: dict[str, Any]) -> Grip:
         width, force = _width(order, kind), _force(order, kind)
         if control == "move" and width is None:
             raise _invalid(f"{kind}.target_grip_width", "a move needs one")
-        return Grip(kind, width, force, forced=control == "force_grip", internal=direction == "internal")
+        return Grip(kind, width, force, internal=direction == "internal")
     if kind == "robotiq_2f":
         order = _object(data.get(kind), kind)
         word(order.get("control_kind"), f"{kind}.control_kind", ("move",))
         width, force = _width(order, kind), _force(order, kind)
-        speed = _above_zero(order.get("target_speed"), f"{kind}.target_speed")
+        speed = _above_zero(order.get("target_speed"), f"{kind}.target_speed")  # no unit is named; taken for mm/s
         for name, value in (("target_grip_width", width), ("target_force", force)):
             if value is None:
                 raise _invalid(f"{kind}.{name}", "is required")
-        return Grip(kind, width, force, speed_part=min(1.0, speed))
+        return Grip(kind, width, force, speed_mm_s=speed)
     return Grip(kind, None, None)
 
 
