@@ -78,18 +78,21 @@ def move_carries(
     return (*carries, Carry(mover, source, store.free_slot(mover)), Carry(promoted, supply, target))
 
 
-def rearrangement(before: str, after: str, arm: str, slots: Slots, avoid: frozenset[str] = EMPTY) -> tuple[Carry, ...]:
+def rearrangement(
+    before: str, after: str, arm: str, slots: Slots, avoid: frozenset[str] = EMPTY, *, setup: bool = False
+) -> tuple[Carry, ...]:
     """The carries that turn any placement into any other one, for repairs and setups.
 
     Pieces already right stay; a misplaced one goes to the nearest square that wants its like; missing ones come
     from racks and trays, surplus ones go to the tray; a ring of pieces that block each other is opened by way of
-    a tray slot. Raises JobRefused ("malformed", "no-slot", "no-piece").
+    a tray slot. In a setup trays are emptied before racks, and what a rack lacks goes back to it, from the board and, once
+    nothing is to be done there, from the arm's own tray. Raises JobRefused ("malformed", "no-slot", "no-piece").
     """
     now, wanted = pieces_on(before), pieces_on(after)
     surplus = {square: piece for square, piece in now.items() if wanted.get(square) != piece}
     missing = {square: piece for square, piece in wanted.items() if now.get(square) != piece}
-    store = _Store(slots, arm, avoid)
-    pending: list[Carry] = []
+    store = _Store(slots, arm, avoid, setup=setup)
+    pending: list[Carry] = [] if surplus or missing or not setup else store.tidying()
     for target, piece in missing.items():
         like = [square for square, other in surplus.items() if other == piece]
         if like:
@@ -124,13 +127,16 @@ def _ordered(pending: list[Carry], occupied: set[str], store: _Store) -> tuple[C
 class _Store:
     """Slots given out so far in one choreography, so that none is used twice."""
 
-    def __init__(self, slots: Slots, arm: str, avoid: frozenset[str]) -> None:
+    def __init__(self, slots: Slots, arm: str, avoid: frozenset[str], *, setup: bool = False) -> None:
         self._slots = slots
         self._arm = arm
         self._used = set(avoid)
+        self._setup = setup
 
     def free_slot(self, piece: str) -> str:
         """The first free slot of the arm's own tray; when that is full, of another one (which the arm may not reach)."""
+        if self._setup and (home := self._home(piece)) is not None:
+            return home
         prefix = f"tray-{self._arm}-"
         free = [slot.name for slot in self._slots.trays() if slot.free and slot.name not in self._used]
         if not free:
@@ -141,13 +147,41 @@ class _Store:
         self._used.add(chosen)
         return chosen
 
+    def tidying(self) -> list[Carry]:
+        """Spare pieces that lie in the arm's own tray, to the rack slots that lack them."""
+        carries = []
+        for slot in self._slots.trays():
+            if slot.piece is None or slot.doubtful or slot.name in self._used or not self._own(slot):
+                continue
+            home = self._home(slot.piece)
+            if home is not None:
+                carries.append(Carry(slot.piece, slot.name, home))
+        return carries
+
+    def _home(self, piece: str) -> str | None:
+        """A rack slot that lacks this piece, the arm's own first."""
+        lacking = [
+            slot for slot in self._slots.racks() if slot.free and slot.home == piece and slot.name not in self._used
+        ]
+        chosen = min(lacking, key=lambda slot: not self._own(slot), default=None)
+        if chosen is None:
+            return None
+        self._used.add(chosen.name)
+        return chosen.name
+
+    def _own(self, slot: Slot) -> bool:
+        return slot.name.split("-")[1] == self._arm
+
     def supply(self, piece: str) -> str:
-        """A slot that holds this piece: own rack, then any tray (own first), then other racks; doubtful ones last."""
+        """A slot that holds this piece: own rack, then any tray (own first), then other racks; doubtful ones last.
+
+        In a setup the racks come last: they are for promotions.
+        """
 
         def rank(slot: Slot) -> tuple[bool, bool, int]:
-            own = slot.name.split("-")[1] == self._arm
-            rack = slot.name.startswith("rack-")
-            return (slot.doubtful, not (own and rack), 2 if rack else (0 if own else 1))
+            own, rack = self._own(slot), slot.name.startswith("rack-")
+            first = own and rack and not self._setup
+            return (slot.doubtful, not first, 2 + (not own) if rack else (0 if own else 1))
 
         candidates = [slot for slot in self._slots if slot.piece == piece and slot.name not in self._used]
         if not candidates:

@@ -23,7 +23,7 @@ from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.motion import retreat
 from edgechess_arm_controller.planner import plan_job
 from edgechess_arm_controller.settings import Settings
-from edgechess_arm_controller.slots import Slots
+from edgechess_arm_controller.slots import Slot, Slots
 from edgechess_arm_controller.table import Note, restore, result_of
 from edgechess_kit.bus import Delivery
 from edgechess_kit.component import Context
@@ -492,8 +492,8 @@ class Controller:
             lease_holder=table.holder,
             job_id=job,
             step=state.step,
-            tray=tuple(SlotState(slot=slot.name, piece=slot.piece) for slot in table.slots.trays()),
-            rack=tuple(SlotState(slot=slot.name, piece=slot.piece) for slot in table.slots.racks()),
+            tray=tuple(_slot_state(slot) for slot in table.slots.trays()),
+            rack=tuple(_slot_state(slot) for slot in table.slots.racks()),
         )
 
     def _status(self, name: str) -> ArmStatus:
@@ -526,6 +526,10 @@ async def _until_idle(arm: Arm) -> str | None:
         await anyio.sleep(IDLE_LOOK_S)
     now = arm.state()
     return now.alarm or f"made ready, but it is {now.mode}"
+
+
+def _slot_state(slot: Slot) -> SlotState:
+    return SlotState(slot=slot.name, piece=slot.piece, doubtful=slot.doubtful)
 
 
 def _foreign_answer(result: ArmJobResult, lan: str) -> ArmMoveResponse:

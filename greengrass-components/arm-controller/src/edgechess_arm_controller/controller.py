@@ -491,7 +491,7 @@ class _Turn:
         if arm is None:
             self.refuse(job, "no-arm", f"arm {job.arm!r}: this table has {', '.join(state.arms)}")
             return
-        if not event.session_known and job.session_id != state.table.session_id:
+        if not event.session_known and job.session_id != state.table.session_id and job.kind != "setup":
             self.set(session=job.session_id)
         self.set(waiting=Waiting(job, arm, state.now_s))
 
@@ -513,7 +513,7 @@ class _Turn:
             return
         token = self.state.table.token + 1
         carries = tuple(part.carry for part in event.parts)
-        self.note(note_accepted(JobRecord(job.job_id, job.session_id, arm, job.lan, token, carries)))
+        self.note(note_accepted(JobRecord(job.job_id, job.session_id, arm, job.lan, token, carries, job.kind)))
         self.grant(arm, token, job.job_id)
         act = self.state.acts + 1
         self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job, event.parts))
@@ -725,6 +725,7 @@ class _Turn:
             arm=told.arm,
             token=told.token,
             parked=told.arm is not None and self.at_home(told.arm),
+            holding=self.state.table.hand(told.arm) if told.arm is not None and self.held(told.arm) else None,
             grasps=record.grasps if record is not None and mine and outcome != "refused" else (),
             duration_s=round(self.state.now_s - began_s, 3),
         )

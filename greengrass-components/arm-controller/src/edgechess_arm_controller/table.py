@@ -3,8 +3,9 @@
 Every change of this state is an entry first and a state second: the running controller and a restarted one apply the
 same `fold`. Entries (kind: data):
 
-- `table-reset`: a new session; people emptied the trays and refilled the racks. Carries what outlives a session
-  (token, stop, hands), so that a restart reads the journal from the newest reset on.
+- `table-reset`: a new session. People emptied the trays and refilled the racks, unless the arms have ever set up this
+  table themselves (`managed`): then they know what lies there. Carries what outlives a session (token, stop, hands, and
+  such slots), so that a restart reads the journal from the newest reset on.
 - `lease-granted`, `lease-released`: token, arm. Tokens only rise.
 - `job-accepted`: the job, its carries, its arm and token. `job-ended`: its result, key = job id.
 - `grasping`: a carry is about to begin. `placed`: it ended with the piece let go. `carry-failed`: what was felt.
@@ -46,6 +47,7 @@ class JobRecord:
     lan: str
     token: int
     carries: tuple[Carry, ...]
+    kind: str = "move"
     begun: int = 0
     grasps: tuple[GraspReport, ...] = ()
 
@@ -66,19 +68,34 @@ class Table:
     stopped: str | None = None
     hands: tuple[tuple[str, str], ...] = ()
     job: JobRecord | None = None
+    managed: bool = False
 
     def hand(self, arm: str) -> str | None:
         return dict(self.hands).get(arm)
 
 
 def note_reset(table: Table, session_id: str) -> Note:
-    data = {"token": table.token, "holder": table.holder, "stopped": table.stopped, "hands": dict(table.hands)}
+    data = {
+        "token": table.token,
+        "holder": table.holder,
+        "stopped": table.stopped,
+        "hands": dict(table.hands),
+        "managed": table.managed,
+        "slots": table.slots.known() if table.managed else {},
+    }
     return Note("table-reset", data, session_id, session_id)
 
 
 def note_accepted(job: JobRecord) -> Note:
     carries = [dataclasses.asdict(carry) for carry in job.carries]
-    data = {"job_id": job.job_id, "arm": job.arm, "lan": job.lan, "token": job.token, "carries": carries}
+    data = {
+        "job_id": job.job_id,
+        "arm": job.arm,
+        "lan": job.lan,
+        "token": job.token,
+        "carries": carries,
+        "kind": job.kind,
+    }
     return Note("job-accepted", data, job.session_id, job.job_id)
 
 
@@ -122,15 +139,20 @@ def apply(table: Table, kind: str, session_id: str | None, data: Mapping[str, An
     match kind:
         case "table-reset":
             hands = tuple(sorted(data["hands"].items()))
-            return Table(fresh, session_id, data["token"], data["holder"], data["stopped"], hands)
+            slots = fresh.with_known(data["slots"])
+            return Table(
+                slots, session_id, data["token"], data["holder"], data["stopped"], hands, managed=data["managed"]
+            )
         case "lease-granted":
             return replace(table, token=data["token"], holder=data["arm"])
         case "lease-released":
             return replace(table, holder=None)
         case "job-accepted":
             carries = tuple(Carry(**carry) for carry in data["carries"])
-            job = JobRecord(data["job_id"], session_id or "", data["arm"], data["lan"], data["token"], carries)
-            return replace(table, job=job)
+            job = JobRecord(
+                data["job_id"], session_id or "", data["arm"], data["lan"], data["token"], carries, data["kind"]
+            )
+            return replace(table, job=job, managed=table.managed or job.kind == "setup")
         case "grasping":
             slots = table.slots.doubt(data["from_place"]).doubt(data["to_place"])
             begun = replace(table.job, begun=data["index"] + 1) if table.job else None
