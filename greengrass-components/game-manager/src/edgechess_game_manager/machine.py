@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,15 +24,11 @@ from edgechess_game_manager.answers import answer, answer_malformed, stored
 from edgechess_game_manager.classification import classify, differences, named
 from edgechess_game_manager.effects import (
     Answer,
-    AskBoard,
-    AskBoardStart,
     CancelTimer,
-    CancelTimers,
     Desire,
     Effect,
     GiveJob,
     MoveSampleArm,
-    Report,
     StartTimer,
     Write,
 )
@@ -52,8 +48,21 @@ from edgechess_game_manager.events import (
     VerdictSeen,
 )
 from edgechess_game_manager.repair import Held, doubt
-from edgechess_game_manager.rules import LegalMove, Refusal, Verdict
+from edgechess_game_manager.rules import LegalMove, Refusal
 from edgechess_game_manager.state import PHASES, Stage, State, Work, commanded, ended, ordered
+from edgechess_game_manager.steps import (
+    Step,
+    ask,
+    before_of,
+    ended_by,
+    enter,
+    entered_again,
+    fail,
+    finish,
+    fresh_questions,
+    is_late,
+    work_of,
+)
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
 
@@ -61,11 +70,6 @@ RESTING = ("idle", "parked")  # modes of an arm that will not move unless it is 
 HALTED = ("stopped", "fault")  # neither will these, but only measured parked are they not above the board
 WANTS_A_PERSON = ("stopped", "alarm", "emergency-stop", "collision", "paused", "guided", "disabled")
 # codes of jobs after which no arm moves before somebody has looked and said so
-
-
-class Step(NamedTuple):
-    state: State
-    effects: tuple[Effect, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,10 +144,10 @@ def _take(
     # the token is the entry's key; it is a capability of the cloud's workflow and does not belong into events
     kept = {key: value for key, value in msgspec.to_builtins(request).items() if key != "taskToken"}
     received = Write((Draft("received", {"request": kept, "executor": executor}, request.session_id, work.token),))
-    if _late(work, event.at):
-        state, effects = _fail(state, event.at, "deadline", "the request's deadline passed before it was taken up")
+    if is_late(work, event.at):
+        state, effects = fail(state, event.at, "deadline", "the request's deadline passed before it was taken up")
         return Step(state, (received, *effects))
-    state, effects = _ask(state)
+    state, effects = ask(state)
     return Step(state, (received, *effects, Desire(request)))
 
 
@@ -169,7 +173,7 @@ def _verdict(state: State, event: VerdictSeen) -> Step:
     if session is None or not _heeded(state, event):
         return Step(state)
     return Step(
-        dataclasses.replace(state, session=rules.close(session, verdict)), (Write((_ended_by(state, verdict),)),)
+        dataclasses.replace(state, session=rules.close(session, verdict)), (Write((ended_by(state, verdict),)),)
     )
 
 
@@ -179,7 +183,7 @@ def _verdict_while_moving(state: State, event: VerdictSeen) -> Step:
     if not _heeded(state, event):
         return Step(state)
     ending = Draft("ending", msgspec.to_builtins(verdict), verdict.session_id, verdict.request_id)
-    work = dataclasses.replace(_work(state), verdict=verdict)
+    work = dataclasses.replace(work_of(state), verdict=verdict)
     return Step(dataclasses.replace(state, work=work), (Write((ending,)),))
 
 
@@ -189,50 +193,22 @@ def _heeded(state: State, event: VerdictSeen) -> bool:
     return ours and not event.known and (state.work is None or state.work.verdict is None)
 
 
-def _ended_by(state: State, verdict: Verdict) -> Draft:
-    assert state.session is not None
-    data = {"result": verdict.result, "termination": verdict.termination, "fen": state.session.fen}
-    return Draft("ended", data, verdict.session_id, verdict.request_id)
-
-
 # ---------------------------------------------------------------- questions to the board
-
-
-def _ask(state: State) -> Step:
-    """The next attempt of the stage's question, and the timer of its silence."""
-    work, settings = _work(state), state.settings
-    attempt = work.attempt + 1
-    sample = settings.board_protocol == "sample"
-    question = f"{work.move_id}-{state.life}-{work.stage.value}-{work.visit}-{attempt}"
-    work = dataclasses.replace(work, attempt=attempt, asked=(*work.asked, question))
-    request = work.request if sample else msgspec.structs.replace(work.request, request_id=question)
-    if work.stage is Stage.STARTING:
-        effect: Effect = AskBoardStart(request)
-    else:
-        effect = AskBoard(
-            m.BoardValidateRequest(
-                **msgspec.structs.asdict(request),
-                move_type="RETRY" if attempt > 1 else None,
-                expect="after" if work.stage is Stage.BOARD_AFTER else "before",
-            )
-        )
-    timer = StartTimer("board", settings.board_timeout_s)
-    return Step(dataclasses.replace(state, work=work), (effect, timer))
 
 
 def _board_timer(state: State, event: TimerFired) -> Step:
     """Silence, or the pause after a blind answer: ask again, or give up."""
     if event.name != "board":
         return Step(state)
-    work = _work(state)
+    work = work_of(state)
     if work.attempt >= state.settings.board_attempts:
         return _give_up_board(state, event.at)
-    return _ask(state)
+    return ask(state)
 
 
 def _blind(state: State, at: float, reason: str | None) -> Step:
     """The board answered that it does not know. It may be coming back, so it is asked again after a pause."""
-    work = dataclasses.replace(_work(state), trouble=reason or "the board gave no reason")
+    work = dataclasses.replace(work_of(state), trouble=reason or "the board gave no reason")
     state = dataclasses.replace(state, work=work)
     if work.attempt >= state.settings.board_attempts:
         return _give_up_board(state, at)
@@ -240,21 +216,21 @@ def _blind(state: State, at: float, reason: str | None) -> Step:
 
 
 def _give_up_board(state: State, at: float) -> Step:
-    work = _work(state)
+    work = work_of(state)
     why = work.trouble or f"no answer to {work.attempt} questions of {state.settings.board_timeout_s:g} s"
     if work.lost:
         return _fail_lost(state, at, None)
     if work.stage is not Stage.BOARD_AFTER:
         if state.settings.board_protocol == "sample" and work.trouble is not None:
-            return _fail(state, at, "before-mismatch", f"the board refuses the position before the move: {why}")
-        return _fail(state, at, "board-blind", f"the board cannot be read: {why}", expected=_before(state))
+            return fail(state, at, "before-mismatch", f"the board refuses the position before the move: {why}")
+        return fail(state, at, "board-blind", f"the board cannot be read: {why}", expected=before_of(state))
     flicker = state.board is not None and state.board.connected and not state.board.settled
-    verdict = classify(_before(state), rules.placement(work.after), None, grasps=_grasps(work), flicker=flicker)
-    return _fail(state, at, verdict.code, f"{verdict.reason}: {why}", expected=rules.placement(work.after))
+    verdict = classify(before_of(state), rules.placement(work.after), None, grasps=_grasps(work), flicker=flicker)
+    return fail(state, at, verdict.code, f"{verdict.reason}: {why}", expected=rules.placement(work.after))
 
 
 def _board_started(state: State, event: BoardStarted) -> Step:
-    work, response = _work(state), event.response
+    work, response = work_of(state), event.response
     if response.request_id is not None and response.request_id not in work.asked:
         return Step(state)
     sample = state.settings.board_protocol == "sample"
@@ -272,7 +248,7 @@ def _board_answered_before(state: State, event: BoardAnswered) -> Step:
 
 def _board_before_says(state: State, at: float, status: int, seen: str | None, reason: str | None) -> Step:
     """Phase 1: what the board shows must be the position before the move; of a person's move it may be the one after."""
-    work, before = _work(state), _before(state)
+    work, before = work_of(state), before_of(state)
     found = _reading(status, seen, before)
     if found is None:
         return _blind(state, at, reason)
@@ -284,7 +260,7 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
         return _fail_before(state, at, found)
     wrong = differences(before, found)
     where = "the position" if work.stage is Stage.STARTING else "the position before the move"
-    return _fail(
+    return fail(
         state,
         at,
         "before-mismatch",
@@ -297,22 +273,22 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
 
 def _fail_before(state: State, at: float, found: str) -> Step:
     """Somebody has touched the table since the last move, or a repair of that has not ended well."""
-    work, before = _work(state), _before(state)
+    work, before = work_of(state), before_of(state)
     against = _against_repair(state, at) or doubt(before, before, found, work.grasps, work.held)
     if against is None and work.wrong != found:
         # a hand may still be in it: what shows the same a while later stands there
-        work = _fresh_questions(dataclasses.replace(work, wrong=found))
+        work = fresh_questions(dataclasses.replace(work, wrong=found))
         pause = StartTimer("board", state.settings.repair_look_s)
         return Step(dataclasses.replace(state, work=work), (pause,))
     if against is None:
         return _order_repair(state, at, found, "before", "before-mismatch")
     wrong = differences(before, found)
     words = f"the board does not show the position before the move: {named(wrong)}{_unrepaired(against)}"
-    return _fail(state, at, "before-mismatch", words, wrong=wrong, expected=before, found=found)
+    return fail(state, at, "before-mismatch", words, wrong=wrong, expected=before, found=found)
 
 
 def _is_ours(state: State, response: m.BoardValidateResponse) -> bool:
-    work = _work(state)
+    work = work_of(state)
     if response.request_id is not None and response.request_id in work.asked:
         return True
     return state.settings.board_protocol == "sample" and response.move == work.request.lan
@@ -333,10 +309,10 @@ def _reading(status: int, seen: str | None, expected: str) -> str | None:
 
 def _validated(state: State, at: float, *, moved: bool) -> Step:
     """Phase 1 is passed: the arm gets its job, or the person has the board."""
-    work = _work(state)
-    if _late(work, at):
-        return _fail(
-            state, at, "deadline", "the request's deadline passed before the move was begun", found=_before(state)
+    work = work_of(state)
+    if is_late(work, at):
+        return fail(
+            state, at, "deadline", "the request's deadline passed before the move was begun", found=before_of(state)
         )
     data: dict[str, Any] = {"lan": work.request.lan, "moved": moved}
     validated = Draft("validated", data, work.request.session_id, work.token)
@@ -354,7 +330,7 @@ def _validated(state: State, at: float, *, moved: bool) -> Step:
 
 def _command(state: State, at: float, validated: Draft) -> Step:
     settings = state.settings
-    work = _enter(_work(state), Stage.ARM, at)
+    work = enter(work_of(state), Stage.ARM, at)
     request = work.request
     limit = at + settings.arm_start_limit_s
     assert state.session is not None
@@ -382,7 +358,7 @@ def _command(state: State, at: float, validated: Draft) -> Step:
 
 
 def _arm_timer(state: State, event: TimerFired) -> Step:
-    work = _work(state)
+    work = work_of(state)
     if event.name == "arm-repeat" and work.job is not None:
         return Step(state, (GiveJob(work.job), StartTimer("arm-repeat", state.settings.arm_repeat_s)))
     if event.name != "arm":
@@ -398,13 +374,13 @@ def _arm_timer(state: State, event: TimerFired) -> Step:
 
 
 def _job_ended(state: State, event: JobEnded) -> Step:
-    if event.result.job_id != _work(state).job_id or event.result == _work(state).result:
+    if event.result.job_id != work_of(state).job_id or event.result == work_of(state).result:
         return Step(state)
     return _job_over(state, event.at, event.result)
 
 
 def _sample_arm_moved(state: State, event: ArmMoved) -> Step:
-    work, response = _work(state), event.response
+    work, response = work_of(state), event.response
     if state.settings.arm_protocol != "sample" or response.lan not in ("", work.request.lan):
         return Step(state)
     outcome: m.Outcome = "done" if response.status == 200 else "unknown"
@@ -414,7 +390,7 @@ def _sample_arm_moved(state: State, event: ArmMoved) -> Step:
 
 def _job_over(state: State, at: float, result: m.ArmJobResult) -> Step:
     """The act is over as far as anybody says. Refused or unknown is no verdict: the board is asked in every case."""
-    work = _work(state)
+    work = work_of(state)
     kind = "moved" if work.job_id == work.move_id else "repaired"
     work = ended(work, result)
     state = dataclasses.replace(state, work=work)
@@ -426,26 +402,26 @@ def _job_over(state: State, at: float, result: m.ArmJobResult) -> Step:
 
 def _look_again(state: State, at: float) -> Step:
     """After a job the board is asked for the position that the job leads to."""
-    if _work(state).goal == "after":
+    if work_of(state).goal == "after":
         return _enter_after(state, at)
-    work = _enter(_work(state), Stage.BOARD_BEFORE, at)
-    return _ask(dataclasses.replace(state, work=work))
+    work = enter(work_of(state), Stage.BOARD_BEFORE, at)
+    return ask(dataclasses.replace(state, work=work))
 
 
 def _may_look(state: State) -> bool:
     """The board is asked only when no arm is above it; the sample's arms have no way to say so."""
-    result = _work(state).result
+    result = work_of(state).result
     assert result is not None
     return result.outcome != "unknown" or result.parked or state.settings.arm_protocol == "sample"
 
 
 def _enter_parking(state: State, at: float) -> Step:
-    work = _enter(_work(state), Stage.PARKING, at)
+    work = enter(work_of(state), Stage.PARKING, at)
     return Step(dataclasses.replace(state, work=work), (StartTimer("rest", state.settings.arm_rest_timeout_s),))
 
 
 def _arms_while_moving(state: State, event: ArmsSeen) -> Step:
-    work = _work(state)
+    work = work_of(state)
     if work.job is None or state.settings.arm_protocol == "sample":
         return Step(state)
     if event.arms.job_id == work.job_id:
@@ -462,7 +438,7 @@ def _arms_while_moving(state: State, event: ArmsSeen) -> Step:
 
 
 def _arms_while_parking(state: State, event: ArmsSeen) -> Step:
-    work = _work(state)
+    work = work_of(state)
     if not _newer(event.arms, work.stage_at) or not _at_rest(event.arms, work):
         return Step(state)
     holding = [Held(arm.name, arm.holding) for arm in event.arms.arms if arm.holding is not None]
@@ -483,7 +459,7 @@ def _rest_timer(state: State, event: TimerFired) -> Step:
     """Nobody says that the arms rest. The board is read for the person's sake, but the move is not confirmed."""
     if event.name != "rest":
         return Step(state)
-    work = dataclasses.replace(_work(state), lost=True, goal="after")
+    work = dataclasses.replace(work_of(state), lost=True, goal="after")
     return _enter_after(dataclasses.replace(state, work=work), event.at)
 
 
@@ -504,7 +480,7 @@ def _at_rest(arms: m.ArmState, work: Work) -> bool:
 
 
 def _enter_person(state: State, at: float) -> Step:
-    work = _enter(_work(state), Stage.PERSON, at)
+    work = enter(work_of(state), Stage.PERSON, at)
     assert work.person_deadline is not None
     left_s = max(0.0, work.person_deadline - at)
     stop = CancelTimer("board")
@@ -512,16 +488,16 @@ def _enter_person(state: State, at: float) -> Step:
 
 
 def _board_while_person(state: State, event: BoardSeen) -> Step:
-    if not _shows(event.board, rules.placement(_work(state).after)):
+    if not _shows(event.board, rules.placement(work_of(state).after)):
         return Step(state)
     step = _enter_after(state, event.at)
     return Step(step.state, (CancelTimer("person"), *step.effects))
 
 
 def _processed_while_person(state: State, event: ProcessedSeen) -> Step:
-    if state.settings.board_protocol != "sample" or event.message.lan not in ("", _work(state).request.lan):
+    if state.settings.board_protocol != "sample" or event.message.lan not in ("", work_of(state).request.lan):
         return Step(state)
-    work = dataclasses.replace(_work(state), processed=event.message)
+    work = dataclasses.replace(work_of(state), processed=event.message)
     step = _enter_after(dataclasses.replace(state, work=work), event.at)
     return Step(step.state, (CancelTimer("person"), *step.effects))
 
@@ -533,13 +509,13 @@ def _person_timer(state: State, event: TimerFired) -> Step:
 
 
 def _person_late(state: State, at: float) -> Step:
-    after = rules.placement(_work(state).after)
+    after = rules.placement(work_of(state).after)
     board = state.board
     found = _reading(500, board.placement, after) if board and board.connected and board.settled else None
     wrong = differences(after, found) if found is not None else ()
     what = f"the board shows: {named(wrong)}" if wrong else "the board shows no settled position"
-    words = f"the pieces were not moved in time for {_work(state).request.lan}; {what}"
-    return _fail(state, at, "deadline", words, wrong=wrong, expected=after, found=found)
+    words = f"the pieces were not moved in time for {work_of(state).request.lan}; {what}"
+    return fail(state, at, "deadline", words, wrong=wrong, expected=after, found=found)
 
 
 def _shows(board: m.BoardState, expected: str) -> bool:
@@ -552,10 +528,10 @@ def _shows(board: m.BoardState, expected: str) -> bool:
 
 
 def _enter_after(state: State, at: float) -> Step:
-    work = _enter(_work(state), Stage.BOARD_AFTER, at)
+    work = enter(work_of(state), Stage.BOARD_AFTER, at)
     state = dataclasses.replace(state, work=work)
     if state.settings.board_protocol == "edgechess":
-        return _ask(state)
+        return ask(state)
     if work.processed is not None:
         return _processed_says(state, at, work.processed)
     # the sample's board speaks by itself, once: there is nothing to ask again
@@ -565,30 +541,30 @@ def _enter_after(state: State, at: float) -> Step:
 
 def _processed_while_arm(state: State, event: ProcessedSeen) -> Step:
     """The sample's board may notice the move before its arm reports."""
-    if state.settings.board_protocol != "sample" or event.message.lan not in ("", _work(state).request.lan):
+    if state.settings.board_protocol != "sample" or event.message.lan not in ("", work_of(state).request.lan):
         return Step(state)
-    return Step(dataclasses.replace(state, work=dataclasses.replace(_work(state), processed=event.message)))
+    return Step(dataclasses.replace(state, work=dataclasses.replace(work_of(state), processed=event.message)))
 
 
 def _processed_after(state: State, event: ProcessedSeen) -> Step:
-    if state.settings.board_protocol != "sample" or event.message.lan not in ("", _work(state).request.lan):
+    if state.settings.board_protocol != "sample" or event.message.lan not in ("", work_of(state).request.lan):
         return Step(state)
     return _processed_says(state, event.at, event.message)
 
 
 def _processed_says(state: State, at: float, message: m.BoardProcessed) -> Step:
-    work = _work(state)
+    work = work_of(state)
     if work.lost:
         return _fail_lost(state, at, rules.placement(work.after) if message.status == 200 else None)
     if message.status == 200:
         return _confirm(state, at)
     reason = message.reason or "the board gave no reason"
     words = f"the board does not show the position after {work.request.lan}: {reason}"
-    return _fail(state, at, "after-mismatch", words, expected=rules.placement(work.after))
+    return fail(state, at, "after-mismatch", words, expected=rules.placement(work.after))
 
 
 def _board_answered_after(state: State, event: BoardAnswered) -> Step:
-    work, response = _work(state), event.response
+    work, response = work_of(state), event.response
     if state.settings.board_protocol == "sample" or not _is_ours(state, response):
         return Step(state)
     after = rules.placement(work.after)
@@ -608,7 +584,7 @@ def _board_answered_after(state: State, event: BoardAnswered) -> Step:
 
 def _fail_move(state: State, at: float, found: str) -> Step:
     """The arm was told to move and the board shows something else: say what, square by square."""
-    work, before = _work(state), _before(state)
+    work, before = work_of(state), before_of(state)
     after = rules.placement(work.after)
     verdict = classify(before, after, found, grasps=_grasps(work))
     against = _against_repair(state, at) or doubt(before, after, found, work.grasps, work.held)
@@ -622,16 +598,16 @@ def _fail_move(state: State, at: float, found: str) -> Step:
     else:
         words = f"{verdict.reason}; {said}" if said else verdict.reason
         words += _unrepaired(against)
-    return _fail(state, at, code, words, wrong=verdict.differences, expected=after, found=found)
+    return fail(state, at, code, words, wrong=verdict.differences, expected=after, found=found)
 
 
 def _fail_lost(state: State, at: float, found: str | None) -> Step:
-    after = rules.placement(_work(state).after)
+    after = rules.placement(work_of(state).after)
     wrong = differences(after, found) if found is not None else ()
     shows = named(wrong) if wrong else "the board shows the position after the move" if found else "the board is blind"
-    said = _arm_said(_work(state))
+    said = _arm_said(work_of(state))
     words = f"what the arm did is unknown and nobody reports it at rest; look at it first. {said}; {shows}"
-    return _fail(state, at, "arm-lost", words, wrong=wrong, expected=after, found=found)
+    return fail(state, at, "arm-lost", words, wrong=wrong, expected=after, found=found)
 
 
 # ---------------------------------------------------------------- repairs
@@ -639,7 +615,7 @@ def _fail_lost(state: State, at: float, found: str | None) -> Step:
 
 def _order_repair(state: State, at: float, found: str, goal: Literal["before", "after"], code: str) -> Step:
     """An ordinary job, from what the board shows to what it should show."""
-    work, settings = _work(state), state.settings
+    work, settings = work_of(state), state.settings
     assert state.session is not None
     before, after = state.session.fen, work.after
     limit = at + settings.arm_start_limit_s
@@ -652,7 +628,7 @@ def _order_repair(state: State, at: float, found: str, goal: Literal["before", "
         arm=work.held.arm if work.held is not None else None,
         deadline=min(limit, work.request.deadline) if work.request.deadline is not None else limit,
     )
-    work = ordered(_enter(work, Stage.REPAIR, at), job, goal)
+    work = ordered(enter(work, Stage.REPAIR, at), job, goal)
     state = dataclasses.replace(state, work=work, repairs=state.repairs + 1)
     data = {"job": msgspec.to_builtins(job), "goal": goal, "code": code, "number": work.repairs}
     order = Draft("repair-ordered", data, work.request.session_id, work.token)
@@ -662,7 +638,7 @@ def _order_repair(state: State, at: float, found: str, goal: Literal["before", "
 
 def _against_repair(state: State, at: float) -> str | None:
     """Why no arm is to touch the table now, whatever it looks like; None: nothing is against it."""
-    work, settings = _work(state), state.settings
+    work, settings = work_of(state), state.settings
     result = work.result
     if work.executor != "arm" or "sample" in (settings.arm_protocol, settings.board_protocol) or not settings.repair:
         return "repairs are left to people here"
@@ -672,7 +648,7 @@ def _against_repair(state: State, at: float) -> str | None:
         return f"{work.repairs} repairs have not helped"
     if state.repairs >= settings.repairs_per_session:
         return f"{state.repairs} repairs in one game are too many: the arms want looking after"
-    return "the request's deadline has passed" if _late(work, at) else None
+    return "the request's deadline has passed" if is_late(work, at) else None
 
 
 def _unrepaired(against: str) -> str:
@@ -693,7 +669,7 @@ def _arm_said(work: Work) -> str:
 
 def _begin(state: State, at: float) -> Step:
     """A start whose position stands on the board. The same session at the same position goes on with its history."""
-    work, session = _work(state), state.session
+    work, session = work_of(state), state.session
     request = work.request
     again = (
         session is not None
@@ -704,81 +680,20 @@ def _begin(state: State, at: float) -> Step:
     if session is None or not again:
         session = rules.new_session(request.session_id, work.after)
     kind = "resumed" if again else "started"
-    return _finish(state, at, 200, Draft(kind, {"fen": session.fen}, session.session_id, work.token), session=session)
+    return finish(state, at, 200, Draft(kind, {"fen": session.fen}, session.session_id, work.token), session=session)
 
 
 def _confirm(state: State, at: float) -> Step:
-    work = _work(state)
+    work = work_of(state)
     assert state.session is not None
     session = rules.advance(state.session, work.request.lan, claim_draws=state.settings.claim_draws)
     data = {"lan": work.request.lan, "san": work.san, "fen": session.fen, "ply": session.ply}
     confirmed = Draft("confirmed", data, session.session_id, work.token)
     if not session.over:
-        return _finish(state, at, 200, confirmed, session=session)
+        return finish(state, at, 200, confirmed, session=session)
     data = {"result": session.result, "termination": session.termination, "fen": session.fen}
     ended = Draft("ended", data, session.session_id, work.token)
-    return _finish(state, at, 200, confirmed, ended, session=session)
-
-
-def _fail(
-    state: State,
-    at: float,
-    code: str,
-    reason: str,
-    *,
-    wrong: tuple[m.SquareDifference, ...] = (),
-    expected: str | None = None,
-    found: str | None = None,
-) -> Step:
-    """Status 500: final for this token. What is confirmed stays what it was."""
-    work = _work(state)
-    phase = PHASES[work.stage]
-    failed = Draft(
-        "failed", {"code": code, "phase": phase, "lan": work.request.lan}, work.request.session_id, work.token
-    )
-    detail = m.ResponseDetail(phase=phase, code=code, differences=wrong, expected=expected, found=found)
-    return _finish(state, at, 500, failed, detail=detail, reason=f"{phase}: {reason}")
-
-
-def _finish(
-    state: State,
-    at: float,
-    status: Literal[200, 500],
-    *drafts: Draft,
-    session: rules.Session | None = None,
-    detail: m.ResponseDetail | None = None,
-    reason: str | None = None,
-) -> Step:
-    """The one way out of a request: what it came to and its answer become durable together, then it is answered."""
-    work = _work(state)
-    current = session or state.session
-    if work.verdict is not None and current is not None and not current.over:
-        session = rules.close(current, work.verdict)
-        drafts = (*drafts, _ended_by(dataclasses.replace(state, session=session), work.verdict))
-    detail = msgspec.structs.replace(
-        detail or m.ResponseDetail(),
-        job_id=work.job.job_id if work.job is not None else None,
-        repaired=work.repairs,
-        timings_s=_timings(work, at),
-        result=session.result if session is not None else None,
-        termination=session.termination if session is not None else None,
-    )
-    response = answer(work.request, status, detail, reason)
-    answered = stored(response, work.request.session_id)
-    begun = work.request.action == "start" and session is not None and session is not state.session
-    repairs = 0 if begun else state.repairs
-    state = dataclasses.replace(state, work=None, session=session or state.session, repairs=repairs)
-    effects = (CancelTimers(), Write((*drafts, answered)), Answer(response), Report(work.request, response))
-    return Step(state, effects)
-
-
-def _timings(work: Work, at: float) -> dict[str, float]:
-    """Seconds in each phase, and in all. A phase entered twice (a person lifted a piece again) is added up."""
-    spent: dict[str, float] = {}
-    for name, seconds in (*work.timings, (PHASES[work.stage], at - work.stage_at)):
-        spent[name] = spent.get(name, 0.0) + seconds
-    spent["total"] = at - work.received_at
-    return {name: round(max(0.0, seconds), 4) for name, seconds in spent.items()}
+    return finish(state, at, 200, confirmed, ended, session=session)
 
 
 # ---------------------------------------------------------------- after a restart
@@ -793,16 +708,16 @@ def _restored_at_rest(state: State, event: Restored) -> Step:
 
 def _restored_asking(state: State, event: Restored) -> Step:
     """Nothing physical is under way: phase 1 from its beginning, as soon as an arm that repaired something rests."""
-    state = _entered_again(state, event.at)
-    if _work(state).result is not None and not _may_look(state):
+    state = entered_again(state, event.at)
+    if work_of(state).result is not None and not _may_look(state):
         return _enter_parking(state, event.at)
-    return _ask(state)
+    return ask(state)
 
 
 def _restored_moving(state: State, event: Restored) -> Step:
     """The job's id is journalled: the same job again is answered, not done again. The sample's move is never repeated."""
-    state = _entered_again(state, event.at)
-    work = _work(state)
+    state = entered_again(state, event.at)
+    work = work_of(state)
     assert work.job is not None
     deadline = StartTimer("arm", state.settings.arm_deadline_s)
     if state.settings.arm_protocol == "sample":
@@ -811,7 +726,7 @@ def _restored_moving(state: State, event: Restored) -> Step:
 
 
 def _restored_moved(state: State, event: Restored) -> Step:
-    state = _entered_again(state, event.at)
+    state = entered_again(state, event.at)
     return _enter_after(state, event.at) if _may_look(state) else _enter_parking(state, event.at)
 
 
@@ -821,47 +736,12 @@ def _restored_person(state: State, event: Restored) -> Step:
     What was moved meanwhile the retained state of the board shows. Where the time is over that would come too late, so
     the board is asked; the sample's cannot be.
     """
-    state = _entered_again(state, event.at)
-    deadline = _work(state).person_deadline
+    state = entered_again(state, event.at)
+    deadline = work_of(state).person_deadline
     assert deadline is not None
     if event.at >= deadline and state.settings.board_protocol == "edgechess":
         return _enter_after(state, event.at)
     return _enter_person(state, event.at)
-
-
-def _entered_again(state: State, at: float) -> State:
-    return dataclasses.replace(state, work=dataclasses.replace(_work(state), stage_at=at))
-
-
-# ---------------------------------------------------------------- small words
-
-
-def _work(state: State) -> Work:
-    assert state.work is not None
-    return state.work
-
-
-def _before(state: State) -> str:
-    """The placement that phase 1 expects: what is confirmed, or what a start asks for."""
-    work = _work(state)
-    if work.request.action == "start":
-        return rules.placement(work.after)
-    assert state.session is not None
-    return rules.placement(state.session.fen)
-
-
-def _enter(work: Work, stage: Stage, at: float) -> Work:
-    timings = (*work.timings, (PHASES[work.stage], at - work.stage_at))
-    return _fresh_questions(dataclasses.replace(work, stage=stage, stage_at=at, timings=timings))
-
-
-def _fresh_questions(work: Work) -> Work:
-    """What the board is asked from now on; no answer to an earlier question counts."""
-    return dataclasses.replace(work, visit=work.visit + 1, attempt=0, asked=(), trouble=None)
-
-
-def _late(work: Work, at: float) -> bool:
-    return work.request.deadline is not None and at >= work.request.deadline
 
 
 def _grasps(work: Work) -> tuple[m.GraspReport, ...]:
