@@ -22,6 +22,7 @@ VERBS = {
     "publish": ("edgechess_cli.publish_command", "app"),
     "board": ("edgechess_cli.board_command", "app"),
     "journal": ("edgechess_cli.journal_command", "app"),
+    "model": ("edgechess_cli.model_command", "app"),
     "doctor": ("edgechess_cli.doctor", "command"),
     "sim": ("edgechess_cli.simulate", "command"),
     "bench": ("edgechess_cli.bench.command", "command"),

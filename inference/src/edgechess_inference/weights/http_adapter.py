@@ -339,7 +339,9 @@ class HttpConnection:
             return FetchFailed(Fault.DENIED, f"{name}: its certificate is not trusted: {error.verify_message}")
         if isinstance(error, socket.gaierror):
             return FetchFailed(Fault.RESET, f"{name}: the name {self._source.host!r} is not known: {error.strerror}")
-        text = f"nothing came for {STALL_TIMEOUT_S:g} s" if isinstance(error, BlockingIOError) else str(error)
+        text = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, BlockingIOError):
+            text = f"nothing came for {STALL_TIMEOUT_S:g} s"
         return FetchFailed(Fault.RESET, f"{name}: {text or type(error).__name__}", received=got)
 
     def _refused(self, key: str, response: h11.Response, body: bytes) -> FetchFailed:

@@ -7,6 +7,7 @@ and copies it over on a stream of its own, beside whatever the device computes; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 
@@ -95,14 +96,14 @@ class _Stage:
     def __init__(self, device: torch.device) -> None:
         self._cuda = device.type == "cuda"
         self._pinned = torch.empty(CHUNK_BYTES, dtype=torch.uint8, pin_memory=self._cuda)
-        self._stream = torch.cuda.Stream(device) if self._cuda else None
-        self.view = memoryview(self._pinned.numpy())
+        self._stream = torch.Stream(device) if self._cuda else None
+        self.view = memoryview(cast(Any, self._pinned.numpy()))  # numpy's stubs do not know that arrays are buffers
 
     def copy_to(self, place: torch.Tensor) -> None:
         source = self._pinned[: place.numel()]
         if self._stream is None:
             place.copy_(source)
             return
-        with torch.cuda.stream(self._stream):
+        with self._stream:
             place.copy_(source, non_blocking=True)
         self._stream.synchronize()
