@@ -100,7 +100,7 @@ class Ro1Device:
             unix_ms=lambda: int((epoch_s + anyio.current_time()) * 1000.0),
         )
         self._appeared = False
-        self._links: list[ByteStream] = []
+        self._links = 0
 
     async def run(self) -> None:
         """The arm lives: motions end, brakes open, power comes back. Until cancelled."""
@@ -119,21 +119,16 @@ class Ro1Device:
         if port != PORT:
             raise ValueError(f"port {port}: an RO1 has {PORT}")
         self._appear()
-        self._links.append(stream)
+        self._links += 1
         try:
-            if len(self._links) <= CONNECTIONS:
+            if self._links <= CONNECTIONS:
                 await serve_http(stream, self._answer, lambda data: self._send(stream, data))
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass  # the client has gone; what it started goes on, unless it wants a heartbeat
         finally:
-            self._links.remove(stream)
+            self._links -= 1
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
-
-    async def drop_links(self) -> None:
-        """Every connection breaks, in whatever state."""
-        for stream in tuple(self._links):
-            await stream.aclose()
 
     async def _answer(self, request: HttpRequest) -> HttpAnswer:
         if request.path.endswith("/heartbeat") and self._dice.happens(
