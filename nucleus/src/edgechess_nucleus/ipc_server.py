@@ -72,13 +72,16 @@ class IpcServer:
         self.shadows = Shadows(self._publish_of_shadows)
         self._authority = Authority(host, self.flavour)
         self._configurations = ConfigurationOperations(host, self.flavour, wall_clock_s)
+        shadows = ShadowOperations(self.topics, self._authority, self.shadows, wall_clock_s)
+        if "UpdateThingShadow" in self.flavour.operations:
+            shadows.listen()
         services = (
             TopicOperations(self.topics, self._authority, self.flavour),
             IotCoreOperations(broker, self._authority, self.flavour),
             self._configurations,
             LifecycleOperations(host, self.updates),
             SecretOperations(host, self._authority),
-            ShadowOperations(self.topics, self._authority, self.shadows, wall_clock_s),
+            shadows,
         )
         self._table = Table(tuple(row for service in services for row in service.rows()), self.flavour)
         self._batch = Batch()

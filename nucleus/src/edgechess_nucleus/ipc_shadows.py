@@ -50,7 +50,11 @@ class ShadowOperations:
         self._shadows = shadows
         self._rate = RateLimit(REQUESTS_PER_S)
         self._rates: dict[str, RateLimit] = {}
-        topics.attach(TOPICS, SHADOWS, self._on_topic)
+        self._topics = topics
+
+    def listen(self) -> None:
+        """From now on, to requests on local topics."""
+        self._topics.attach(TOPICS, SHADOWS, self._on_topic)
 
     def rows(self) -> tuple[Operation, ...]:
         return (

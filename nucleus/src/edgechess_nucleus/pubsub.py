@@ -52,6 +52,7 @@ class LocalSubscription:
     component: str
     receive: Receive
     own_too: bool
+    counted: bool = True
 
 
 class LocalTopics:
@@ -63,13 +64,14 @@ class LocalTopics:
         self._routes: dict[str, tuple[LocalSubscription, ...]] = {}
 
     def __len__(self) -> int:
-        return len(self._subscriptions)
+        """Subscriptions of components."""
+        return sum(one.counted for one in self._subscriptions)
 
     def subscribe(
         self, topic_filter: str, component: str, receive: Receive, mode: ReceiveMode | None = None
     ) -> LocalSubscription:
         """`mode` None: own messages too, unless the filter has a wildcard; lite always gives them. Raises Refused."""
-        if len(self._subscriptions) >= self._flavour.subscriptions_limit:
+        if len(self) >= self._flavour.subscriptions_limit:
             limit = self._flavour.subscriptions_limit
             raise Refused("ServiceError", f"There are {limit} subscriptions already")
         parts = levels(topic_filter, self._flavour)
@@ -80,7 +82,9 @@ class LocalTopics:
 
     def attach(self, topic_filter: str, source: str, receive: Receive) -> LocalSubscription:
         """A part of the runtime listens: outside the limit, and never hearing what it published itself."""
-        return self._add(LocalSubscription(levels(topic_filter, self._flavour), source, receive, own_too=False))
+        return self._add(
+            LocalSubscription(levels(topic_filter, self._flavour), source, receive, own_too=False, counted=False)
+        )
 
     def _add(self, made: LocalSubscription) -> LocalSubscription:
         self._subscriptions.append(made)

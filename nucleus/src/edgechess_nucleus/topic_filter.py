@@ -28,16 +28,16 @@ def has_wildcard(filter_levels: Levels) -> bool:
 
 def matches(filter_levels: Levels, topic_levels: Levels, flavour: Flavour) -> bool:
     """`#` is a wildcard where it is the last level."""
-    last = len(filter_levels) - 1
-    for number, level in enumerate(filter_levels):
-        if level == "#" and number == last:
-            return True
-        if number >= len(topic_levels):
-            parent = number == len(topic_levels) == last and filter_levels[last] == "#"
-            return parent and flavour.hash_matches_parent
-        if level not in ("+", topic_levels[number]):
+    if filter_levels[-1] == "#":
+        above = filter_levels[:-1]
+        if len(topic_levels) == len(above) and not flavour.hash_matches_parent:
             return False
-    return len(filter_levels) == len(topic_levels)
+        topic_levels = topic_levels[: len(above)]
+    else:
+        above = filter_levels
+    return len(above) == len(topic_levels) and all(
+        level in ("+", part) for level, part in zip(above, topic_levels, strict=True)
+    )
 
 
 def covers(filter_levels: Levels, other: Levels) -> bool:
