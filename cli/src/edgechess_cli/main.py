@@ -19,6 +19,7 @@ VERBS = {
     "play": ("edgechess_cli.play", "command"),
     "table": ("edgechess_cli.table_command", "command"),
     "twin": ("edgechess_cli.twin_command", "app"),
+    "up": ("edgechess_cli.up", "app"),
     "publish": ("edgechess_cli.publish_command", "app"),
     "board": ("edgechess_cli.board_command", "app"),
     "journal": ("edgechess_cli.journal_command", "app"),

@@ -53,6 +53,15 @@ class Prepared:
     components: tuple[Deployed, ...]
 
 
+def check(deployment: Deployment, recipes: Path, flavour: Flavour) -> tuple[Recipe, ...]:
+    """The recipes that `prepare` would take, in order; nothing is written. Raises DocumentError."""
+    found = resolve(deployment, read_recipes(recipes, flavour))
+    platform = this_platform(flavour)
+    for recipe in found:
+        manifest_for(recipe, platform)
+    return found
+
+
 def prepare(
     deployment: Deployment,
     recipes: Path,
@@ -64,7 +73,7 @@ def prepare(
     now_ms: int,
 ) -> Prepared:
     """Raises DocumentError with file and line: recipe, platform, dependency, version, artifact or configuration."""
-    found = resolve(deployment, read_recipes(recipes, flavour))
+    found = check(deployment, recipes, flavour)
     platform = this_platform(flavour)
     fingerprint = _fingerprint(deployment, found)
     updates = {wanted.name: wanted.update for wanted in deployment.components}

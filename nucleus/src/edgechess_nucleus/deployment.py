@@ -13,6 +13,7 @@ from collections.abc import Mapping as Map
 from pathlib import Path
 from typing import Any
 
+from edgechess_nucleus.bridge import MappingError, Route, read_mapping
 from edgechess_nucleus.configuration import ConfigurationError, parse_pointer
 from edgechess_nucleus.documents import (
     DocumentError,
@@ -25,8 +26,8 @@ from edgechess_nucleus.documents import (
     sequence_of,
     text_of,
     unknown_key,
-    word_of,
 )
+from edgechess_nucleus.mqtt_address import AddressError, MqttAddress, read_address
 from edgechess_nucleus.recipe import component_name
 from edgechess_nucleus.versions import Range
 
@@ -40,10 +41,8 @@ _TOP = (
 )  # fmt: skip
 _COMPONENT = ("componentVersion", "configurationUpdate", "runWith")
 _UPDATE = ("merge", "reset")
-_LOCAL = ("thingName", "region", "recipes", "artifacts", "secrets", "iotCore", "localMqtt", "bridge")
+_LOCAL = ("thingName", "region", "recipes", "artifacts", "secrets", "iotCore", "localMqtt", "mqttTopicMapping")
 _BROKER = ("broker", "caFile", "certFile", "keyFile")
-_BRIDGE = ("topic", "source", "target", "targetTopicPrefix")
-ENDS = ("LocalMqtt", "Pubsub", "IotCore")  # the words of aws.greengrass.clientdevices.mqtt.Bridge
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]\Z")
 _THING = re.compile(r"[a-zA-Z0-9:_-]+\Z")
 
@@ -68,25 +67,10 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker's address, and PEM files where it wants certificates."""
+    """A broker that the document names. `ca_file` is also what components get as GG_ROOT_CA_PATH."""
 
-    place: Place
-    url: str
+    address: MqttAddress
     ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class BridgeRoute:
-    """One entry of the MQTT bridge's `mqttTopicMapping`."""
-
-    place: Place
-    name: str
-    topic: str
-    source: str
-    target: str
-    target_topic_prefix: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +84,7 @@ class LocalRuntime:
     secrets: Path | None = None
     iot_core: Broker | None = None
     local_mqtt: Broker | None = None
-    bridge: tuple[BridgeRoute, ...] = ()
+    bridge: tuple[Route, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,9 +216,7 @@ def _local(node: Node, folder: Path) -> LocalRuntime:
         secrets=path("secrets"),
         iot_core=broker("iotCore"),
         local_mqtt=broker("localMqtt"),
-        bridge=tuple(_route(key, part) for key, part in mapping_of(parts["bridge"], "bridge"))
-        if "bridge" in parts
-        else (),
+        bridge=_bridge(parts["mqttTopicMapping"]) if "mqttTopicMapping" in parts else (),
     )
 
 
@@ -259,26 +241,22 @@ def _broker(node: Node, what: str, folder: Path) -> Broker:
         raise DocumentError(node.place, f"{what}: broker is missing")
 
     def file(name: str) -> Path | None:
-        if name not in parts:
-            return None
-        path = (folder / text_of(parts[name], name)).resolve()
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise DocumentError(parts[name].place, f"{name}: {path} cannot be read: {error.strerror}") from error
-        return path
+        return (folder / text_of(parts[name], name)).resolve() if name in parts else None
 
-    return Broker(node.place, text_of(parts["broker"], "broker"), file("caFile"), file("certFile"), file("keyFile"))
+    try:
+        address = read_address(
+            text_of(parts["broker"], "broker"),
+            ca_file=file("caFile"),
+            cert_file=file("certFile"),
+            key_file=file("keyFile"),
+        )
+    except AddressError as error:
+        raise DocumentError(node.place, f"{what}: {error}") from error
+    return Broker(address, file("caFile"))
 
 
-def _route(key: Scalar, node: Node) -> BridgeRoute:
-    parts = _parts(mapping_of(node, key.text), _BRIDGE, key.text)
-    for name in ("topic", "source", "target"):
-        if name not in parts:
-            raise DocumentError(key.place, f"bridge {key.text}: {name} is missing")
-    source = word_of(parts["source"], "source", ENDS)
-    target = word_of(parts["target"], "target", ENDS)
-    if source == target:
-        raise DocumentError(parts["target"].place, f"bridge {key.text}: source and target are both {source}")
-    prefix = text_of(parts["targetTopicPrefix"], "targetTopicPrefix") if "targetTopicPrefix" in parts else ""
-    return BridgeRoute(key.place, key.text, text_of(parts["topic"], "topic"), source, target, prefix)
+def _bridge(node: Node) -> tuple[Route, ...]:
+    try:
+        return read_mapping(node.data())
+    except MappingError as error:
+        raise DocumentError(node.place, str(error)) from error

@@ -100,7 +100,7 @@ class Runtime:
     def serve_with(self, server: Server) -> None:
         self._server = server
 
-    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[Runtime] = anyio.TASK_STATUS_IGNORED) -> None:
         """Starts the components, dependencies first. Cancelled, it stops them, dependents first, and keeps the state.
 
         Raises StateError when the state cannot be kept.
@@ -113,7 +113,7 @@ class Runtime:
                 tasks.start_soon(component.run, name=component.name)
             for component in self._components.values():
                 component.tell(Begin())
-            task_status.started()
+            task_status.started(self)
         self._keep()
 
     # -- for an operator -------------------------------------------------------------------------------------------
