@@ -8,6 +8,7 @@ import anyio
 import chess
 
 from edgechess_kit import messages as m
+from edgechess_kit.brokerless_bus import REPEAT_S
 from edgechess_kit.bus import Bus
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
@@ -15,6 +16,9 @@ from edgechess_match_director.rules import move_request, start_request
 
 EXIT_OF_STATUS = {200: 0, 400: 4, 500: 5}
 EXIT_NO_ANSWER = 6
+STATE_TIMEOUT_S = (
+    1.5 * REPEAT_S
+)  # a broker has it at once, where there is none the manager says it again after REPEAT_S
 
 
 class MoveTextError(ValueError):
@@ -104,7 +108,12 @@ async def ask(bus: Bus, topics: Topics, request: m.GameRequest, timeout_s: float
     return None
 
 
-async def session_state(bus: Bus, topics: Topics, timeout_s: float = 2.0) -> m.SessionState | None:
+STATE_TIMEOUT_S = (
+    1.5 * REPEAT_S
+)  # a broker has it at once, where there is none the manager says it again after REPEAT_S
+
+
+async def session_state(bus: Bus, topics: Topics, timeout_s: float = STATE_TIMEOUT_S) -> m.SessionState | None:
     """What the manager says of its session (it is retained); None when no manager has ever said anything here."""
     with anyio.move_on_after(timeout_s):
         async with bus.subscribe(topics.session_state) as states:

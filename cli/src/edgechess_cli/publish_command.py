@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import Annotated, NoReturn, TypeVar, get_args
 
 import anyio
 import chess
@@ -13,11 +13,16 @@ import typer
 
 from edgechess_cli.bus_connection import (
     DEFAULT_BROKER,
+    AlpnOption,
     BrokerOption,
     CaOption,
     CertOption,
+    Connection,
+    EndpointOption,
+    GreengrassOption,
     KeyOption,
     NoBroker,
+    PortOption,
     PrefixOption,
     connect,
 )
@@ -32,12 +37,13 @@ from edgechess_cli.publish import (
 )
 from edgechess_kit import messages as m
 from edgechess_kit.errors import SettingsError, WireError
-from edgechess_kit.topics import PREFIX, Topics
+from edgechess_kit.mqtt_adapter import PORT_TLS
+from edgechess_kit.topics import PREFIX
 
 T = TypeVar("T")
 
 app = typer.Typer(
-    help="Publish a game request over MQTT and wait for the answer. "
+    help="Publish a game request (to a local broker, to AWS IoT Core, or through a nucleus) and wait for the answer. "
     "Exit code: 0 on 200, 4 on 400, 5 on 500, 6 on no answer (or no broker), 2 on wrong usage.",
     no_args_is_help=True,
 )
@@ -65,10 +71,14 @@ def start(
     ca: CaOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
+    endpoint: EndpointOption = None,
+    port: PortOption = PORT_TLS,
+    alpn: AlpnOption = "",
+    greengrass: GreengrassOption = False,
 ) -> None:
     """Start a game: the manager checks that the board shows the position."""
     request = _usage(lambda: checked_start(session, fen or chess.STARTING_FEN, token or _new_token()))
-    _publish(request, timeout, as_json, broker=broker, prefix=prefix, ca=ca, cert=cert, key=key)
+    _publish(request, timeout, as_json, Connection(broker, prefix, ca, cert, key, endpoint, port, alpn, greengrass))
 
 
 @app.command()
@@ -89,18 +99,28 @@ def move(
     ca: CaOption = None,
     cert: CertOption = None,
     key: KeyOption = None,
+    endpoint: EndpointOption = None,
+    port: PortOption = PORT_TLS,
+    alpn: AlpnOption = "",
+    greengrass: GreengrassOption = False,
 ) -> None:
     """Request a move: validated on the board, executed, validated again, and only then answered with 200."""
     chosen = next((word for word in get_args(m.Executor) if word == executor), None)
     if chosen != executor:
         _fail(f"--executor is {executor!r}: expected arm or person")
-    connection: dict[str, Any] = {"broker": broker, "prefix": prefix, "ca": ca, "cert": cert, "key": key}
+    connection = Connection(broker, prefix, ca, cert, key, endpoint, port, alpn, greengrass)
+    if fen is None and connection.of_the_cloud:
+        _fail(
+            "--fen is missing: what the table shows is not to be seen from the cloud, so say the position before the move"
+        )
     state = _run(_state, connection) if fen is None else None
     if fen is None and state is None:
-        typer.echo(f"edgechess publish: no game manager has said anything at {broker}: is one running?", err=True)
+        typer.echo(
+            f"edgechess publish: no game manager has said anything at {connection.where}: is one running?", err=True
+        )
         raise typer.Exit(EXIT_NO_ANSWER)
     request = _usage(lambda: checked_move(state, fen, move, session, token or _new_token(), chosen))
-    _publish(request, timeout, as_json, **connection)
+    _publish(request, timeout, as_json, connection)
 
 
 def _new_token() -> str:
@@ -119,11 +139,11 @@ def _fail(text: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _publish(request: m.GameRequest, timeout_s: float, as_json: bool, **connection: Any) -> None:
+def _publish(request: m.GameRequest, timeout_s: float, as_json: bool, connection: Connection) -> None:
     response = _run(_ask, request, timeout_s, connection)
     if response is None:
         again = f"To ask again without doing it again: --token {request.task_token}"
-        typer.echo(f"no answer within {timeout_s:g} s. Is a game manager running on this broker? {again}", err=True)
+        typer.echo(f"no answer within {timeout_s:g} s. Is a game manager running there? {again}", err=True)
         raise typer.Exit(EXIT_NO_ANSWER)
     if as_json:
         typer.echo(msgspec.json.encode(response).decode())
@@ -145,11 +165,11 @@ def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
         _fail(str(error))
 
 
-async def _ask(request: m.GameRequest, timeout_s: float, connection: dict[str, Any]) -> m.GameResponse | None:
-    async with connect(**connection) as bus:
-        return await ask(bus, Topics(connection["prefix"]), request, timeout_s)
+async def _ask(request: m.GameRequest, timeout_s: float, connection: Connection) -> m.GameResponse | None:
+    async with connect(connection) as bus:
+        return await ask(bus, connection.topics, request, timeout_s)
 
 
-async def _state(connection: dict[str, Any]) -> m.SessionState | None:
-    async with connect(**connection) as bus:
-        return await session_state(bus, Topics(connection["prefix"]))
+async def _state(connection: Connection) -> m.SessionState | None:
+    async with connect(connection) as bus:
+        return await session_state(bus, connection.topics)

@@ -29,6 +29,7 @@ import anyio
 from edgechess_kit.background import Background
 from edgechess_kit.bus import QUEUE_LIMIT, WAITERS_LIMIT, Delivery, Subscription
 from edgechess_kit.errors import LinkLost, SettingsError
+from edgechess_kit.link_fault import Fault, fault_of
 from edgechess_kit.mailbox import Mailbox
 from edgechess_kit.messages import EdgeStatus, Message
 from edgechess_kit.settings import BusSettings
@@ -50,6 +51,8 @@ RETRY_PAUSE_S = 0.05  # paho can refuse a call for a moment before it notices th
 CLOSE_TIMEOUT_S = 2.0  # time for a DISCONNECT; without it our will would cry "lost" over a clean stop
 LEAVE_TIMEOUT_S = 1.0  # an UNSUBSCRIBE is a courtesy
 PORT_PLAIN, PORT_TLS = 1883, 8883  # IANA
+PORT_HTTPS = 443  # for networks that let nothing else out
+AWS_ALPN = "x-amzn-mqtt-ca"  # AWS IoT Core's MQTT with client certificates on port 443
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def broker_address(settings: BusSettings) -> Address:
     for key in ("cert_file", "key_file"):
         if not getattr(settings, key) and not loopback:
             raise SettingsError(f"bus.{key} is missing: off loopback a component shows a client certificate")
-    return Address(url.hostname, port, _tls(settings))
+    return Address(url.hostname, port, _tls(settings, port))
 
 
 def _is_loopback(host: str) -> bool:
@@ -95,12 +98,15 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _tls(settings: BusSettings) -> ssl.SSLContext:
+def _tls(settings: BusSettings, port: int) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file or None)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"bus.ca_file {settings.ca_file}: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    alpn = settings.alpn or (AWS_ALPN if port == PORT_HTTPS else "")
+    if alpn:
+        context.set_alpn_protocols([alpn])
     if bool(settings.cert_file) != bool(settings.key_file):
         raise SettingsError("bus.cert_file and bus.key_file belong together: one of them is missing")
     if settings.cert_file:
@@ -111,6 +117,23 @@ def _tls(settings: BusSettings) -> ssl.SSLContext:
                 f"bus.cert_file {settings.cert_file} with bus.key_file {settings.key_file}: {error}"
             ) from error
     return context
+
+
+class _PahoLog(logging.Logger):
+    """What paho says in its log and nowhere else: why it lost the socket before the broker had accepted us."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__(f"{log.name}.paho")
+        self.parent = log
+        self.socket_error: OSError | None = None
+        self._quiet = quiet
+
+    def handle(self, record: logging.LogRecord) -> None:
+        said = record.args[0] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(said, OSError):
+            self.socket_error = said
+        if not self._quiet:
+            super().handle(record)
 
 
 class _Link:
@@ -162,8 +185,13 @@ class MqttBus:
         topics: Topics | None = None,
         rng: random.Random | None = None,
         queue_limit: int = QUEUE_LIMIT,
+        quiet: bool = False,
     ) -> None:
+        """`quiet`: an outage is not logged, for whoever tells the user of `fault` himself."""
         self._address = broker_address(settings)
+        self._shows_certificate = bool(settings.cert_file)
+        self._outage_level = logging.DEBUG if quiet else logging.WARNING
+        self._paho_log = _PahoLog(quiet=quiet)
         self._client_id = client_id
         self._topics = topics or Topics(settings.prefix)
         self._will = will
@@ -178,6 +206,8 @@ class MqttBus:
         self._reading: anyio.CancelScope | None = None
         self._scope = anyio.CancelScope(shield=True)
         self._tasks = Background()
+        self.fault: Fault | None = None
+        """Why there was no connection when it was last tried; None while there is one."""
 
     @property
     def connected(self) -> bool:
@@ -276,7 +306,10 @@ class MqttBus:
                 try:
                     await self._session()
                 except (aiomqtt.MqttError, LinkLost, OSError) as error:
-                    log.warning("bus: %s:%d: %s", self._address.host, self._address.port, error)
+                    host, port = self._address.host, self._address.port
+                    cause, self._paho_log.socket_error = self._paho_log.socket_error or error, None
+                    self.fault = fault_of(cause, host, port, shows_certificate=self._shows_certificate)
+                    log.log(self._outage_level, "bus: %s", self.fault.text)
                 finally:
                     self._unlink()
                 if anyio.current_time() - started_s > STEADY_S:
@@ -297,7 +330,7 @@ class MqttBus:
                 await _subscribe(client, names)
             for subscriber in subscribers:
                 subscriber.link = link
-            self._link = link
+            self._link, self.fault = link, None
             self._changed.set()
             log.info("bus: connected to %s:%d", self._address.host, self._address.port)
             with anyio.CancelScope() as self._reading:
@@ -324,7 +357,7 @@ class MqttBus:
             max_queued_outgoing_messages=10 * WAITERS_LIMIT,
             # without this, Nagle and delayed acknowledgements cost 40 ms a hop
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-            logger=log.getChild("aiomqtt"),
+            logger=self._paho_log,
         )
 
     def _deliver(self, message: aiomqtt.Message) -> None:

@@ -34,12 +34,15 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True):
     broker: Annotated[
         str, msgspec.Meta(description="mqtt://host[:port], loopback only, or mqtts://host[:port]", min_length=1)
     ] = "mqtt://127.0.0.1:1883"
-    prefix: Annotated[str, msgspec.Meta(description="first part of every topic", pattern=r"^[^+#\s$]+\Z")] = (
-        "robo-chess"
-    )
+    prefix: Annotated[
+        str, msgspec.Meta(description="first part of every topic", pattern=r"^[^+#\s$]+\Z", max_length=200)
+    ] = "robo-chess"  # nucleus lite: a whole topic of 256 bytes at most
     ca_file: Annotated[str, msgspec.Meta(description="PEM of the broker's authority; empty: the system's")] = ""
     cert_file: Annotated[str, msgspec.Meta(description="PEM of this component's certificate")] = ""
     key_file: Annotated[str, msgspec.Meta(description="PEM of its private key")] = ""
+    alpn: Annotated[
+        str, msgspec.Meta(description="TLS application protocol; empty: AWS IoT Core's on port 443, else none")
+    ] = ""
     client_id: Annotated[str, msgspec.Meta(description="MQTT client id; empty: prefix and component name")] = ""
     chaos_duplicate: Annotated[Probability, msgspec.Meta(description="deliveries doubled, for tests")] = 0.0
     chaos_delay: Annotated[Probability, msgspec.Meta(description="deliveries delayed, for tests")] = 0.0
