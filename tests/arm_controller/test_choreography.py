@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from edgechess_arm_controller.choreography import Carry, move_carries, pieces_on, rearrangement
 from edgechess_arm_controller.errors import JobRefused
-from edgechess_arm_controller.motion import Handling
+from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.planner import Ground, plan_job
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import CheckedPlan, Plan, Straight, Travel
+from edgechess_robots.arm import ArmState, CheckedPlan, Plan, Straight, Travel
 from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import standard_layout
+from edgechess_robots.poses import Pose
 from edgechess_robots.shapes import STAUNTON_6
 
 LAYOUT = standard_layout()
@@ -123,6 +124,9 @@ class Reach:
                 if name is not None:
                     raise PlanRefused("unreachable", f"{name} is too far")
         return CheckedPlan(plan, (), (), 1.0)
+
+    def state(self) -> ArmState:
+        return ArmState("idle", (), Pose(0.0, -345.0, 200.0), True, False, None, 0.0)
 
 
 def test_another_arms_tray_is_used_only_where_it_is_within_reach() -> None:

@@ -60,6 +60,7 @@ def test_a_whole_move_is_checked_and_timed(geometry: Geometry) -> None:
     assert [j is None for j in checked.joints_deg] == [isinstance(s, Open | Close | Verify) for s in MOVE]
     assert checked.joints_deg[-1] == PARK_DEG
     assert 8.0 < checked.duration_s < 20.0  # the reference measured 10.3 to 11.6 s at 250 mm/s
+    assert [sweep is None for sweep in checked.sweeps] == [j is None for j in checked.joints_deg]
 
 
 def test_the_fingertips_get_where_the_plan_says(geometry: Geometry) -> None:

@@ -104,7 +104,7 @@ class Pair:
         with anyio.fail_after(200.0):
             return await self.arm.execute(self.arm.check(plan), token)
 
-    async def begin(self, plan: Plan, reports: list[Report], after_s: float = 2.0) -> None:
+    async def begin(self, plan: Plan, reports: list[Report], after_s: float = 0.8) -> None:
         """Starts the plan, and returns in the middle of its motion: by then the arm has moved for this long."""
         checked = self.arm.check(plan)
         self.group.start_soon(self._execute_into, checked, reports)

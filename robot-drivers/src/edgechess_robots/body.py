@@ -49,7 +49,8 @@ class Body:
 
     def links_mm(self, joints_deg: Sequence[float]) -> Floats:
         """Shape (8, 3), of one posture."""
-        return self._outline((joints_deg,))[0][0]
+        links, _ = self._outline((joints_deg,))
+        return np.asarray(links[0])
 
     def _outline(self, joints_deg: Sequence[Sequence[float]]) -> tuple[Floats, Floats]:
         """The links, and the direction of the tool's x axis, both for every posture."""

@@ -34,6 +34,14 @@ class Field:
         numbers = np.array([row[1:] for row in standing], dtype=np.float64).reshape(-1, 4)
         return cls(tuple(row[0] for row in standing), numbers[:, :2], numbers[:, 2], numbers[:, 3])
 
+    def moved(self, place: str, to_place: str, x_mm: float, y_mm: float, up_mm: float) -> Field:
+        """One piece carried to another place, which is higher by `up_mm`."""
+        index = self.places.index(place)
+        places = (*self.places[:index], to_place, *self.places[index + 1 :])
+        at, top = self.at_mm.copy(), self.top_mm.copy()
+        at[index], top[index] = (x_mm, y_mm), top[index] + up_mm
+        return Field(places, at, self.radius_mm, top)
+
     def without(self, place: str) -> Field:
         if place not in self.places:
             return self
@@ -108,11 +116,10 @@ def corner(before: Sequence[float], at: Sequence[float], after: Sequence[float],
     """Tool points (n, 3) of a corner between two straight ways, rounded within `radius_mm`: the arc of a circle where
     the ways are at a right angle. How a controller rounds is its maker's secret; motions that overlap while one slows
     down and the other speeds up stay outside of this arc, nearer to the corner."""
-    part = np.linspace(0.0, 1.0, CORNER_SAMPLES)[:, None]
+    turn = np.linspace(0.0, np.pi / 2.0, CORNER_SAMPLES)[:, None]
     c = np.asarray(at, dtype=np.float64)
     back, on = _unit(np.asarray(before) - c), _unit(np.asarray(after) - c)
-    leaving, joining = 1.0 - np.sqrt(part * (2.0 - part)), 1.0 - np.sqrt((1.0 - part) * (1.0 + part))
-    return np.asarray(c + radius_mm * (leaving * back + joining * on))
+    return np.asarray(c + radius_mm * ((1.0 - np.sin(turn)) * back + (1.0 - np.cos(turn)) * on))
 
 
 def _unit(vector: Floats) -> Floats:

@@ -12,7 +12,9 @@ class Handling:
     speed_mm_s: float = 250.0  # ISO 10218-1 reduced speed: what a person may stand beside
     descent_speed_mm_s: float = 250.0  # final vertical approaches, at most; the arm slows down over the last 40 mm
     margin_mm: float = 25.0  # between the lowest thing carried and the tallest piece passed over (reference: 20 to 30)
-    side_margin_mm: float = 15.0  # pieces this near beside the way count as under it: people leave them off-centre
+    side_margin_mm: float = (
+        12.0  # pieces this near beside the way count as under it: people leave them so far off-centre
+    )
     clear_above_mm: float = 10.0  # above a piece, also in a rounded corner: what calibration and repeatability may cost
     neighbour_gap_mm: float = 4.0  # between finger and neighbour: arm repeatability, calibration and their error
     arm_gap_mm: float = 20.0  # between this arm's links and another arm's, beyond their generous capsules

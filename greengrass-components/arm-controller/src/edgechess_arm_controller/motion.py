@@ -98,6 +98,12 @@ def field_of(standing: Standing, layout: TableLayout, shapes: ShapeSet) -> Field
     return Field.of(rows)
 
 
+def carried(field: Field, carry: Carry, layout: TableLayout) -> Field:
+    """The field after one carry."""
+    source, target = layout.place(carry.from_place), layout.place(carry.to_place)
+    return field.moved(carry.from_place, carry.to_place, target.x_mm, target.y_mm, target.z_mm - source.z_mm)
+
+
 def plan_parts(
     carries: Sequence[Carry],
     standing: Standing,
@@ -115,11 +121,13 @@ def plan_parts(
     table = _Table(layout, shapes, handling, start, amends or Amends())
     parts = []
     here = start
+    field = field_of(standing, layout, shapes)
     for number, carry in enumerate(carries):
         following = carries[number + 1] if number + 1 < len(carries) else None
-        part = table.part(number, carry, standing, here, following)
+        after = carried(field, carry, layout)
+        part = table.part(number, carry, standing, field, after, here, following)
         parts.append(part)
-        standing = standing.moved(carry)
+        standing, field = standing.moved(carry), after
         last = part.plan.steps[LEAVE]
         assert isinstance(last, Straight)
         here = last.target
@@ -161,17 +169,26 @@ class _Table:
     park: Pose | None
     amends: Amends
 
-    def part(self, number: int, carry: Carry, standing: Standing, here: Pose | None, following: Carry | None) -> Part:
+    def part(
+        self,
+        number: int,
+        carry: Carry,
+        standing: Standing,
+        before: Field,
+        after: Field,
+        here: Pose | None,
+        following: Carry | None,
+    ) -> Part:
+        """`standing` and `before` are the same things; `after` is what stands then. `here` is the tool's pose before."""
         handling, shape = self.handling, shape_of(self.shapes, carry.piece)
         source, target = self.layout.place(carry.from_place), self.layout.place(carry.to_place)
         _check_grasp(carry, shape, handling)
         yaw_deg = 0.0 if here is None else here.rz_deg
         take = self._hold(carry, carry.from_place, handling.open_margin_mm, yaw_deg, False, standing)
         leave = self._hold(carry, carry.to_place, handling.release_margin_mm, take.yaw_deg, True, standing)
-        before, after = self._field(standing), self._field(standing.moved(carry))
         around = before.without(carry.from_place)
         empty, full, emptied = Hand(take.opening_mm), Hand(shape.grasp_width_mm, shape), Hand(leave.opening_mm)
-        to_z = here.z_mm if number > 0 and here is not None else self._way_z(number, "to", here, source, empty, before)
+        to_z = here.z_mm if number and here is not None else self._way_z(number, "to", here, source, empty, before)
         carry_z = self._way_z(number, "carry", source, target, full, around)
         home_z = self._home_z(number, target, emptied, after, following)
         above = _down(source, to_z, take.yaw_deg)
@@ -207,9 +224,6 @@ class _Table:
         if following is None:
             steps.append(Park(speed))
         return Part(carry, Plan(tuple(steps)), GRASP, RELEASE)
-
-    def _field(self, standing: Standing) -> Field:
-        return field_of(standing, self.layout, self.shapes)
 
     def _way_z(
         self, number: int, leg: Leg, a: Point | Pose | None, b: Point | Pose | None, hand: Hand, field: Field

@@ -14,10 +14,10 @@ from edgechess_arm_controller.choreography import Carry, move_carries, piece_nam
 from edgechess_arm_controller.clearance import Field, Hand, corner, links_room_mm, room_mm
 from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.hand import Handling
-from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, field_of, plan_parts, shape_of, whole
+from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, carried, field_of, plan_parts, shape_of, whole
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import ArmState, CheckedPlan, Open, Outlined, Plan, Straight
+from edgechess_robots.arm import ArmState, CheckedPlan, Open, Outlined, Plan, Straight, Travel
 from edgechess_robots.body import Floats, Sweep, gap_mm
 from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import TableLayout
@@ -27,6 +27,7 @@ CARRIES_LIMIT = 32  # a whole set; the result names every one of them and must f
 
 
 ROUNDING_MM = 1e-6
+HIGHEST_MM = 350.0  # of the tool on its ways: over three times the tallest piece; beyond it the arm runs out of reach
 ATTEMPTS = 8  # at one plan: each lifts one way over what stands in it, or leaves one corner sharp
 
 
@@ -90,13 +91,13 @@ def plan_job(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _InTheWay:
-    """A piece (or an arm) that some motion comes too near to. `leg` and `needed_z_mm`: what height would clear it."""
+    """A piece (or an arm) that some motion comes too near to. `raise_mm`: how much higher the way would have to be."""
 
     part: int
     step: int
     corner: bool
     who: str
-    needed_z_mm: float | None = None
+    raise_mm: float | None = None
 
 
 class _Attempt:
@@ -124,6 +125,7 @@ class _Attempt:
     def checked(self) -> tuple[tuple[Part, ...], CheckedPlan]:
         """Raises PlanRefused, and JobRefused("clearance") naming what is in the way."""
         found: _InTheWay | None = None
+        refusal: PlanRefused | None = None
         for _ in range(ATTEMPTS):
             self.parts = plan_parts(
                 self._carries, self._standing, self._ground.layout, self._ground.shapes, self._ground.handling,
@@ -131,16 +133,26 @@ class _Attempt:
             )  # fmt: skip
             try:
                 checked = self._checker.check(whole(self.parts))
-            except PlanRefused:
-                if self._amends.jointed or self._start is None:
-                    raise
-                self._amends = dataclasses.replace(self._amends, jointed=True)
+            except PlanRefused as error:
+                if self._amends.jointed or self._start is None or self._first_way_is_possible():
+                    raise refusal or error from None
+                refusal, self._amends = error, dataclasses.replace(self._amends, jointed=True)
                 continue
             found = self._look(checked)
             if found is None:
                 return self.parts, checked
             self._amend(found)
         raise self._refusal(found)
+
+    def _first_way_is_possible(self) -> bool:
+        """Whether the straight way from the park to the first piece is one that the arm can go."""
+        first = self.parts[0].plan.steps[motion.APPROACH]
+        assert isinstance(first, Straight)
+        try:
+            self._checker.check(Plan((dataclasses.replace(first, blend_mm=0.0),)))
+        except PlanRefused:
+            return False
+        return True
 
     def _refusal(self, found: _InTheWay | None) -> JobRefused:
         if found is None:
@@ -154,30 +166,50 @@ class _Attempt:
             self._amends = dataclasses.replace(amends, sharp=amends.sharp | {at})
             return
         leg = motion.LEG_OF.get(found.step)
-        if found.corner or leg is None or found.needed_z_mm is None:
+        if found.corner or leg is None or found.raise_mm is None:
+            raise self._refusal(found)
+        step = self.parts[found.part].plan.steps[motion.LEAVE if leg == "home" else found.step]
+        assert isinstance(step, Straight | Travel)
+        floor = step.target.z_mm + found.raise_mm + 1.0  # so that no rounding brings it back
+        if floor > HIGHEST_MM:
             raise self._refusal(found)
         key: tuple[int, Leg] = (found.part, leg)
-        if amends.floors.get(key, 0.0) >= found.needed_z_mm:
-            raise self._refusal(found)
-        self._amends = dataclasses.replace(amends, floors={**amends.floors, key: found.needed_z_mm})
+        self._amends = dataclasses.replace(amends, floors={**amends.floors, key: floor})
 
     def _look(self, checked: CheckedPlan) -> _InTheWay | None:
         """The first thing that some motion comes too near to, along the ways that the driver tells."""
         if not checked.sweeps:
             return None
-        standing, first = self._standing, 0
+        ground, standing, first = self._ground, self._standing, 0
+        before = field_of(standing, ground.layout, ground.shapes)
         for number, part in enumerate(self.parts):
             sweeps = checked.sweeps[first : first + len(part.plan.steps)]
-            found = self._look_at(number, part, sweeps, standing)
+            after = carried(before, part.carry, ground.layout)
+            found = self._look_at(number, part, sweeps, standing, before, after) or self._meets(number, sweeps)
             if found is not None:
                 return found
-            standing = standing.moved(part.carry)
+            standing, before = standing.moved(part.carry), after
             first += len(part.plan.steps)
         return None
 
-    def _look_at(self, number: int, part: Part, sweeps: Sequence[Sweep | None], standing: Standing) -> _InTheWay | None:
+    def _meets(self, number: int, sweeps: Sequence[Sweep | None]) -> _InTheWay | None:
+        """Another arm that the links come too near to."""
+        links = [sweep.links_mm for sweep in sweeps if sweep is not None]
+        for name, outline in self._outlines.items():
+            if gap_mm(np.concatenate(links), outline) < self._ground.handling.arm_gap_mm:
+                return _InTheWay(number, 0, False, f"arm {name}")
+        return None
+
+    def _look_at(
+        self,
+        number: int,
+        part: Part,
+        sweeps: Sequence[Sweep | None],
+        standing: Standing,
+        before: Field,
+        after: Field,
+    ) -> _InTheWay | None:
         handling, steps = self._ground.handling, part.plan.steps
-        before, after = self._field(standing), self._field(standing.moved(part.carry))
         around = before.without(part.carry.from_place)
         shape = shape_of(self._ground.shapes, part.carry.piece)
         openings = [step.width_mm for step in steps if isinstance(step, Open)]
@@ -196,35 +228,34 @@ class _Attempt:
             sweep = sweeps[index] if index < len(sweeps) else None
             if sweep is None:
                 continue
-            found = _nearest(sweep.tool_mm, sweep.yaw_deg, hand, way, handling)
+            found, short_mm = _nearest(sweep.tool_mm, sweep.yaw_deg, hand, way, handling)
             if found is not None:
-                needed = float(way.top_mm[found]) + handling.margin_mm + hand.below_mm(handling)
-                return _InTheWay(number, index, False, _who(way.places[found], standing, part.carry), needed)
+                return _InTheWay(number, index, False, _who(found, standing, part.carry), short_mm)
             room, place = links_room_mm(sweep, way, handling)
             if room < 0.0:
                 return _InTheWay(number, index, False, _who(place, standing, part.carry))
-            for name, outline in self._outlines.items():
-                if gap_mm(sweep.links_mm, outline) < handling.arm_gap_mm:
-                    return _InTheWay(number, index, False, f"arm {name}")
             step, following = steps[index], sweeps[index + 1] if index + 1 < len(sweeps) else None
             if isinstance(step, Straight) and step.blend_mm > 0.0 and following is not None:
                 points = _rounded(sweep, following, step.blend_mm)
-                found = _nearest(points, np.full(len(points), sweep.yaw_deg[-1]), hand, bend, handling)
+                found, _ = _nearest(points, np.full(len(points), sweep.yaw_deg[-1]), hand, bend, handling)
                 if found is not None:
-                    return _InTheWay(number, index, True, _who(bend.places[found], standing, part.carry))
+                    return _InTheWay(number, index, True, _who(found, standing, part.carry))
         return None
 
-    def _field(self, standing: Standing) -> Field:
-        return field_of(standing, self._ground.layout, self._ground.shapes)
 
-
-def _nearest(tool_mm: Floats, yaw_deg: Floats, hand: Hand, field: Field, handling: Handling) -> int | None:
-    """The piece that is least clear of the way, if it is not clear of it."""
+def _nearest(
+    tool_mm: Floats, yaw_deg: Floats, hand: Hand, field: Field, handling: Handling
+) -> tuple[str | None, float]:
+    """The place of the piece that is least clear of the way, if it is not clear of it, and how much higher would be."""
     if not field.places:
-        return None
-    room = room_mm(tool_mm, yaw_deg, hand, field, handling).min(axis=0)
-    worst = int(room.argmin())
-    return worst if room[worst] < -ROUNDING_MM else None
+        return None, 0.0
+    room = room_mm(tool_mm, yaw_deg, hand, field, handling)
+    worst = int(room.min(axis=0).argmin())
+    near = room[:, worst] < -ROUNDING_MM
+    if not near.any():
+        return None, 0.0
+    clear_mm = float(field.top_mm[worst]) + handling.clear_above_mm + hand.below_mm(handling)
+    return field.places[worst], clear_mm - float(tool_mm[near, 2].min())
 
 
 def _rounded(sweep: Sweep, following: Sweep, radius_mm: float) -> Floats:
@@ -253,7 +284,7 @@ def _outlines(arm: str, others: Mapping[str, object]) -> dict[str, Floats]:
 def _carries(job: ArmJob, arm: str, slots: Slots, avoid: frozenset[str]) -> tuple[Carry, ...]:
     if job.kind == "move":
         return move_carries(job.before, job.after, job.lan, arm, slots, avoid)
-    return rearrangement(job.before, job.after, arm, slots, avoid)
+    return rearrangement(job.before, job.after, arm, slots, avoid, setup=job.kind == "setup")
 
 
 def _culprit(parts: tuple[Part, ...], checker: Checker) -> Part | None:

@@ -211,35 +211,42 @@ def _check_straight(step: Straight, start_deg: Joints, geometry: Geometry) -> tu
     length, turn = float(np.linalg.norm(end[:3, 3] - start[:3, 3])), _turn(start, end)[0]
     count = max(1, math.ceil(length / SAMPLE_MM), math.ceil(turn / SAMPLE_DEG))
     sample_s = max(length / step.speed_mm_s, turn / TURN_SPEED_DEG_S) / count
-    here = start_deg
-    path = [here]
-    _check_singularity(here, chain)
-    for flange in _line(start, end, count):
-        following = chain.nearest(flange, here)
-        changes = [abs(b - a) for a, b in zip(here, following, strict=True)]
-        for number, (change, limit) in enumerate(zip(changes, chain.speeds_deg_s, strict=True), start=1):
-            if change > JUMP_DEG:
-                raise PlanRefused("limits", f"joint {number} would jump by {change:.0f}° on a straight line")
-            if change > limit * sample_s + 1e-6:
-                raise PlanRefused(
-                    "limits", f"joint {number} would turn at {change / sample_s:.0f}°/s, {limit:.0f}°/s allowed"
-                )
-        _check_singularity(following, chain)
-        path.append(following)
-        here = following
-    _check_floor(geometry.height_mm(here), geometry.settings)
+    branch, path, flanges = chain.branch_of(start_deg), [tuple(start_deg)], _line(start, end, count)
+    try:
+        for flange in flanges[1:]:
+            path.append(chain.solve(flange, branch, path[-1]))
+    except Unreachable:
+        _check_posture(path, flanges, sample_s, chain)  # what comes before it says more
+        raise
+    _check_posture(path, flanges, sample_s, chain)
+    _check_floor(geometry.height_mm(path[-1]), geometry.settings)
     return tuple(path)
 
 
-def _check_singularity(joints_deg: Joints, chain: Chain) -> None:
-    margins = chain.margins(joints_deg)
+def _check_posture(path: Sequence[Joints], flanges: NDArray[np.float64], sample_s: float, chain: Chain) -> None:
+    """Joint speeds, jumps and singularities along a straight motion, of which `path` may be the beginning."""
+    joints = np.asarray(path)
+    wrist = flanges[: len(path), :2, 3] - chain.d6_mm * flanges[: len(path), :2, 2]
+    sines = np.abs(np.sin(np.radians(joints + np.asarray(chain.offsets_deg))))
+    shoulder_mm = float((np.hypot(wrist[:, 0], wrist[:, 1]) - abs(chain.d4_mm)).min())
+    elbow_deg, wrist_deg = (math.degrees(math.asin(min(1.0, float(sines[:, i].min())))) for i in (2, 4))
     for name, margin, least in (
-        ("shoulder", margins.shoulder_mm, SINGULAR_MM),
-        ("elbow", margins.elbow_deg, SINGULAR_DEG),
-        ("wrist", margins.wrist_deg, SINGULAR_DEG),
+        ("shoulder", shoulder_mm, SINGULAR_MM),
+        ("elbow", elbow_deg, SINGULAR_DEG),
+        ("wrist", wrist_deg, SINGULAR_DEG),
     ):
         if margin < least:
             raise PlanRefused("limits", f"a straight line too near to the {name} singularity")
+    if len(path) < 2:
+        return
+    changes = np.abs(np.diff(joints, axis=0)).max(axis=0).tolist()
+    for number, (change, limit) in enumerate(zip(changes, chain.speeds_deg_s, strict=True), start=1):
+        if change > JUMP_DEG:
+            raise PlanRefused("limits", f"joint {number} would jump by {change:.0f}° on a straight line")
+        if change > limit * sample_s + 1e-6:
+            raise PlanRefused(
+                "limits", f"joint {number} would turn at {change / sample_s:.0f}°/s, {limit:.0f}°/s allowed"
+            )
 
 
 def _check_floor(height_mm: float, settings: DobotSettings) -> None:
@@ -251,8 +258,9 @@ def _check_floor(height_mm: float, settings: DobotSettings) -> None:
 
 def _between(start_deg: Joints, end_deg: Joints, count: int) -> Iterator[Joints]:
     """`count` + 1 joint postures, both ends included."""
-    for i in range(count + 1):
+    for i in range(count):
         yield tuple(s + (e - s) * i / count for s, e in zip(start_deg, end_deg, strict=True))
+    yield tuple(end_deg)
 
 
 def _turn(start: Matrix, end: Matrix) -> tuple[float, NDArray[np.float64]]:
@@ -268,19 +276,15 @@ def _turn(start: Matrix, end: Matrix) -> tuple[float, NDArray[np.float64]]:
     return math.degrees(angle), axis
 
 
-def _line(start: Matrix, end: Matrix, count: int) -> Iterator[Matrix]:
-    """Flange poses along a straight motion, the start left out; the orientation turns evenly about one axis."""
+def _line(start: Matrix, end: Matrix, count: int) -> NDArray[np.float64]:
+    """Flange poses along a straight motion, shape (count + 1, 4, 4), both ends included; the orientation turns evenly
+    about one axis."""
     turn, axis = _turn(start, end)
     x, y, z = (float(v) for v in axis)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    for i in range(1, count + 1):
-        share = i / count
-        angle = math.radians(turn) * share
-        pose = np.eye(4)
-        if turn:
-            spin = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
-            pose[:3, :3] = start[:3, :3] @ spin
-        else:
-            pose[:3, :3] = start[:3, :3]
-        pose[:3, 3] = start[:3, 3] + (end[:3, 3] - start[:3, 3]) * share
-        yield pose
+    share = np.linspace(0.0, 1.0, count + 1)[:, None, None]
+    angle = math.radians(turn) * share
+    poses = np.tile(np.eye(4), (count + 1, 1, 1))
+    poses[:, :3, :3] = start[:3, :3] @ (np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
+    poses[:, :3, 3] = start[:3, 3] + (end[:3, 3] - start[:3, 3]) * share[:, 0]
+    return poses
