@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from edgechess_cli.bench import human_moves, manager, recognition
+from edgechess_cli.bench import human_moves, ipc, manager, recognition
 from edgechess_cli.bench.figures import Report
 from edgechess_cli.failures import FAILURES, told
 
@@ -25,12 +25,13 @@ class Module(enum.StrEnum):
     MANAGER = "manager"
     RECOGNITION = "recognition"
     HUMAN_MOVES = "human-moves"
+    IPC = "ipc"
 
 
-DEFAULT = (Module.MANAGER, Module.RECOGNITION)  # human-moves proves rather than measures, and takes minutes
+DEFAULT = (Module.MANAGER, Module.RECOGNITION, Module.IPC)  # human-moves proves rather than measures, and takes minutes
 
 ModulesArgument = Annotated[
-    list[Module] | None, typer.Argument(help="Which benchmarks (default: manager and recognition).")
+    list[Module] | None, typer.Argument(help="Which benchmarks (default: manager, recognition and ipc).")
 ]
 
 
@@ -47,13 +48,16 @@ def command(
         int, typer.Option("--virtual-moves", help="recognition: moves in virtual time.", min=0)
     ] = 500,
     human: Annotated[int, typer.Option("--human-moves", help="human-moves: how many.", min=1)] = 10_000,
+    messages: Annotated[
+        int, typer.Option("--messages", help="ipc: round trips on each way, and as many in bursts.", min=100)
+    ] = 5000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the games.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder for results, and for journals while measuring.")] = Path(
         "bench-results"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
-    """Measure the game manager's overhead per move and the board sensor's latency; play people's moves.
+    """Measure the manager's overhead per move, the sensor's latency and the local runtime; play people's moves.
 
     Every figure stands beside the floor of the same run or its limit. A limit that is missed is printed, not an error:
     machines differ. Exit code 1 means that something could not be measured, or that an answer was wrong.
@@ -71,6 +75,8 @@ def command(
                     report = recognition.measure(real_moves, virtual_moves, seed)
                 case Module.HUMAN_MOVES:
                     report = anyio.run(human_moves.measure, human, human_moves.FIRST_SEED + seed - 1)
+                case Module.IPC:
+                    report = anyio.run(ipc.measure, messages)
             reports.append(report)
             if not as_json:
                 typer.echo(f"{report.text()}\n")
