@@ -187,6 +187,15 @@ async def test_one_spelling_of_the_kind_is_enough_and_metrics_ask_for_nothing() 
         assert "http_requests_total 3" in text
 
 
+async def test_a_robot_that_is_still_starting_says_so() -> None:
+    start_s = anyio.current_time()
+    async with bench(boot_s=start_s + 30.0) as b:
+        wire = b.connect()
+        assert await wire.refused("/status/control-mode", {"kind": "api"}) == (503, "service_initializing")
+        await anyio.sleep(31.0)
+        assert await wire.post("/status/control-mode", {"kind": "api"}) == {"kind": "api"}
+
+
 async def test_more_connections_than_it_serves_are_closed() -> None:
     async with bench() as b:
         wires = []

@@ -36,6 +36,7 @@ from edgechess_twin.world import World
 PORT = 3000
 TOKEN = "edgechess-twin"  # no secret: whoever reaches this loopback port may use it
 CONNECTIONS = 32  # ours; one more is closed at once
+SEND_S = 30.0  # a client that reads nothing for so long has gone; ours
 STALL_S = (0.1, 0.4)  # how late an answer about the arm's state can be when it stalls; ours
 
 
@@ -64,9 +65,11 @@ class Ro1Device:
         token: str = TOKEN,
         tool_mm: float = TOOL_MM,
         epoch_s: float = EPOCH_S,
+        boot_s: float = 0.0,
         start_joints: Joints = START_JOINTS,
     ) -> None:
-        """`wire`: as in `faults` unless given. `epoch_s` is the unix time that the robot shows at scheduler time 0."""
+        """`wire`: as in `faults` unless given. `epoch_s` is the unix time that the robot shows at scheduler time 0.
+        Until scheduler time `boot_s` its services are only starting, and say so."""
         self.name = name
         self.token = token
         self._world = world
@@ -97,6 +100,7 @@ class Ro1Device:
             token=token,
             release=release,
             identity=Identity(f"twin-{name}-{seed}", f"{name} arm (software)"),
+            started=lambda: anyio.current_time() >= boot_s,
             unix_ms=lambda: int((epoch_s + anyio.current_time()) * 1000.0),
         )
         self._appeared = False
@@ -143,6 +147,12 @@ class Ro1Device:
         return answer
 
     async def _send(self, stream: ByteStream, data: bytes) -> None:
+        with anyio.move_on_after(SEND_S) as late:
+            await self._send_pieces(stream, data)
+        if late.cancelled_caught:
+            raise anyio.BrokenResourceError
+
+    async def _send_pieces(self, stream: ByteStream, data: bytes) -> None:
         if len(data) > 1 and self._dice.happens(f"{self.name} split", self._wire.split):
             cut = self._dice.stream(f"{self.name} cut").randrange(1, len(data))
             await stream.send(data[:cut])

@@ -71,12 +71,14 @@ class Routes:
         token: str,
         release: Release,
         identity: Identity,
+        started: Callable[[], bool],
         unix_ms: Callable[[], int],
     ) -> None:
         self._controller = controller
         self._token = token
         self._release = release
         self._identity = identity
+        self._started = started
         self._unix_ms = unix_ms
         self._outputs = dict.fromkeys(OUTPUTS, "low")
         self.requests = 0
@@ -97,6 +99,8 @@ class Routes:
             return self._metrics()  # scraped without authentication
         self._authorize(request)
         self._require_simulated(request)
+        if not self._started():
+            raise Refused("service_initializing", "the robot is starting")
         for method, pattern, since, act in ROUTES:
             match = re.fullmatch(pattern, request.path)
             if (
