@@ -76,6 +76,8 @@ CONFIGURATION: dict[str, Any] = {
 class MemoryIotCore(IotCore):
     """A broker in memory: what is published comes back to who subscribed. `away` is the knob."""
 
+    place = "memory"
+
     def __init__(self) -> None:
         self.away = False
         self.published: list[IotMessage] = []

@@ -85,14 +85,13 @@ class Bridge:
         """Raises MappingError."""
         self._topics = topics
         self._brokers = {"LocalMqtt": local_mqtt, "IotCore": iot_core}
-        self._routes = routes
+        one_broker = local_mqtt is not None and iot_core is not None and local_mqtt.place == iot_core.place
+        self._routes = routes = tuple(route for route in routes if not (one_broker and _stays(route)))
         self._echoes = {route: _Echoes() for route in routes if route.source != "Pubsub"}
         for route in routes:
             for place in (route.source, route.target):
                 if place in self._brokers and self._brokers[place] is None:
                     raise MappingError(f"mqttTopicMapping: {route.topic}: this runtime has no {place} broker")
-        if local_mqtt is not None and local_mqtt is iot_core:
-            raise MappingError("mqttTopicMapping: LocalMqtt and IotCore are one broker here; messages would go round")
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Local topics are listened to when it has started, brokers as soon as they answer."""
@@ -153,6 +152,19 @@ class Bridge:
 
 def _carries(route: Route, topic: str) -> bool:
     return matches(levels(route.topic, LITE), levels(topic, LITE), LITE)
+
+
+def _stays(route: Route) -> bool:
+    """Where one broker is in both places, as on a developer's machine, a message is there already; carrying it would
+    make it go round. Raises MappingError when it should get another name there, for that would never end either."""
+    if {route.source, route.target} != {"LocalMqtt", "IotCore"}:
+        return False
+    if route.prefix:
+        raise MappingError(
+            f"mqttTopicMapping: {route.topic}: LocalMqtt and IotCore are one broker here, so targetTopicPrefix is no way"
+        )
+    log.info("bridge: %s: LocalMqtt and IotCore are one broker here, there is nothing to carry", route.topic)
+    return True
 
 
 class _Echoes:

@@ -47,6 +47,10 @@ class IotSubscription(Protocol):
 class IotCore(Protocol):
     """A connection that comes back by itself, and its subscriptions with it."""
 
+    @property
+    def place(self) -> str:
+        """Which broker it is: two connections to one have one place."""
+
     def publish(self, message: IotMessage) -> None:
         """Into the spool, in order: that it was taken does not say that it was sent. Raises IotCoreUnavailable."""
 

@@ -82,6 +82,10 @@ class MqttBroker:
     def connected(self) -> bool:
         return self._connected
 
+    @property
+    def place(self) -> str:
+        return f"{self._address.host}:{self._address.port}"
+
     def publish(self, message: IotMessage) -> None:
         """As the port says."""
         if not self._connected and not self._spools:
