@@ -168,10 +168,10 @@ def validate(manifest: Manifest) -> None:
     _require(manifest.version == VERSION, f"version {manifest.version} (this reader knows {VERSION})")
     _require(manifest.chunk_bytes == CHUNK_BYTES, f"chunkBytes is {manifest.chunk_bytes}, not {CHUNK_BYTES}")
     _require(manifest.alignment == ALIGNMENT, f"alignment is {manifest.alignment}, not {ALIGNMENT}")
-    _validate_card(manifest.card, {file.name for file in manifest.files})
     _require(1 <= len(manifest.shards) <= SHARDS_MAX, f"{len(manifest.shards)} shards (1 to {SHARDS_MAX})")
     _require(1 <= len(manifest.tensors) <= TENSORS_MAX, f"{len(manifest.tensors)} tensors (1 to {TENSORS_MAX})")
     _validate_files(manifest.files)
+    _validate_card(manifest.card, {file.name for file in manifest.files})
     for number, shard in enumerate(manifest.shards):
         _validate_chunks(f"shard {number}", shard.bytes, shard.chunks)
     holders: tuple[Shard | File, ...] = (*manifest.shards, *manifest.files)
