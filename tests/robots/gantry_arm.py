@@ -119,7 +119,7 @@ class GantryArm:
         finally:
             if not ended:  # cancelled: the tick that would have moved it on never comes
                 self._hold("stop", "stopped", "the task that moved the arm was cancelled")
-        if self._mode == "moving":
+        if not self._held:
             self._step("end")
         took_s = anyio.current_time() - began_s
         return Report("done" if code == "done" else "unknown", code, self._why[1], completed, tuple(grasps), took_s)
