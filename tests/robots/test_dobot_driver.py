@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from edgechess_robots.arm import ArmState, CheckedPlan, Close, Open, Park, Plan, Report, Straight, Travel, Verify
+from edgechess_robots.arm import ArmState, CheckedPlan, Close, Open, Park, Plan, Report, Step, Straight, Travel, Verify
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
@@ -429,6 +429,98 @@ async def test_a_gripper_that_fails_is_named(arm: DobotArm, controller: Controll
 
 
 # --- stopping --------------------------------------------------------------------------------------------------------
+
+
+ROUND = Plan(
+    (
+        Open(50.0, ahead=True),
+        Straight(above("e2"), 250.0, 40.0),
+        Straight(above("e2", 30.0), 100.0),
+        Close(8.0, "e2"),
+        Straight(above("e2"), 250.0, 30.5),
+        Straight(above("e4"), 250.0, 0.4),
+        Straight(above("e4", 31.0), 100.0),
+        Verify("e4"),
+        Open(30.0),
+        Straight(above("e4"), 250.0, 250.0),
+        Park(250.0),
+    )
+)
+
+
+async def test_corners_are_sent_as_r_and_only_where_a_motion_follows(arm: DobotArm, controller: Controller) -> None:
+    async with running(arm):
+        report = await arm.execute(arm.check(ROUND), 1)
+        assert (report.outcome, report.completed) == ("done", len(ROUND.steps))
+        sent = controller.motions_received()
+        assert [text.rpartition("speed=")[2] for text in sent[:-1]] == [
+            "250,r=40)", "100)", "250,r=30)", "250)", "100)", "250,r=100)",
+        ]  # fmt: skip
+        assert "r=" not in sent[-1]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Straight(above("e2"), 250.0, 20.0),),
+        (Straight(above("e2"), 250.0, 20.0), Close(8.0, "e2")),
+        (Travel(above("e2"), 250.0, 20.0), Open(50.0)),
+    ],
+)
+async def test_a_corner_before_the_fingers_move_is_refused(steps: tuple[Step, ...], arm: DobotArm) -> None:
+    async with running(arm):
+        with pytest.raises(PlanRefused, match="a rounded corner that no motion follows"):
+            arm.check(Plan(steps))
+
+
+async def test_fingers_open_while_the_arm_is_on_its_way_and_are_open_before_it_goes_down(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm):
+        await arm.execute(arm.check(ROUND), 1)
+        texts = controller.texts()
+        begun = texts.index('SetHoldRegs(0,259,1,{526},"U16")')
+        first, second = (texts.index(text) for text in controller.motions_received()[:2])
+        assert begun < first < texts.index('GetHoldRegs(0,512,3,"U16")', first) < second
+
+
+async def test_fingers_that_do_not_open_on_the_way_end_the_plan_before_it_goes_down(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm):
+        controller.answers["GetHoldRegs"] = lambda text: f"0,{{1,0,400}},{text};".encode()
+        report = await arm.execute(arm.check(ROUND), 1)
+        assert (report.outcome, report.code) == ("unknown", "gripper")
+        assert len(controller.motions_received()) == 1
+        assert controller.texts()[-1] == "Stop()"
+        assert arm.state().mode == "stopped"
+
+
+async def test_a_full_hand_is_never_opened_on_the_way(arm: DobotArm, controller: Controller) -> None:
+    async with running(arm):
+        plan = Plan(
+            (Close(8.0, "e2"), Straight(above("e2"), 250.0), Open(50.0, ahead=True), Straight(above("e4"), 250.0))
+        )
+        assert (await arm.execute(arm.check(plan), 1)).outcome == "done"
+        texts = controller.texts()
+        opened = texts.index('SetHoldRegs(0,259,1,{526},"U16")')
+        assert 'GetHoldRegs(0,512,3,"U16")' in texts[opened : texts.index(controller.motions_received()[1])]
+
+
+async def test_a_stop_flushes_a_queue_of_rounded_motions(arm: DobotArm, controller: Controller) -> None:
+    plan = Plan((*(Straight(above(place), 250.0, 30.0) for place in ("e2", "e4", "c4", "c2", "e2")), Park(250.0)))
+    async with running(arm) as group:
+        reports: list[Report] = []
+        group.start_soon(executed, arm, arm.check(plan), reports)
+        await until(lambda: len(controller.motions_received()) == 3)
+        await arm.stop()
+        await until(lambda: bool(reports))
+        assert (reports[0].outcome, reports[0].code) == ("unknown", "stopped")
+        sent = len(controller.motions_received())
+        assert controller.texts()[-1] == "Stop()"
+        await anyio.sleep(10.0)
+        assert len(controller.motions_received()) == sent
+        assert not controller.motions
 
 
 async def test_stop_ends_motion_and_holds_until_recovery(arm: DobotArm, controller: Controller) -> None:

@@ -12,9 +12,11 @@ from edgechess_twin.motion_profile import (
     JERK_PER_S,
     JOINT_SPEED_DEG_S,
     LINE_SPEED_MM_S,
+    Joined,
     JointMotion,
     LineMotion,
     Motion,
+    overlap_s,
 )
 
 ABOVE = model.solve_near(CR10A, model.from_pose((460.0, -30.0, 400.0, 180, 0, 0)), (0, -20, -100, 30, 90, 0))[0]
@@ -99,3 +101,64 @@ def test_what_cannot_be_planned_is_an_alarm() -> None:
     with pytest.raises(Unreachable) as caught:
         LineMotion.plan(CR10A, ABOVE, across, 250.0, 1.0)
     assert caught.value.alarm in (16, 17)
+
+
+LIFTED = model.from_pose((460.0, -30.0, 400.0, 180, 0, 0))
+ASIDE = model.from_pose((560.0, 90.0, 400.0, 180, 0, 0))
+
+
+def lift_and_cross() -> tuple[LineMotion, LineMotion]:
+    low = model.solve_near(CR10A, model.from_pose((460.0, -30.0, 290.0, 180, 0, 0)), ABOVE)[0]
+    lift = LineMotion.plan(CR10A, low, LIFTED, 750.0, 0.5)
+    return lift, LineMotion.plan(CR10A, lift.joints(lift.duration_s), ASIDE, 750.0, 0.5)
+
+
+@pytest.mark.parametrize("radius", [15.0, 40.0, 80.0])
+def test_a_rounded_corner_does_not_stop_and_keeps_to_its_radius(radius: float) -> None:
+    lift, cross = lift_and_cross()
+    early_s = overlap_s(CR10A, lift, cross, radius)
+    at_s = lift.duration_s - early_s
+    joined = Joined(cross, lift, at_s)
+    corner = (460.0, -30.0, 400.0)
+    leaves, joins = place(joined.joints(0.0)), place(joined.joints(early_s))
+    assert math.dist(leaves, corner) <= radius + 0.2
+    assert math.dist(joins, corner) <= radius + 0.2
+    step_s = 0.002
+    times = [n * step_s for n in range(int(joined.duration_s / step_s) + 1)]
+    points = [place(joined.joints(t)) for t in times]
+    speeds = [math.dist(a, b) / step_s for a, b in itertools.pairwise(points)]
+    in_corner = speeds[1 : int(early_s / step_s) - 1]
+    assert min(in_corner) > 5.0, "it never comes to rest"
+    assert max(speeds) < 760.0
+    assert max(abs(b - a) / step_s for a, b in itertools.pairwise(speeds)) < 2.0 * 0.5 * LINE_SPEED_MM_S * 2.0
+    for x, y, z in points:  # nearer to the corner than the arc of a circle, and never beyond the corner
+        out, down = math.hypot(x - 460.0, y + 30.0), 400.0 - z
+        assert down > -1.0
+        if out < radius and down < radius:
+            assert math.hypot(radius - out, radius - down) >= radius - 1.5
+    assert points[-1] == pytest.approx((560.0, 90.0, 400.0), abs=1e-3)
+    assert joined.state(0.0).speed == pytest.approx(lift.state(at_s).speed, abs=1e-2)
+
+
+def test_a_stop_in_a_rounded_corner_comes_to_rest_near_its_path() -> None:
+    lift, cross = lift_and_cross()
+    early_s = overlap_s(CR10A, lift, cross, 60.0)
+    joined = Joined(cross, lift, lift.duration_s - early_s)
+    brake = joined.braking(early_s / 2, 2.0)
+    assert place(brake.joints(0.0)) == pytest.approx(place(joined.joints(early_s / 2)), abs=1e-6)
+    assert brake.state(brake.duration_s).speed == pytest.approx((0.0,) * 6, abs=1e-6)
+    rest = place(brake.joints(brake.duration_s))
+    path = [place(joined.joints(n * 0.002)) for n in range(int(joined.duration_s / 0.002))]
+    assert min(math.dist(rest, point) for point in path) < 8.0
+    after = joined.braking(early_s + 0.05, 2.0)
+    assert isinstance(after, LineMotion)
+
+
+def test_round_numbers_that_ruckig_cannot_time_are_timed() -> None:
+    down = model.solve_near(CR10A, model.from_pose((460.0, -30.0, 300.0, 180, 0, 0)), ABOVE)[0]
+    for length in (40.0, 80.0, 120.0, 160.0, 240.0):
+        for speed in (100.0, 250.0, 500.0, 750.0):
+            motion = LineMotion.plan(
+                CR10A, down, model.from_pose((460.0, -30.0, 300.0 + length, 180, 0, 0)), speed, 0.5
+            )
+            assert motion.duration_s > length / speed

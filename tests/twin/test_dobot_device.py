@@ -282,6 +282,139 @@ async def test_pause_and_continue_finish_the_same_line() -> None:
         assert await b.ask("GetCurrentCommandID()") == "0,{2},GetCurrentCommandID();"
 
 
+UP, ASIDE, DOWN = "{460,-30,400,180,0,0}", "{460,120,400,180,0,0}", "{460,120,300,180,0,0}"
+
+
+async def at_the_bottom(b: Bench) -> None:
+    await b.ok(f"MovJ(joint={READY},v=100)")
+    await b.idle()
+    await b.ok("MovL(pose={460,-30,290,180,0,0},speed=1000)")
+    await b.idle()
+
+
+async def slowest(b: Bench, until_id: int) -> float:
+    """The least speed of the flange (mm/s) from 0.1 s on, seen in the device, until a command's motion is the last."""
+    await anyio.sleep(0.1)
+    least = math.inf
+    while b.device.controller.active is not None:
+        reading = b.device.controller.reading(0.0)
+        if reading.command_id >= until_id:
+            break
+        least = min(least, math.dist(reading.tcp_speed_target[:3], (0.0, 0.0, 0.0)))
+        await anyio.sleep(0.004)
+    return least
+
+
+@pytest.mark.parametrize("speed", [1.0, 3.0])
+async def test_rounded_corners_are_not_stopped_at_and_sharp_ones_are(speed: float) -> None:
+    async with bench(speed=speed) as b:
+        took = {}
+        for rounding in ("", ",r=40", ",cp=100", ",cp=60"):
+            await at_the_bottom(b)
+            began = anyio.current_time()
+            first = int((await b.ask(f"MovL(pose={UP},speed=250{rounding})")).split("{")[1].split("}")[0])
+            await b.ok(f"MovL(pose={ASIDE},speed=250{rounding})", f"MovL(pose={DOWN},speed=250)")
+            if speed == 1.0:
+                least = await slowest(b, first + 2)
+                assert least < 1.0 if rounding == "" else least > 20.0, rounding
+            took[rounding] = await b.idle() - began
+            frame = b.device.frame()
+            assert u64(frame, 1112) == first + 2
+            assert f64(frame, 624, 3) == pytest.approx((460.0, 120.0, 300.0), abs=1e-3)
+        assert took[",r=40"] < took[""] - 0.3 / speed
+        assert took[",cp=100"] < took[",cp=60"] < took[""]
+
+
+async def test_cp_is_a_default_that_r_and_zero_beat() -> None:
+    async with bench() as b:
+        took = []
+        for default, own in ((0, ""), (100, ""), (100, ",r=0"), (100, ",cp=0"), (0, ",r=80")):
+            await b.ok(f"CP({default})")
+            await at_the_bottom(b)
+            began = anyio.current_time()
+            await b.ok(f"MovL(pose={UP},speed=250{own})", f"MovL(pose={ASIDE},speed=250,cp=0)")
+            took.append(await b.idle() - began)
+        sharp, rounded, zero_r, zero_cp, wide = took
+        assert rounded < sharp - 0.1
+        assert zero_r == pytest.approx(sharp, abs=0.03)
+        assert zero_cp == pytest.approx(sharp, abs=0.03)
+        assert wide < sharp - 0.1
+
+
+async def test_without_a_next_motion_a_rounded_one_stops_at_its_end() -> None:
+    async with bench() as b:
+        await at_the_bottom(b)
+        await b.ok(f"MovL(pose={UP},speed=250,r=60)", "DO(3,1)")
+        await b.idle()
+        assert f64(b.device.frame(), 624, 3) == pytest.approx((460.0, -30.0, 400.0), abs=1e-3)
+        assert b.device.controller.mode() == 5
+
+
+async def test_a_next_motion_that_comes_late_still_joins() -> None:
+    async with bench() as b:
+        await at_the_bottom(b)
+        await b.ok(f"MovL(pose={UP},speed=250,r=60)")
+        active = b.device.controller.active
+        while active is None:
+            await anyio.sleep(0.002)
+            active = b.device.controller.active
+        await anyio.sleep_until(active.start_s + active.motion.duration_s - 0.15)  # it is slowing down already
+        await b.ok(f"MovL(pose={ASIDE},speed=250)")
+        speeds = []
+        for _ in range(60):
+            await anyio.sleep(0.004)
+            reading = b.device.controller.reading(0.0)
+            speeds.append(math.dist(reading.tcp_speed_target[:3], (0.0, 0.0, 0.0)))
+        assert min(speeds) > 5.0
+
+
+@pytest.mark.parametrize("after_s", [0.15, 0.35, 0.45, 0.55, 0.7, 1.0, 1.2])
+async def test_a_stop_anywhere_in_a_rounded_queue_leaves_no_motion(after_s: float) -> None:
+    async with bench() as b:
+        await at_the_bottom(b)
+        for pose in (UP, ASIDE, UP, ASIDE, DOWN):
+            await b.ok(f"MovL(pose={pose},speed=250,r=60)")
+        await anyio.sleep(after_s)
+        assert await b.mode() == 7
+        await b.ok("Stop()")
+        before = b.device.controller.joints()
+        with anyio.fail_after(0.5):
+            while b.device.controller.active is not None:  # noqa: ASYNC110 - virtual time
+                await anyio.sleep(0.002)
+        at = b.device.controller.joints()
+        assert math.dist(model.CR10A.flange(before)[0][3:], model.CR10A.flange(at)[0][3:]) < 60.0
+        await anyio.sleep(5.0)
+        assert b.device.controller.joints() == at
+        assert await b.mode() == 5
+        await b.ok(f"MovL(pose={UP},speed=250)")  # and what comes next starts from where it stands
+        await b.idle()
+        assert f64(b.device.frame(), 624, 3) == pytest.approx((460.0, -30.0, 400.0), abs=1e-3)
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.5, 0.6])
+async def test_a_pause_at_a_rounded_corner_is_continued_to_the_end(after_s: float) -> None:
+    async with bench() as b:
+        await at_the_bottom(b)
+        await b.ok(
+            f"MovL(pose={UP},speed=250,r=60)", f"MovL(pose={ASIDE},speed=250,r=60)", f"MovL(pose={DOWN},speed=250)"
+        )
+        await anyio.sleep(after_s)
+        await b.ok("Pause()")
+        await anyio.sleep(3.0)
+        assert (b.device.controller.active, await b.mode()) == (None, 10)
+        await b.ok("Continue()")
+        await b.idle()
+        assert f64(b.device.frame(), 624, 3) == pytest.approx((460.0, 120.0, 300.0), abs=1e-3)
+
+
+async def test_an_alarm_of_the_next_motion_comes_where_the_rounded_one_ends() -> None:
+    async with bench() as b:
+        await at_the_bottom(b)
+        await b.ok(f"MovL(pose={UP},speed=250,r=60)", "MovL(pose={1500,0,300,180,0,0},speed=250)")
+        await b.until(lambda mode: mode == 9)
+        assert f64(b.device.frame(), 624, 3) == pytest.approx((460.0, -30.0, 400.0), abs=1.0)
+
+
 async def test_the_red_button_in_the_middle_of_a_queue() -> None:
     async with bench() as b:
         await b.ok(f"MovJ(joint={READY},v=30)", "MovL(pose={560,-191,300,180,0,-90},speed=100)")
