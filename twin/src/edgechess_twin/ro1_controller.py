@@ -227,7 +227,7 @@ class Ro1Controller:
 
     def engage_brakes(self) -> None:
         self._require_control()
-        if self._command is not None:
+        if self._command is not None or self.antigravity:
             raise Refused("robot_brakes_engage_failed", "the robot is moving")
         self._brakes_on()
 
@@ -273,6 +273,7 @@ class Ro1Controller:
         self._brakes_on()
 
     def press_emergency(self) -> None:
+        """Cuts the arm's power. With it goes a fault that could not be recovered."""
         self.emergency = True
         self.fail("EmergencyStop", "the emergency stop button is pressed")
 
@@ -297,10 +298,11 @@ class Ro1Controller:
             return None
         if self.emergency:
             raise Refused("recovery_error", "the emergency stop button is pressed: release it first")
-        if not self.failure.recoverable:
-            raise Refused("recovery_error", f"not recoverable: {self.failure.reason}")
+        failure = self.failure
+        if not failure.recoverable:
+            raise Refused("recovery_error", f"not recoverable: {failure.reason}")
         self._recovering = anyio.Event()
-        self._agenda.at(self._now() + RECOVER_S / self._speed, lambda of=self.failure: self._recovered(of))  # type: ignore[misc]
+        self._agenda.at(self._now() + RECOVER_S / self._speed, lambda: self._recovered(failure))
         return self._recovering
 
     def _recovered(self, failure: Failure) -> None:
