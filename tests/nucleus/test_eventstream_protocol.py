@@ -10,7 +10,7 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgechess_nucleus.eventstream_protocol import (
@@ -185,6 +185,7 @@ FRAMES = st.tuples(
 )
 
 
+@settings(max_examples=60)
 @given(st.lists(FRAMES, max_size=4), st.lists(st.integers(1, 30), max_size=40))
 def test_whatever_is_encoded_is_read_split_anywhere(frames: list[tuple[list[object], bytes]], cuts: list[int]) -> None:
     made = [
@@ -201,6 +202,7 @@ def test_whatever_is_encoded_is_read_split_anywhere(frames: list[tuple[list[obje
     assert [(list(frame.headers.values()), frame.payload) for frame in found] == made
 
 
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_any_garbage_is_safe(garbage: bytes, at: int) -> None:
     """A FrameError or nothing, whether the bytes are random, or a good frame with random bytes put in."""

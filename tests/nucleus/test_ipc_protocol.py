@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgechess_nucleus.eventstream_protocol import Frame, FrameReader, encode, int32, string
@@ -207,6 +207,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=60)
 @given(STEPS, st.booleans(), st.booleans())
 def test_whatever_comes_is_safe(steps: list[bytes], speaks: bool, open_first: bool) -> None:
     """No exception; a Close is last; nothing is sent after it; an ended stream was one that began."""
