@@ -67,7 +67,7 @@ def s3_source(folder: str, options: S3Options, ca_file: Path | None = None) -> H
         url = f"https://s3.{region}.amazonaws.com/{bucket}"
     else:
         url = f"https://{bucket}.s3.{region}.amazonaws.com"
-    errors = _Errors(bucket, region)
+    errors = S3Errors(bucket, region)
     return HttpSource(
         f"{url}/{prefix}" if prefix else url,
         name=f"s3://{bucket}",
@@ -135,7 +135,7 @@ class _Signer:
         return dict(request.headers.items())
 
 
-class _Errors:
+class S3Errors:
     """Which of the many reasons to refuse it was, in one sentence that names what to change."""
 
     def __init__(self, bucket: str, region: str) -> None:

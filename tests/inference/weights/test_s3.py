@@ -1,0 +1,148 @@
+"""A real S3 API (moto's server): pushing, streaming, and errors that say which of the many it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgechess_inference.weights.errors import SourceError
+from edgechess_inference.weights.fetch_plan import Fault
+from edgechess_inference.weights.host_buffer import HostBuffer
+from edgechess_inference.weights.model import ModelOptions, open_model
+from edgechess_inference.weights.pushing import push
+from edgechess_inference.weights.s3_store import S3Errors, S3Options, s3_source, split_s3
+from edgechess_inference.weights.streamer import open_stream
+
+boto3 = pytest.importorskip("boto3")
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server_module = pytest.importorskip("moto.server")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Options:
+    """Credentials and an empty bucket."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    client.create_bucket(Bucket="models")
+    return S3Options(endpoint=endpoint, region="us-east-1")
+
+
+async def test_pushed_and_streamed_back(
+    workshop: Any, s3: S3Options, packed: Path, buffer: HostBuffer, image: str
+) -> None:
+    address = "s3://models/some/where/tiny.json"
+    first = await push(packed, address, s3)
+    assert (first.sent_bytes, first.shared_bytes) == (buffer.bytes + len('{"a": 1}'), 0)
+    again = await push(packed, "s3://models/some/where/again.json", s3)
+    assert again.sent_bytes == 0
+    model = await open_model(address, ModelOptions(s3=s3))
+    async with open_stream(model, buffer) as stream:
+        await stream.done()
+    assert workshop.digest(buffer) == image
+    assert await model.file("tokenizer.json") == b'{"a": 1}'
+
+
+async def test_a_bucket_that_does_not_exist(s3: S3Options) -> None:
+    with pytest.raises(SourceError, match="there is no bucket nowhere"):
+        await open_model("s3://nowhere/tiny.json", ModelOptions(s3=s3))
+
+
+async def test_a_key_that_does_not_exist(s3: S3Options) -> None:
+    with pytest.raises(SourceError, match=r"s3://models has no key 'else\.json'"):
+        await open_model("s3://models/else.json", ModelOptions(s3=s3))
+
+
+async def test_pushing_to_no_bucket(s3: S3Options, packed: Path) -> None:
+    with pytest.raises(SourceError, match="NoSuchBucket"):
+        await push(packed, "s3://nowhere/tiny.json", s3)
+    with pytest.raises(SourceError, match="pushed to s3"):
+        await push(packed, "/tmp/tiny.json", s3)
+
+
+def test_no_credentials(s3: S3Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(SourceError, match="no credentials"):
+        s3_source("s3://models/x", s3)
+
+
+def test_a_profile_that_does_not_exist(s3: S3Options) -> None:
+    with pytest.raises(SourceError, match="nobody"):
+        s3_source("s3://models/x", S3Options(profile="nobody"))
+
+
+ANSWERS = {  # from the S3 API reference, "Error responses"
+    "NoSuchBucket": (404, "there is no bucket models"),
+    "AccessDenied": (403, "may not read"),
+    "InvalidAccessKeyId": (403, "access key id is not known"),
+    "SignatureDoesNotMatch": (403, "secret access key is wrong"),
+    "ExpiredToken": (400, "have expired"),
+    "InvalidToken": (400, "session token"),
+    "RequestTimeTooSkewed": (403, "clock is wrong"),
+}
+
+
+@pytest.mark.parametrize("code", ANSWERS)
+def test_an_error_says_which(code: str) -> None:
+    status, text = ANSWERS[code]
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>".encode()
+    failed = S3Errors("models", "eu-west-1")("k", status, {}, body)
+    assert failed is not None
+    assert failed.fault is Fault.DENIED
+    assert text in failed.text
+
+
+def test_another_region_is_named() -> None:
+    errors = S3Errors("models", "eu-west-1")
+    body = b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>us-east-2</Region></Error>"
+    by_body, by_header = errors("k", 400, {}, body), errors("k", 301, {"x-amz-bucket-region": "ap-south-1"}, b"")
+    assert by_body is not None
+    assert "region us-east-2, not in eu-west-1" in by_body.text
+    assert by_header is not None
+    assert "ap-south-1" in by_header.text
+
+
+def test_what_passes_is_tried_again() -> None:
+    errors = S3Errors("models", "eu-west-1")
+    for code, fault in (("SlowDown", Fault.THROTTLED), ("InternalError", Fault.RESET), ("RequestTimeout", Fault.RESET)):
+        failed = errors("k", 503, {}, f"<Error><Code>{code}</Code></Error>".encode())
+        assert failed is not None
+        assert failed.fault is fault
+    assert errors("k", 502, {}, b"<html>") is None
+
+
+def test_where_a_bucket_is(s3: S3Options) -> None:
+    amazon = S3Options(region="eu-west-1")
+    assert s3_source("s3://models/a/b", amazon).host == "models.s3.eu-west-1.amazonaws.com"
+    assert s3_source("s3://my.models/a", amazon).path == "/my.models/a"
+    assert s3_source("s3://models/a", s3).path == "/models/a"
+    assert split_s3("s3://models") == ("models", "")
+    for wrong in ("s3://", "s3://a b/c"):
+        with pytest.raises(SourceError, match="no name of a bucket"):
+            split_s3(wrong)
+
+
+def test_requests_are_signed(s3: S3Options) -> None:
+    source = s3_source("s3://models/a", s3)
+    assert source.sign is not None
+    headers = source.sign(f"{s3.endpoint}/models/a/k", {"Host": source.authority, "Range": "bytes=5-"})
+    assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=testing/")
+    assert "host;range;x-amz-content-sha256;x-amz-date" in headers["Authorization"]

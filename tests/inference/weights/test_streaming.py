@@ -1,0 +1,334 @@
+"""Streams over real sockets and files, with faults: bytes exact or a clear error, and nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from edgechess_inference.weights import chunk_cache
+from edgechess_inference.weights.copying import pull
+from edgechess_inference.weights.errors import DamageError, ManifestError, SourceError, StreamStopped, WeightsError
+from edgechess_inference.weights.fetch_plan import Limits, Tally
+from edgechess_inference.weights.host_buffer import HostBuffer
+from edgechess_inference.weights.manifest import CHUNK_BYTES
+from edgechess_inference.weights.model import ModelOptions, open_model
+from edgechess_inference.weights.packing import pack
+from edgechess_inference.weights.streamer import open_stream
+from edgechess_inference.weights.transfer import StreamSettings
+
+pytestmark = pytest.mark.anyio
+both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+QUICK = StreamSettings(connections=4, seed=1, limits=Limits(backoff_s=0.001, hedge_min_s=30.0))
+
+
+async def streamed(address: str, buffer: HostBuffer, settings: StreamSettings = QUICK, **options: Any) -> Tally:
+    """Streams all of it and returns what happened; on the way nothing may be left behind."""
+    model = await open_model(address, ModelOptions(**options))
+    async with open_stream(model, buffer, settings=settings) as stream:
+        await stream.done()
+        tally = stream.snapshot().tally
+    assert receiving() == []
+    return tally
+
+
+def receiving() -> list[str]:
+    """The receivers' threads that run now."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("weights-")]
+
+
+@both
+async def test_from_disk(workshop: Any, packed: Path, buffer: HostBuffer, image: str) -> None:
+    tally = await streamed(str(packed), buffer)
+    assert workshop.digest(buffer) == image
+    assert (tally.landed_chunks, tally.broken, tally.refetched_bytes) == (4, 0, 0)
+
+
+@both
+async def test_over_http_on_kept_connections(workshop: Any, server: Any, buffer: HostBuffer, image: str) -> None:
+    await streamed(f"{server.url}/tiny.json", buffer)
+    assert workshop.digest(buffer) == image
+    assert server.sent == buffer.bytes + server.manifest_bytes
+
+
+@both
+async def test_tensors_are_usable_before_the_rest_has_come(server: Any, buffer: HostBuffer, tensors: Any) -> None:
+    model = await open_model(f"{server.url}/tiny.json")
+    last = model.manifest.shards[0].chunks[-1].address
+    server.fault = lambda key, before: "slow" if last in key else ""
+    async with open_stream(model, buffer, settings=QUICK) as stream:
+        names = ["model.embed_tokens.weight", "model.layers.0.up_proj.weight"]
+        await stream.ready(names)
+        assert all(stream.is_ready(name) for name in names)
+        assert not stream.is_ready("model.layers.3.up_proj.weight")
+        for name in names:
+            tensor = stream.tensors[name]
+            with buffer.view(tensor.offset, tensor.length) as view:
+                assert view == tensors[name][2]
+        with pytest.raises(ManifestError, match="no tensor 'nobody'"):
+            await stream.ready(["nobody"])
+        waiting = stream.done()
+    with pytest.raises(StreamStopped):
+        await waiting
+
+
+@both
+async def test_broken_connections_go_on_where_they_broke(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str
+) -> None:
+    server.fault = lambda key, before: "drop" if before < 2 else ""
+    tally = await streamed(f"{server.url}/tiny.json", buffer)
+    assert workshop.digest(buffer) == image
+    assert tally.broken == 8
+    assert tally.refetched_bytes == 0
+    assert server.sent == buffer.bytes + server.manifest_bytes  # not one byte twice
+
+
+async def test_damaged_chunks_are_healed_at_the_price_of_the_damage(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str
+) -> None:
+    damaged = workshop.chunk_keys(server.folder / "tiny.json")[1:3]
+    server.fault = lambda key, before: "damage" if key in damaged and not before else ""
+    tally = await streamed(f"{server.url}/tiny.json", buffer)
+    assert workshop.digest(buffer) == image
+    assert (tally.damaged_chunks, tally.healed_chunks) == (2, 2)
+    assert server.sent <= buffer.bytes + 2 * CHUNK_BYTES + 10_000
+
+
+async def test_a_mirror_heals_what_the_store_damages_for_ever(
+    workshop: Any, server: Any, packed: Path, buffer: HostBuffer, image: str
+) -> None:
+    server.fault = lambda key, before: "damage"
+    tally = await streamed(f"{server.url}/tiny.json", buffer, mirrors=(str(packed),))
+    assert workshop.digest(buffer) == image
+    assert tally.healed_chunks == 4
+    assert tally.by_source[f"disk {packed.parent}"] == buffer.bytes
+
+
+@both
+async def test_damage_without_end_is_an_error_and_nothing_is_ready(
+    workshop: Any, server: Any, buffer: HostBuffer
+) -> None:
+    first = workshop.chunk_keys(server.folder / "tiny.json")[0]
+    server.fault = lambda key, before: "damage" if key == first else ""
+    model = await open_model(f"{server.url}/tiny.json")
+    async with open_stream(model, buffer, settings=QUICK) as stream:
+        with pytest.raises(DamageError, match=r"chunk 0 does not match its digest"):
+            await stream.ready(["model.embed_tokens.weight"])
+        assert not stream.is_ready("model.embed_tokens.weight")
+
+
+@pytest.mark.parametrize("fault", ["503", "429", "500"])
+async def test_a_store_that_refuses_now_and_then(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str, fault: str
+) -> None:
+    draw = random.Random(2)
+    server.fault = lambda key, before: fault if draw.random() < 0.5 else ""
+    tally = await streamed(f"{server.url}/tiny.json", buffer)
+    assert workshop.digest(buffer) == image
+    refused = len([request for request in server.requests if "chunks/" in request]) - 4
+    assert refused == tally.throttled + tally.broken
+
+
+async def test_a_server_that_closes_after_each_answer(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str
+) -> None:
+    server.fault = lambda key, before: "close"
+    tally = await streamed(f"{server.url}/tiny.json", buffer)
+    assert workshop.digest(buffer) == image
+    assert tally.broken == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("404", "does not exist"),
+        ("403", "answers 403"),
+        ("302", "answers 302"),
+        ("chunked", "how long"),
+        ("short", "bytes, not"),
+    ],
+)
+async def test_what_cannot_work_is_said(server: Any, buffer: HostBuffer, fault: str, text: str) -> None:
+    server.fault = lambda key, before: fault
+    with pytest.raises(SourceError, match=text):
+        await streamed(
+            f"{server.url}/tiny.json", buffer, StreamSettings(limits=Limits(attempts_max=2, backoff_s=0.001))
+        )
+
+
+@both
+async def test_a_slow_chunk_is_hedged(workshop: Any, server: Any, buffer: HostBuffer, image: str) -> None:
+    slow = workshop.chunk_keys(server.folder / "tiny.json")[1]
+    server.fault = lambda key, before: "slow" if key == slow and not before else ""
+    settings = StreamSettings(connections=4, limits=Limits(hedge_min_s=0.02))
+    tally = await streamed(f"{server.url}/tiny.json", buffer, settings)
+    assert workshop.digest(buffer) == image
+    assert tally.hedged >= 1
+
+
+async def test_nobody_there(buffer: HostBuffer) -> None:
+    with pytest.raises(SourceError, match="Connection refused"):
+        await open_model("http://127.0.0.1:1/tiny.json")
+    with pytest.raises(SourceError, match="does not exist"):
+        await open_model("/nowhere/tiny.json")
+    for address in ("tiny", "ftp://x/tiny.json", "http://x:99999/tiny.json", "s3:///tiny.json"):
+        with pytest.raises(SourceError):
+            await open_model(address)
+
+
+async def test_a_server_that_comes_back(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str, packed: Path
+) -> None:
+    """Between the manifest and the chunks the store goes away; a second one at a mirror's address serves."""
+    model = await open_model(f"{server.url}/tiny.json", ModelOptions(mirrors=(str(packed),)))
+    server.close()
+    async with open_stream(model, buffer, settings=QUICK) as stream:
+        await stream.done()
+    assert workshop.digest(buffer) == image
+
+
+@both
+async def test_cancelled_at_any_moment_nothing_is_left(server: Any, buffer: HostBuffer) -> None:
+    server.fault = lambda key, before: "slow"
+    files = len(os.listdir("/proc/self/fd"))
+    for number in range(6):
+        with anyio.move_on_after(0.005 * number):
+            await streamed(f"{server.url}/tiny.json", buffer)
+            pytest.fail("it cannot have come")
+    server.let_go.set()
+    await until(lambda: len(os.listdir("/proc/self/fd")) <= files + len(server._open))
+    assert receiving() == []
+
+
+async def until(true: Any) -> None:
+    with anyio.fail_after(5.0):
+        while not true():  # noqa: ASYNC110 — what is waited for is no event of ours
+            await anyio.sleep(0.005)
+
+
+@both
+async def test_an_error_of_the_user_of_the_stream_is_not_wrapped(packed: Path, buffer: HostBuffer) -> None:
+    model = await open_model(str(packed))
+    with pytest.raises(KeyError):
+        async with open_stream(model, buffer):
+            raise KeyError("mine")
+
+
+@both
+async def test_progress_ends_with_everything(packed: Path, buffer: HostBuffer) -> None:
+    model = await open_model(str(packed))
+    async with open_stream(model, buffer) as stream:
+        seen = [moment async for moment in stream.progress(0.001)]
+    assert seen[-1].finished
+    assert seen[-1].landed_bytes == seen[-1].total_bytes == buffer.bytes
+    assert [moment.landed_bytes for moment in seen] == sorted(moment.landed_bytes for moment in seen)
+
+
+async def test_what_does_not_fit_is_refused_before_anything_is_fetched(packed: Path) -> None:
+    model = await open_model(str(packed))
+    small = HostBuffer(1)
+    with pytest.raises(WeightsError, match="do not fit"):
+        async with open_stream(model, small):
+            pass
+    with pytest.raises(ManifestError, match="there is no shard 1"):
+        async with open_stream(model, small, shard=1):
+            pass
+    with pytest.raises(WeightsError, match="host memory"):
+        async with open_stream(model, HostBuffer(model.manifest.bytes), settings=StreamSettings(host_bytes=1 << 20)):
+            pass
+
+
+async def test_side_files(server: Any) -> None:
+    model = await open_model(f"{server.url}/tiny.json")
+    assert await model.file("tokenizer.json") == b'{"a": 1}'
+    with pytest.raises(ManifestError, match=r"it has tokenizer\.json"):
+        await model.file("other.json")
+    server.fault = lambda key, before: "damage"
+    with pytest.raises(DamageError, match="does not match"):
+        await model.file("tokenizer.json")
+
+
+# ---------------------------------------------------------------- the cache
+
+
+async def test_with_a_cache_the_second_start_needs_no_network(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str, tmp_path: Path
+) -> None:
+    await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    server.fault = lambda key, before: "404"
+    tally = await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    assert workshop.digest(buffer) == image
+    assert tally.by_source["cache"] == buffer.bytes
+
+
+@pytest.mark.parametrize("harm", ["torn", "flipped", "empty", "gone"])
+async def test_a_damaged_cache_is_found_and_repaired(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str, tmp_path: Path, harm: str
+) -> None:
+    await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    victim = tmp_path / workshop.chunk_keys(server.folder / "tiny.json")[2]
+    data = victim.read_bytes()
+    match harm:
+        case "torn":
+            victim.write_bytes(data[:5000])
+        case "flipped":
+            victim.write_bytes(data[:5000] + bytes([data[5000] ^ 128]) + data[5001:])
+        case "empty":
+            victim.write_bytes(b"")
+        case "gone":
+            victim.unlink()
+    before = server.sent
+    await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    assert workshop.digest(buffer) == image
+    assert victim.read_bytes() == data
+    assert server.sent - before < CHUNK_BYTES + 10_000
+
+
+async def test_a_full_disk_is_said_and_the_stream_goes_on(
+    workshop: Any,
+    server: Any,
+    buffer: HostBuffer,
+    image: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    def full(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(chunk_cache.LocalStore, "put_chunk", full)
+    model = await open_model(f"{server.url}/tiny.json", ModelOptions(cache=tmp_path))
+    async with open_stream(model, buffer, settings=QUICK) as stream:
+        await stream.done()
+    assert workshop.digest(buffer) == image
+    await until(lambda: model.cache is not None and model.cache.problem is not None)
+    assert caplog.text.count("No space left on device") == 1
+
+
+async def test_an_update_fetches_only_what_changed(workshop: Any, tensors: Any, tmp_path: Path) -> None:
+    changed = dict(tensors)
+    dtype, shape, data = changed["model.layers.2.up_proj.weight"]
+    changed["model.layers.2.up_proj.weight"] = (dtype, shape, b"\1" + data[1:])
+    store = tmp_path / "store"
+    pack(workshop.write_checkpoint(tmp_path / "1.safetensors", tensors), store / "one.json", workshop.card)
+    pack(workshop.write_checkpoint(tmp_path / "2.safetensors", changed), store / "two.json", workshop.card)
+    first = await open_model(str(store / "one.json"))
+    await pull(first, tmp_path / "here" / "one.json")
+    fetched = await pull(await open_model(str(store / "two.json")), tmp_path / "here" / "two.json")
+    assert fetched == CHUNK_BYTES
+    assert await pull(first, tmp_path / "here" / "one.json") == 0
+
+
+async def test_pruning_keeps_what_is_used(workshop: Any, server: Any, buffer: HostBuffer, tmp_path: Path) -> None:
+    await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    cache = chunk_cache.ChunkCache(tmp_path, limit_bytes=CHUNK_BYTES)
+    keep = [Path(key).name for key in workshop.chunk_keys(server.folder / "tiny.json")[:2]]
+    assert cache.prune(keep) > 0
+    assert sorted(workshop.stored(tmp_path)) == sorted(keep)
