@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgechess_robots.dobot.frame_protocol import FrameFields, FrameSplitter, encode_frame
+from edgechess_robots.dobot.frame_protocol import FrameSplitter
 
 SIX = (1.5, -2.25, 3.0, 4.0, 5.0, 6.125)
 
@@ -116,39 +116,3 @@ def test_any_garbage_is_safe_and_the_buffer_stays_small(chunks: list[bytes]) -> 
     frame = splitter.feed(literal(3))
     assert frame is not None
     assert frame.current_command_id == 3
-
-
-def test_the_encoder_writes_the_literal_offsets() -> None:
-    data = encode_frame(
-        FrameFields(
-            robot_mode=7,
-            time_ms=1_760_000_000_123,
-            speed_scaling=50.0,
-            robot_volts=0.0,
-            q_target_deg=tuple(x + 100 for x in SIX),
-            q_actual_deg=SIX,
-            qd_actual_deg_s=tuple(x * 2 for x in SIX),
-            tool_actual=tuple(x - 10 for x in SIX),
-            tool_target=tuple(x - 20 for x in SIX),
-            motor_temperatures_c=(0.0,) * 6,
-            joint_modes=(0.0,) * 6,
-            user=2,
-            tool=3,
-            queue_running=True,
-            paused=True,
-            velocity_percent=0,
-            acceleration_percent=0,
-            brakes_released=0b100001,
-            enabled=True,
-            drag_status=2,
-            running=True,
-            error=True,
-            robot_type=130,
-            collision=True,
-            current_command_id=7,
-            target_quaternion=(0.0,) * 4,
-            actual_quaternion=(0.0,) * 4,
-            safety_state=0xFE,
-        )
-    )
-    assert data == literal()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgechess_robots.layout import Point, standard_layout
-from edgechess_robots.shapes import STAUNTON_6, load_shapes
+from edgechess_robots.shapes import STAUNTON_6, load_shapes, shipped_sets
 
 LAYOUT = standard_layout()
 
@@ -41,25 +41,32 @@ def test_no_two_places_are_nearer_than_a_square() -> None:
     assert min(gaps) >= 55.0 - 1e-9
 
 
+KING = "[shape.king]\nheight_mm = 90\nbase_diameter_mm = 37.5\ngrasp_height_mm = 60\ngrasp_width_mm = 20\n"
+
+
 def test_a_set_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "club.toml"
-    path.write_text(
-        'name = "club"\n[shape.king]\nheight_mm = 90\nbase_diameter_mm = 37.5\ngrasp_height_mm = 60\ngrasp_width_mm = 20\n'
-    )
-    shapes = load_shapes(path)
-    assert shapes.name == "club"
-    assert shapes["king"].base_diameter_mm == 37.5
-    with pytest.raises(KeyError, match="no 'queen'"):
-        shapes["queen"]
+    path.write_text(f'name = "mine"\nsquare_mm = 52\n{KING}')
+    for shapes in (load_shapes(path), load_shapes(str(path))):
+        assert (shapes.name, shapes.square_mm) == ("mine", 52.0)
+        assert shapes["king"].base_diameter_mm == 37.5
+        with pytest.raises(KeyError, match="no 'queen'"):
+            shapes["queen"]
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no .shape.NAME. table"),
-        ("[shape.king]\nheight_mm = 0", "shape.king.height_mm is 0"),
-        ('[shape.king]\nheight_mm = "tall"', "shape.king.height_mm is 'tall'"),
-        ("[shape.king]\nheight_mm = true", "shape.king.height_mm is True"),
+        ("square_mm = 55", "no .shape.NAME. table"),
+        (KING, "square_mm is None"),
+        ("square_mm = 0.055\n" + KING, "square_mm is 0.055: expected millimetres"),
+        ("square_mm = 37\n" + KING, "shape.king.base_diameter_mm is 37.5: a square is 37 mm"),
+        ("square_mm = 55\n[shape.king]\nheight_mm = 0", "shape.king.height_mm is 0"),
+        ('square_mm = 55\n[shape.king]\nheight_mm = "tall"', "shape.king.height_mm is 'tall'"),
+        ("square_mm = 55\n[shape.king]\nheight_mm = true", "shape.king.height_mm is True"),
+        ("square_mm = 55\nshape = {king = 3}", "shape.king is no table"),
+        ("square_mm = 55\n" + KING.replace("= 60", "= 95"), "grasp_height_mm is 95: expected less than its height_mm"),
+        ("square_mm = 55\n" + KING.replace("= 20", "= 38"), "grasp_width_mm is 38: expected less than its base_diam"),
         ("[shape", "club.toml"),
     ],
 )
@@ -70,8 +77,25 @@ def test_a_damaged_set_names_class_and_size(tmp_path: Path, text: str, reason: s
         load_shapes(path)
 
 
-def test_every_shape_can_be_grasped_below_its_top_and_stands_on_a_square() -> None:
-    assert STAUNTON_6.tallest_mm == 95.0
-    for shape in STAUNTON_6.shapes:
+def test_shipped_sets_are_found_by_name_and_others_are_named() -> None:
+    assert shipped_sets() == ("club-50", "staunton-6")
+    assert load_shapes("staunton-6") == STAUNTON_6
+    with pytest.raises(ValueError, match="no set 'staunton': shipped are club-50, staunton-6"):
+        load_shapes("staunton")
+    with pytest.raises(OSError):
+        load_shapes("none.toml")
+
+
+@pytest.mark.parametrize("name", shipped_sets())
+def test_every_shape_can_be_grasped_below_its_top_and_stands_on_a_square(name: str) -> None:
+    shapes = load_shapes(name)
+    heights = [shapes[kind].height_mm for kind in ("king", "queen", "bishop", "knight", "rook", "pawn")]
+    assert heights == sorted(heights, reverse=True)
+    assert shapes.tallest_mm == heights[0]
+    for shape in shapes.shapes:
         assert 0.0 < shape.grasp_height_mm < shape.height_mm
-        assert shape.grasp_width_mm < shape.base_diameter_mm < 55.0
+        assert shape.grasp_width_mm < shape.base_diameter_mm < shapes.square_mm
+
+
+def test_the_tournament_set_is_as_tall_as_its_name_says() -> None:
+    assert (STAUNTON_6.tallest_mm, STAUNTON_6.square_mm) == (95.0, 55.0)

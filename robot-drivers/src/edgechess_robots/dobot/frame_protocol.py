@@ -19,13 +19,10 @@ SAFETY_EMERGENCY_STOP = 1 << 0
 SAFETY_PROTECTIVE_STOP = 1 << 1
 SAFETY_SYSTEM_EMERGENCY_STOP = 1 << 5
 SAFETY_USER_EMERGENCY_STOP = 1 << 6
-SAFETY_ALL_CLEAR = 0xFF
 
 _SIX = struct.Struct("<6d")
 _U64 = struct.Struct("<Q")
 _F64 = struct.Struct("<d")
-_F64X3 = struct.Struct("<3d")
-_F64X4 = struct.Struct("<4d")
 _U16 = struct.Struct("<H")
 _SIZE_AT, _TEST_AT = 0, 48
 _SIZE_BYTES = _U16.pack(FRAME_BYTES)
@@ -188,113 +185,3 @@ def _next_start(buffer: bytearray, at: int) -> int:
         if _starts_frame(buffer, start):
             return start
         at = start + 1
-
-
-# --- What a controller sends -----------------------------------------------------------------------------------------
-
-_ZERO6: Six = (0.0,) * 6
-_QUATERNION_1 = (1.0, 0.0, 0.0, 0.0)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class FrameFields:
-    """Everything a controller puts into a frame; mm, degrees, seconds unless the name says otherwise."""
-
-    robot_mode: int
-    time_ms: int
-    run_time_ms: int = 0
-    digital_inputs: int = 0
-    digital_outputs: int = 0
-    speed_scaling: float = 100.0
-    robot_volts: float = 48.0
-    robot_amperes: float = 0.0
-    program_state: float = 0.0
-    q_target_deg: Six
-    qd_target_deg_s: Six = _ZERO6
-    qdd_target_deg_s2: Six = _ZERO6
-    q_actual_deg: Six
-    qd_actual_deg_s: Six = _ZERO6
-    tool_target: Six
-    tool_actual: Six
-    tcp_speed_target: Six = _ZERO6
-    tcp_speed_actual: Six = _ZERO6
-    motor_temperatures_c: Six = (25.0,) * 6
-    joint_modes: Six = (8.0,) * 6
-    """8 position control, 10 torque control."""
-    user: int = 0
-    tool: int = 0
-    queue_running: bool = False
-    paused: bool = False
-    velocity_percent: int = 100
-    acceleration_percent: int = 100
-    brakes_released: int = 0
-    enabled: bool = False
-    drag_status: int = 0
-    running: bool = False
-    error: bool = False
-    jogging: bool = False
-    robot_type: int = 120
-    collision: bool = False
-    current_command_id: int = 0
-    load_kg: float = 0.0
-    centre_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    user_frame: Six = _ZERO6
-    tool_frame: Six = _ZERO6
-    target_quaternion: tuple[float, ...] = _QUATERNION_1
-    actual_quaternion: tuple[float, ...] = _QUATERNION_1
-    automatic_mode: int = 0
-    safety_state: int = SAFETY_ALL_CLEAR
-
-
-def encode_frame(fields: FrameFields) -> bytes:
-    """The frame's bytes; what the fields do not name is zero."""
-    f = fields
-    data = bytearray(FRAME_BYTES)
-    _U16.pack_into(data, _SIZE_AT, FRAME_BYTES)
-    whole = ((8, f.digital_inputs), (16, f.digital_outputs), (24, f.robot_mode), (32, f.time_ms), (40, f.run_time_ms))
-    for offset, number in (*whole, (_TEST_AT, TEST_VALUE), (1112, f.current_command_id)):
-        _U64.pack_into(data, offset, number)
-    singles = ((64, f.speed_scaling), (88, f.robot_volts), (96, f.robot_amperes), (104, f.program_state))
-    for offset, value in (*singles, (1168, f.load_kg)):
-        _F64.pack_into(data, offset, value)
-    for offset, six in (
-        (192, f.q_target_deg),
-        (240, f.qd_target_deg_s),
-        (288, f.qdd_target_deg_s2),
-        (432, f.q_actual_deg),
-        (480, f.qd_actual_deg_s),
-        (624, f.tool_actual),
-        (672, f.tcp_speed_actual),
-        (768, f.tool_target),
-        (816, f.tcp_speed_target),
-        (864, f.motor_temperatures_c),
-        (912, f.joint_modes),
-        (1200, f.user_frame),
-        (1248, f.tool_frame),
-    ):
-        _SIX.pack_into(data, offset, *six)
-    _F64X3.pack_into(data, 1176, *f.centre_mm)
-    _F64X4.pack_into(data, 1352, *f.target_quaternion)
-    _F64X4.pack_into(data, 1384, *f.actual_quaternion)
-    _U16.pack_into(data, 1416, f.automatic_mode)
-    for offset, byte in (
-        (1012, f.user),
-        (1013, f.tool),
-        (1014, f.queue_running),
-        (1015, f.paused),
-        (1016, f.velocity_percent),
-        (1017, f.acceleration_percent),
-        (1019, f.velocity_percent),
-        (1021, f.acceleration_percent),
-        (1025, f.brakes_released),
-        (1026, f.enabled),
-        (1027, f.drag_status),
-        (1028, f.running),
-        (1029, f.error),
-        (1030, f.jogging),
-        (1031, f.robot_type),
-        (1038, f.collision),
-        (1420, f.safety_state),
-    ):
-        data[offset] = byte
-    return bytes(data)
