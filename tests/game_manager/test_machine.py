@@ -147,6 +147,20 @@ class Walk:
         self.feed(self.verdict())
         return self
 
+    def setup(self, goal: str = chess.STARTING_FEN, session: str = "s1", **more: Any) -> E:
+        request = m.GameRequest(action="setup", session_id=session, task_token=self.token(), before=goal, **more)
+        return ev.RequestSeen(self.at, request)
+
+    def table(self, tray: str = "", *, holding: str | None = None, lacks: int = 0) -> E:
+        """Both arms rest; `tray` stands in White's, and `lacks` queens are out of the racks."""
+        arms = tuple(m.ArmStatus(name=name, kind="k", mode="parked", parked=True) for name in ("white", "black"))
+        arms = (msgspec.structs.replace(arms[0], holding=holding), arms[1])
+        letters = tray.ljust(16, ".")
+        slots = tuple(m.SlotState(slot=f"tray-white-{n}", piece=p if p != "." else None) for n, p in enumerate(letters))
+        slots += tuple(m.SlotState(slot=f"tray-black-{n}") for n in range(16))
+        rack = tuple(m.SlotState(slot=f"rack-white-{n}", piece=None if n < lacks else "Q") for n in range(2))
+        return ev.ArmsSeen(self.at, m.ArmState(arms=arms, at=self.at, tray=slots, rack=rack))
+
     # ------------------------------------------------------------ ways into the stages
 
     def to_ready(self) -> Walk:
@@ -187,6 +201,15 @@ class Walk:
         self.feed(self.board(KNIGHT_AWAY))
         return self
 
+    def to_setup(self, tray: str = "") -> Walk:
+        self.feed(self.table(tray))
+        self.feed(self.setup())
+        return self
+
+    def to_setup_arm(self, tray: str = "") -> Walk:
+        self.to_setup(tray).feed(self.started())
+        return self
+
     def to_ended(self) -> Walk:
         self.to_after(MATE).feed(self.board("after"))
         return self
@@ -209,7 +232,6 @@ class Walk:
 
 W = Walk
 S = Stage
-BUSY = {stage: f"to_{stage.value.replace('board-', '')}" for stage in Stage}
 SAMPLE_BOARD = {"board_protocol": "sample"}
 SAMPLE = {"board_protocol": "sample", "arm_protocol": "sample"}
 
@@ -247,6 +269,8 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
         S.PERSON: W.to_person,
         S.BOARD_AFTER: W.to_after,
         S.REPAIR: W.to_repair,
+        S.SETUP: W.to_setup,
+        S.SETUP_ARM: W.to_setup_arm,
     }
     rest = (S.NO_SESSION, S.READY, S.ENDED)
     for stage, enter in into.items():
@@ -333,6 +357,28 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
     yield (S.PARKING, ev.ArmsSeen, S.BOARD_AFTER), (none, W.to_parking, lambda w: w.arms("parked"))
     yield (S.PARKING, ev.JobEnded, S.PARKING), (none, W.to_parking, lambda w: w.job("unknown", parked=False))
     yield (S.PARKING, ev.JobEnded, S.BOARD_AFTER), (none, W.to_parking, W.job)
+
+    setup, setup_arm, start = S.SETUP, S.SETUP_ARM, chess.STARTING_FEN
+    for stage in rest:
+        yield (stage, ev.RequestSeen, setup), (none, into[stage], W.setup)
+    yield (S.READY, ev.RequestSeen, S.NO_SESSION), (none, W.to_ready, lambda w: w.setup(deadline=w.at - 1.0))
+    over: Callable[[Any], object] = lambda w: w.to_ended().to_setup()  # noqa: E731
+    for enter, end in ((W.to_setup, S.NO_SESSION), (over, S.ENDED)):
+        yield (setup, ev.TimerFired, end), (none, blinded(enter), lambda w: w.timer("board"))
+        yield (setup, ev.BoardStarted, end), (none, enter, lambda w: w.started(start))
+    yield (setup, ev.TimerFired, setup), (none, W.to_setup, lambda w: w.timer("board"))
+    yield (setup, ev.BoardStarted, setup), (none, W.to_setup, lambda w: w.started(None))
+    yield (setup, ev.BoardStarted, setup_arm), (none, W.to_setup, W.started)
+    carried: Callable[[Any], object] = lambda w: (w.to_setup_arm(), w.feed(w.job()))  # noqa: E731
+    heard: Callable[[Any], object] = lambda w: (carried(w), w.feed(w.table()), w.again())  # noqa: E731
+    yield (setup, ev.Restored, S.PARKING), (none, heard, lambda w: ev.Restored(w.at))
+    yield (setup_arm, ev.TimerFired, setup_arm), (none, W.to_setup_arm, lambda w: w.timer("arm-repeat"))
+    yield (setup_arm, ev.TimerFired, S.PARKING), (none, W.to_setup_arm, lambda w: w.timer("arm"))
+    yield (setup_arm, ev.JobEnded, setup_arm), (none, W.to_setup_arm, lambda w: w.job(job_id="another"))
+    yield (setup_arm, ev.JobEnded, S.PARKING), (none, W.to_setup_arm, W.job)
+    yield (setup_arm, ev.ArmsSeen, setup_arm), (none, W.to_setup_arm, lambda w: w.arms("moving", ours=True))
+    yield (S.PARKING, ev.ArmsSeen, setup), (none, carried, W.table)
+    yield (S.PARKING, ev.TimerFired, S.NO_SESSION), (none, carried, lambda w: w.timer("rest"))
 
     repair, again = S.REPAIR, W.to_repair_before
     yield (
@@ -457,7 +503,7 @@ def test_what_is_not_in_the_table_changes_nothing(stage: Stage, start: Make, mov
     for event in events:
         before = walk.state
         assert walk.feed(event) == []
-        assert walk.state == before
+        assert dataclasses.replace(walk.state, arms=before.arms) == before
 
 
 def test_the_job_is_durable_before_it_is_given(start: Make, move: Make) -> None:
@@ -733,3 +779,113 @@ def test_a_repair_that_was_late_is_not_begun(start: Make, move: Make) -> None:
     walk.at += 10.0
     walk.feed(walk.board("before"))
     assert "deadline" in walk.find(do.Answer).response.reason
+
+
+# ---------------------------------------------------------------- setups
+
+
+def test_a_setup_goes_on_job_by_job_until_the_board_shows_it(start: Make, move: Make) -> None:
+    walk = Walk(start, move, setup_carries=2).to_setup_arm()
+    found, jobs = BEFORE_MATE.split()[0], []
+    while walk.state.work is not None:
+        job = walk.find(do.GiveJob).job
+        assert job.before.split()[0] == found
+        jobs.append((job.arm, job.kind))
+        found = job.after.split()[0]
+        walk.feed(walk.job())
+        walk.again().feed(ev.Restored(walk.at))
+        assert session_state(walk.state).phase == "arm"
+        walk.feed(walk.table())
+        walk.feed(walk.started(f"{found} w - - 0 1"))
+    assert jobs == [("white", "setup"), ("black", "setup")]
+    assert found == chess.STARTING_BOARD_FEN
+    assert walk.find(do.Answer).response.status == 200
+    assert walk.entries[-2].kind == "set-up"
+
+
+def test_a_setup_ends_only_the_running_session_that_it_names(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_ready()
+    walk.feed(walk.setup(session="other"))
+    assert (walk.find(do.Answer).response.status, walk.find(do.Answer).response.detail.code) == (400, "session-running")
+    walk.feed(walk.setup())
+    assert walk.state.session is None
+    assert walk.again().state.session is None
+    assert session_state(walk.state).status == "idle"
+
+
+def test_a_piece_that_vanishes_during_a_setup_is_named_and_the_rest_is_left_to_the_arms(
+    start: Make, move: Make
+) -> None:
+    walk = Walk(start, move).to_setup_arm()
+    walk.feed(walk.job("unknown", code="lost-piece"))
+    walk.feed(walk.table())
+    walk.feed(walk.started("rnbqkbnr/pppp1ppp/8/4p3/8/5P2/PPPPP2P/RNBQKBNR w - - 0 1"))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code) == (500, "dropped")
+    assert "a white pawn is neither on the board nor beside it" in answer.reason
+    # put back where it belongs it is enough: what is still wrong then the arms can do
+    assert answer.detail.expected == "rnbqkbnr/pppp1ppp/8/4p3/8/5P2/PPPPPP1P/RNBQKBNR"
+
+
+def test_a_setup_names_what_is_missing_after_it_has_done_what_it_could(start: Make, move: Make) -> None:
+    walk = Walk(start, move)
+    walk.feed(walk.table("p"))
+    walk.feed(walk.setup())
+    walk.feed(walk.started("rnbqkbnr/ppppppp1/8/8/8/8/PPPPPPP1/RNBQKBNR w - - 0 1"))
+    assert walk.find(do.GiveJob).job.after.split()[0] == "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPP1/RNBQKBNR"
+    walk.feed(walk.job())
+    walk.feed(walk.table())
+    walk.feed(walk.started("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPP1/RNBQKBNR w - - 0 1"))
+    answer = walk.find(do.Answer).response
+    assert (answer.detail.code, answer.detail.expected) == ("setup-incomplete", chess.STARTING_BOARD_FEN)
+    assert "a white pawn is missing" in answer.reason
+
+
+def test_what_one_arm_cannot_do_is_found_piece_by_piece_and_tried_with_the_other(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_setup_arm()
+    tried = []
+    while walk.state.stage is S.SETUP_ARM:
+        assert walk.state.work is not None
+        assert walk.state.work.progress is not None
+        tried.append((walk.state.work.progress.arm, walk.state.work.progress.squares))
+        walk.feed(walk.job("refused", code="unreachable"))
+        walk.feed(walk.table())
+        walk.feed(walk.started())
+    assert tried[:2] == [("white", ("f2", "g2")), ("white", ("f2",))]
+    singles = tried[1:]
+    assert all(len(squares) == 1 for _, squares in singles)
+    assert len(set(singles)) == len(singles) == 6  # three squares, two arms
+    assert "no arm can do what is left" in walk.find(do.Answer).response.reason
+
+
+def test_a_setup_gives_up_after_so_many_failures(start: Make, move: Make) -> None:
+    walk = Walk(start, move, setup_failures=2).to_setup_arm()
+    for _ in range(3):
+        assert walk.state.stage is S.SETUP_ARM
+        walk.feed(walk.job("unknown", code="missed-grasp"))
+        walk.feed(walk.table())
+        walk.feed(walk.started())
+    assert walk.find(do.Answer).response.detail.code == "setup-failed"
+
+
+def test_when_the_board_is_done_each_arm_brings_its_spare_pieces_home_once(start: Make, move: Make) -> None:
+    walk = Walk(start, move)
+    walk.feed(walk.table("Q", lacks=1))
+    walk.feed(walk.setup())
+    walk.feed(walk.started(chess.STARTING_FEN))
+    job = walk.find(do.GiveJob).job
+    assert (job.arm, job.before.split()[0] == job.after.split()[0]) == ("white", True)
+    walk.feed(walk.job())
+    walk.feed(walk.table("Q", lacks=1))  # it did not fit
+    walk.feed(walk.started(chess.STARTING_FEN))
+    assert walk.find(do.Answer).response.status == 200
+
+
+def test_without_arms_nothing_is_set_up(start: Make, move: Make) -> None:
+    for settings in ({"robot_enabled": False}, {"arm_protocol": "sample"}):
+        walk = Walk(start, move, **settings)
+        walk.feed(walk.setup())
+        assert walk.find(do.Answer).response.detail.code == "no-robot"
+    walk = Walk(start, move)
+    walk.feed(walk.setup("8/8/8/8/8/8/8/not a placement"))
+    assert walk.find(do.Answer).response.detail.code == "malformed"

@@ -32,6 +32,8 @@ class MatchOptions:
     start_fen: str | None = None
     broker: BrokerKind = "auto"
     firmware: Literal["4.5", "4.6"] = "4.6"
+    matches: int = 1
+    """One after the other on the same table, which the arms set up in between; only in virtual time."""
 
     @property
     def motion_speed(self) -> float:

@@ -144,6 +144,8 @@ def is_for_a_person(failure: m.ResponseDetail, session: m.SessionState) -> bool:
     """Something stands wrong. Where the board still shows what is confirmed, the director asks again by itself."""
     if failure.expected is None:
         return False
+    if session.status != "running":  # a table is set up: its position is no game's
+        return failure.found is None or Placement.from_fen(failure.found) != Placement.from_fen(failure.expected)
     confirmed = session.fen or failure.expected
     untouched = failure.found is not None and Placement.from_fen(failure.found) == Placement.from_fen(confirmed)
     return not untouched or Placement.from_fen(failure.expected) == Placement.from_fen(confirmed)

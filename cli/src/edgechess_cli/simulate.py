@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from edgechess_board.placement import Placement
-from edgechess_cli.match_options import MatchOptions
+from edgechess_cli.match_options import MatchOptions, MatchSummary
 from edgechess_cli.virtual_match import MatchReport, Stuck, play_virtual
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.registry import check_word
@@ -53,23 +53,27 @@ class Tally:
     _without_help: int = 0
 
     def add(self, outcome: Outcome) -> None:
-        self.games += 1
         self.breaches += len(outcome.breaches)
         self.cpu_s += outcome.cpu_s
         report = outcome.report
         if report is None:
+            self.games += 1
             self._without_help = 0
             return
-        summary = report.summary
+        for summary in report.summaries:
+            self._add_game(summary)
+        self.kills += report.kills
+        self.links_lost += report.links_lost
+        self.accidents += len(report.accidents)
+
+    def _add_game(self, summary: MatchSummary) -> None:
+        self.games += 1
         self._without_help = 0 if summary.helped else self._without_help + 1
         self.longest_without_help = max(self.longest_without_help, self._without_help)
         self.plies += summary.plies
         self.confirmed += summary.confirmed
         self.repaired += summary.repaired
         self.helped += summary.helped
-        self.kills += report.kills
-        self.links_lost += report.links_lost
-        self.accidents += len(report.accidents)
         self.virtual_s += summary.seconds
 
 
@@ -79,14 +83,20 @@ def breaches_of(report: MatchReport) -> list[str]:
     expected = Placement.from_fen(report.summary.final_fen)
     if report.final_placement != expected:
         found.append("at the end " + "; ".join(str(d) for d in report.final_placement.differences(expected)))
-    if report.summary.confirmed != report.summary.plies:
-        found.append(f"{report.summary.confirmed} of {report.summary.plies} plies were confirmed")
+    found += [
+        f"{summary.confirmed} of {summary.plies} plies were confirmed"
+        for summary in report.summaries
+        if summary.confirmed != summary.plies
+    ]
     return found
 
 
 def command(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the first game; the next game has the next seed.")] = 1,
-    games: Annotated[int, typer.Option("--games", help="How many games.", min=1)] = 20,
+    games: Annotated[int, typer.Option("--games", help="How many tables.", min=1)] = 20,
+    matches: Annotated[
+        int, typer.Option("--matches", help="Games on each table; the arms set it up in between.", min=1)
+    ] = 1,
     faults: Annotated[str, typer.Option("--faults", help="none, nominal, harsh, or NAME=PROBABILITY,…")] = "nominal",
     strong: Annotated[
         str | None, typer.Option("--strong", help="Player of White in even games and of Black in odd ones.")
@@ -122,6 +132,7 @@ def command(
                 robot=not no_robot,
                 rotated=number % 4 == 3,
                 max_plies=max_plies,
+                matches=matches,
             )
         )
     tally = Tally()
@@ -165,13 +176,17 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
     if as_json:
         game: dict[str, object] = {"event": "game", "seed": seed, "breaches": outcome.breaches}
         if report is not None:
-            game = report.summary.as_event() | game | {"trace": report.trace}
-        typer.echo(json.dumps(game))
+            game |= {"trace": report.trace}
+        for summary in report.summaries if report is not None else ():
+            typer.echo(json.dumps(summary.as_event() | game))
+        if report is None:
+            typer.echo(json.dumps(game))
     elif report is not None:
-        summary = report.summary
-        typer.echo(
-            f"seed {seed:6} {summary.result:7} {summary.termination:22} {summary.plies:4} plies  "
-            f"{summary.repaired} repaired  {summary.helped} helped  {report.kills} kills  {report.links_lost} links  {report.trace[:12]}"
-        )
+        for summary in report.summaries:
+            typer.echo(
+                f"seed {seed:6} {summary.result:7} {summary.termination:22} {summary.plies:4} plies  "
+                f"{summary.repaired} repaired  {summary.helped} helped  {report.kills} kills  {report.links_lost} links  "
+                f"{report.trace[:12]}"
+            )
     for breach in outcome.breaches:
         typer.echo(f"seed {seed}: BREACH: {breach}", err=True)

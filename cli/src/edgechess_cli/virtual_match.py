@@ -68,9 +68,10 @@ class Stuck(RuntimeError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MatchReport:
-    """A finished virtual match. `trace` is the SHA-256 over everything that was published, with its virtual time."""
+    """A finished virtual match, or several: `summary` is the last one's, `summaries` are all of them. `trace` is the SHA-256 over everything that was published, with its virtual time."""
 
     summary: MatchSummary
+    summaries: tuple[MatchSummary, ...]
     trace: str
     breaches: tuple[str, ...]
     checks: int
@@ -109,7 +110,7 @@ class VirtualMatch:
         self._links_lost = 0
         self._dice = random.Random(f"{options.seed}/misfortune")
         self._requested: set[str] = set()
-        self._summary: MatchSummary | None = None
+        self._summaries: dict[str, MatchSummary] = {}
         self._ended: anyio.Event
         self._tasks: TaskGroup
         self._operator: MemoryBus
@@ -153,10 +154,12 @@ class VirtualMatch:
                 await self._ended.wait()
             tasks.cancel_scope.cancel()
         self._invariants.at_the_end()
-        if self._summary is None:
+        if not self._ended.is_set():
             raise Stuck(f"seed {options.seed}: no end after {MATCH_LIMIT_S / 3600:.0f} h; last: {self._last}")
+        summaries = tuple(self._summaries.values())
         return MatchReport(
-            self._summary,
+            summaries[-1],
+            summaries,
             self._trace.hexdigest(),
             tuple(self._invariants.breaches),
             self._invariants.checks,
@@ -212,6 +215,7 @@ class VirtualMatch:
             session_id=f"virtual-{options.seed}",
             robot_enabled=options.robot,
             max_plies=options.max_plies or 0,
+            matches=options.matches,
             seed=options.seed,
             inline=True,
             pgn_path=str(options.pgn) if options.pgn else "",
@@ -260,10 +264,12 @@ class VirtualMatch:
         elif topic == self._topics.cloud_response.name:
             self._last = payload.decode(errors="replace")
         elif topic == self._topics.events.name and b'"summary"' in payload:
-            summary = MatchSummary.told_by(self._topics.events.decode(payload))
-            if summary is not None:
-                self._summary = summary
-                self._ended.set()
+            event = self._topics.events.decode(payload)
+            summary = MatchSummary.told_by(event)
+            if summary is not None and event.session_id is not None:
+                self._summaries[event.session_id] = summary
+                if len(self._summaries) == self._options.matches or summary.termination.startswith("abandoned"):
+                    self._ended.set()
 
     def _misfortune(self, payload: bytes) -> None:
         """Rolled once per new move request, so that the rates are per move."""

@@ -49,7 +49,8 @@ from edgechess_game_manager.events import (
 )
 from edgechess_game_manager.repair import Held, doubt
 from edgechess_game_manager.rules import LegalMove, Refusal
-from edgechess_game_manager.state import PHASES, Stage, State, Work, commanded, ended, ordered
+from edgechess_game_manager.setting_up import job_limit_s, setup_says
+from edgechess_game_manager.state import PHASES, Progress, Stage, State, Work, commanded, ended, ordered
 from edgechess_game_manager.steps import (
     Step,
     ask,
@@ -84,6 +85,8 @@ def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
     """The next state and what is to be done, in order. Raises nothing for any event."""
     if isinstance(event, BoardSeen):
         state = dataclasses.replace(state, board=event.board)
+    if isinstance(event, ArmsSeen) and (state.arms is None or _newer(event.arms, state.arms.at)):
+        state = dataclasses.replace(state, arms=event.arms)
     row = TABLE.get((state.stage, type(event)))
     if row is None:
         return state, ()
@@ -105,6 +108,8 @@ def _request(state: State, event: RequestSeen) -> Step:
         return _refuse(state, request, Refusal("busy", _busy_words(work)))
     if request.action == "start":
         return _take_start(state, event)
+    if request.action == "setup":
+        return _take_setup(state, event)
     return _take_move(state, event)
 
 
@@ -127,6 +132,22 @@ def _take_start(state: State, event: RequestSeen) -> Step:
     return _take(state, event, Stage.STARTING, "arm", session.fen)
 
 
+def _take_setup(state: State, event: RequestSeen) -> Step:
+    """The session that it names, if one is running, is over without a result: its pieces go back into the box, so to say."""
+    request, settings = event.request, state.settings
+    goal = rules.check_setup(state.session, request)
+    if not settings.robot_enabled or "sample" in (settings.arm_protocol, settings.board_protocol):
+        goal = Refusal("no-robot", "no arm here can set the table up")
+    if isinstance(goal, Refusal):
+        return _refuse(state, request, goal)
+    ends = state.session is not None and not state.session.over
+    step = _take(dataclasses.replace(state, session=None if ends else state.session), event, Stage.SETUP, "arm", goal)
+    if not ends:
+        return step
+    abandoned = Write((Draft("abandoned", {}, request.session_id, request.task_token),))
+    return Step(step.state, (abandoned, *step.effects))
+
+
 def _take_move(state: State, event: RequestSeen) -> Step:
     move = rules.check_move(state.session, event.request)
     if isinstance(move, Refusal):
@@ -139,7 +160,9 @@ def _take(
     state: State, event: RequestSeen, stage: Stage, executor: m.Executor, after: str, move: LegalMove | None = None
 ) -> Step:
     request = event.request
-    work = Work(request, stage, executor, after, event.at, event.at, san=move.san if move else "")
+    progress = Progress() if stage is Stage.SETUP else None
+    san = move.san if move else ""
+    work = Work(request, stage, executor, after, event.at, event.at, san=san, progress=progress)
     state = dataclasses.replace(state, work=work)
     # the token is the entry's key; it is a capability of the cloud's workflow and does not belong into events
     kept = {key: value for key, value in msgspec.to_builtins(request).items() if key != "taskToken"}
@@ -159,7 +182,7 @@ def _refuse(state: State, request: m.GameRequest, refusal: Refusal) -> Step:
 
 
 def _busy_words(work: Work) -> str:
-    what = f"move {work.request.lan}" if work.request.action == "move" else "a start"
+    what = f"move {work.request.lan}" if work.request.action == "move" else f"a {work.request.action}"
     where = f"session {work.request.session_id} ({PHASES[work.stage]})"
     return f"the table is busy with {what} of {where}; ask again later with a new taskToken, this one stays refused"
 
@@ -252,6 +275,8 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
     found = _reading(status, seen, before)
     if found is None:
         return _blind(state, at, reason)
+    if work.stage is Stage.SETUP:
+        return setup_says(state, at, found) if state.arms is not None else _blind(state, at, "nobody reports the arms")
     if found == before:
         return _begin(state, at) if work.stage is Stage.STARTING else _validated(state, at, moved=False)
     if work.executor == "person" and found == rules.placement(work.after):
@@ -367,7 +392,7 @@ def _arm_timer(state: State, event: TimerFired) -> Step:
         job_id=work.job_id,
         outcome="unknown",
         code="deadline",
-        reason=f"the arms said nothing for {state.settings.arm_deadline_s:g} s",
+        reason=f"the arms said nothing for {job_limit_s(state, work.progress):g} s",
         parked=work.rested,
     )
     return _job_over(state, event.at, silence)
@@ -391,7 +416,7 @@ def _sample_arm_moved(state: State, event: ArmMoved) -> Step:
 def _job_over(state: State, at: float, result: m.ArmJobResult) -> Step:
     """The act is over as far as anybody says. Refused or unknown is no verdict: the board is asked in every case."""
     work = work_of(state)
-    kind = "moved" if work.job_id == work.move_id else "repaired"
+    kind = "moved" if work.job_id == work.move_id else "repaired" if work.progress is None else "carried"
     work = ended(work, result)
     state = dataclasses.replace(state, work=work)
     over = Write((Draft(kind, {"result": msgspec.to_builtins(result)}, work.request.session_id, work.token),))
@@ -402,16 +427,22 @@ def _job_over(state: State, at: float, result: m.ArmJobResult) -> Step:
 
 def _look_again(state: State, at: float) -> Step:
     """After a job the board is asked for the position that the job leads to."""
-    if work_of(state).goal == "after":
+    work = work_of(state)
+    if work.progress is None and work.goal == "after":
         return _enter_after(state, at)
-    work = enter(work_of(state), Stage.BOARD_BEFORE, at)
+    work = enter(work, Stage.BOARD_BEFORE if work.progress is None else Stage.SETUP, at)
     return ask(dataclasses.replace(state, work=work))
 
 
 def _may_look(state: State) -> bool:
-    """The board is asked only when no arm is above it; the sample's arms have no way to say so."""
+    """The board is asked only when no arm is above it; the sample's arms have no way to say so.
+
+    During a setup the arms are always heard first: their word says what lies beside the board by now.
+    """
     result = work_of(state).result
     assert result is not None
+    if work_of(state).progress is not None:
+        return False
     return result.outcome != "unknown" or result.parked or state.settings.arm_protocol == "sample"
 
 
@@ -459,6 +490,9 @@ def _rest_timer(state: State, event: TimerFired) -> Step:
     """Nobody says that the arms rest. The board is read for the person's sake, but the move is not confirmed."""
     if event.name != "rest":
         return Step(state)
+    if work_of(state).progress is not None:
+        words = "nobody reports the arms at rest; look at them first"
+        return fail(state, event.at, "arm-lost", words, expected=before_of(state))
     work = dataclasses.replace(work_of(state), lost=True, goal="after")
     return _enter_after(dataclasses.replace(state, work=work), event.at)
 
@@ -719,7 +753,7 @@ def _restored_moving(state: State, event: Restored) -> Step:
     state = entered_again(state, event.at)
     work = work_of(state)
     assert work.job is not None
-    deadline = StartTimer("arm", state.settings.arm_deadline_s)
+    deadline = StartTimer("arm", job_limit_s(state, work.progress))
     if state.settings.arm_protocol == "sample":
         return Step(state, (deadline,))
     return Step(state, (GiveJob(work.job), StartTimer("arm-repeat", state.settings.arm_repeat_s), deadline))
@@ -760,7 +794,7 @@ def _stays(stage: Stage, words: str) -> dict[Stage, str]:
 
 def _table() -> dict[tuple[Stage, type[Any]], Row]:
     n, r, e = _REST
-    start, before, arm, park, person, after, repair = (
+    start, before, arm, park, person, after, repair, setup, setup_arm = (
         Stage.STARTING,
         Stage.BOARD_BEFORE,
         Stage.ARM,
@@ -768,6 +802,8 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
         Stage.PERSON,
         Stage.BOARD_AFTER,
         Stage.REPAIR,
+        Stage.SETUP,
+        Stage.SETUP_ARM,
     )
     table: dict[tuple[Stage, type[Any]], Row] = {}
     for stage in Stage:
@@ -780,9 +816,10 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
     table[start, VerdictSeen] = Row(_verdict, _stays(start, "the session before it ends"))
     refused = "refused: 400; repeated token: the same answer"
     for stage in _REST:
-        table[stage, RequestSeen] = Row(_request, {stage: refused, start: "start received"})
+        taken = {start: "start received", setup: "setup received"}
+        table[stage, RequestSeen] = Row(_request, {stage: refused, **taken})
         table[stage, Restored] = Row(_restored_at_rest, _stays(stage, "restart: the last answer again"))
-    table[r, RequestSeen] = Row(_request, {r: refused, start: "start received", before: "move received"})
+    table[r, RequestSeen] = Row(_request, {r: refused, **taken, before: "move received", n: "a setup comes too late"})
 
     table[r, VerdictSeen] = Row(_verdict, {r: "another session", e: "the game is over: resignation, draw by agreement"})
 
@@ -855,12 +892,38 @@ def _table() -> dict[tuple[Stage, type[Any]], Row]:
     )
     table[repair, ArmsSeen] = Row(_arms_while_moving, _stays(repair, "job heard of, or over"))
 
+    aside = (n, e)  # a running session is over as soon as a setup is taken
+    resting = dict.fromkeys(aside, "set up: 200, or a person is needed: 500")
+    table[setup, Restored] = Row(_restored_asking, {setup: "restart: ask again", park: "restart: wait for the arms"})
+    table[setup, TimerFired] = Row(_board_timer, {setup: "silence: ask again", **dict.fromkeys(aside, _FAILED)})
+    table[setup, BoardStarted] = Row(
+        _board_started, {setup: "blind: ask again", setup_arm: "not yet: the next job", **resting}
+    )
+    table[setup_arm, Restored] = Row(_restored_moving, _stays(setup_arm, "restart: the same job again"))
+    table[setup_arm, TimerFired] = Row(
+        _arm_timer, {setup_arm: "not heard of: the same job again", park: "silence: unknown"}
+    )
+    table[setup_arm, JobEnded] = Row(_job_ended, {setup_arm: "another job", park: "carried: the arms are heard"})
+    table[setup_arm, ArmsSeen] = Row(_arms_while_moving, _stays(setup_arm, "job heard of, or over"))
+
     table[park, TimerFired] = Row(
-        _rest_timer, {park: "another timer", after: "nobody says that the arms rest: lost", r: "sample board: failed"}
+        _rest_timer,
+        {
+            park: "another timer",
+            after: "nobody says that the arms rest: lost",
+            n: "of a setup: 500",
+            r: "sample board: failed",
+        },
     )
     table[park, ArmsSeen] = Row(
         _arms_while_parking,
-        {park: "not at rest", after: "arms at rest", before: "arms at rest after a repair before the move", **sampled},
+        {
+            park: "not at rest",
+            after: "arms at rest",
+            before: "arms at rest after a repair before the move",
+            setup: "arms at rest during a setup",
+            **sampled,
+        },
     )
     table[park, JobEnded] = Row(
         _job_ended,

@@ -13,7 +13,7 @@ import msgspec
 from edgechess_game_manager import rules
 from edgechess_game_manager.answers import given
 from edgechess_game_manager.settings import Settings
-from edgechess_game_manager.state import Stage, State, Work, commanded, ended, ordered
+from edgechess_game_manager.state import Progress, Stage, State, Work, commanded, ended, given_setup, ordered
 from edgechess_kit import messages as m
 from edgechess_kit.errors import JournalError
 from edgechess_kit.journal import Entry, Journal
@@ -53,8 +53,10 @@ def _step(state: State, entry: Entry) -> State:
             job = msgspec.convert(entry.data["job"], m.ArmJob)
             work = dataclasses.replace(commanded(work, job), stage=Stage.ARM, stage_at=entry.at)
             return dataclasses.replace(state, work=work)
-        case "moved" | "repaired" if work is not None:
+        case "moved" | "repaired" | "carried" if work is not None:
             stage = Stage.BOARD_AFTER if work.goal == "after" else Stage.BOARD_BEFORE
+            if work.progress is not None:
+                stage = Stage.SETUP
             result = msgspec.convert(entry.data["result"], m.ArmJobResult)
             work = dataclasses.replace(ended(work, result), stage=stage, stage_at=entry.at)
             return dataclasses.replace(state, work=work)
@@ -62,6 +64,13 @@ def _step(state: State, entry: Entry) -> State:
             job = msgspec.convert(entry.data["job"], m.ArmJob)
             work = dataclasses.replace(ordered(work, job, entry.data["goal"]), stage=Stage.REPAIR, stage_at=entry.at)
             return dataclasses.replace(state, work=work, repairs=state.repairs + 1)
+        case "setup-ordered" if work is not None:
+            job = msgspec.convert(entry.data["job"], m.ArmJob)
+            progress = msgspec.convert(entry.data["progress"], Progress)
+            work = dataclasses.replace(given_setup(work, job, progress), stage=Stage.SETUP_ARM, stage_at=entry.at)
+            return dataclasses.replace(state, work=work)
+        case "abandoned":
+            return dataclasses.replace(state, session=None)
         case "started":
             assert entry.session_id is not None
             session = rules.new_session(entry.session_id, entry.data["fen"])
@@ -92,6 +101,9 @@ def _received(state: State, entry: Entry) -> Work:
     if request.action == "start":
         session = rules.new_session(request.session_id, request.before)
         return Work(request, Stage.STARTING, executor, session.fen, entry.at, entry.at)
+    if request.action == "setup":
+        goal = rules.placement(request.before)
+        return Work(request, Stage.SETUP, executor, goal, entry.at, entry.at, progress=Progress())
     move = rules.check_move(state.session, request)
     if isinstance(move, rules.Refusal):
         # the fold may begin at a request older than its session; its answer follows and clears it

@@ -116,6 +116,19 @@ def check_start(request: GameRequest, *, claim_draws: bool) -> Session | Refusal
     return new_session(request.session_id, request.before)
 
 
+def check_setup(session: Session | None, request: GameRequest) -> str | Refusal:
+    """The placement that a setup request asks for: any that can stand on a board."""
+    if session is not None and not session.over and session.session_id != request.session_id:
+        return Refusal(
+            "session-running",
+            f"session {session.session_id} is being played: a setup that names it ends it, others wait",
+        )
+    try:
+        return placement(request.before)
+    except ValueError as error:
+        return Refusal("malformed", f"`before` is not a placement: {error}")
+
+
 def check_move(session: Session | None, request: GameRequest) -> LegalMove | Refusal:
     """Everything about a move request that needs no look at the table."""
     if session is None:

@@ -51,6 +51,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds,
         msgspec.Meta(description="before a move a wrong table is looked at twice, so far apart: a hand may be in it"),
     ] = 3.0
+    setup_carries: Annotated[
+        int, msgspec.Meta(ge=1, le=24, description="pieces in one job of a setup; then the board is looked at")
+    ] = 8
+    setup_failures: Annotated[
+        int, msgspec.Meta(ge=0, le=100, description="jobs of one setup that may fail without a piece lost")
+    ] = 6
     person_deadline_s: Annotated[Seconds, msgspec.Meta(description="a person's time for one move")] = 600.0
     answer_again_s: Annotated[
         float,

@@ -119,8 +119,10 @@ def _carries(board: Squares, wanted: Squares, arms: Sequence[str], beside: Besid
                     break
     too_many = Counter(surplus.values()) - Counter(lacking.values())
     for square, piece in surplus.items():
-        # a piece that is wanted elsewhere steps aside only when the ways of all others are blocked
-        if too_many[piece] <= 0 and moved:
+        # a piece that is wanted elsewhere steps aside only when nothing else can be done and its own squares are taken
+        if too_many[piece] <= 0 and (
+            moved or any(piece == letter and at not in board for at, letter in lacking.items())
+        ):
             continue
         for arm in _able(_near(square, arms), square, arms, vain):
             if any(slot.startswith(f"tray-{arm}-") for slot in beside.free):

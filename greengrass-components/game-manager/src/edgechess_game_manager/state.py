@@ -28,6 +28,8 @@ class Stage(enum.Enum):
     PERSON = "person"
     BOARD_AFTER = "board-after"
     REPAIR = "repair"
+    SETUP = "setup"
+    SETUP_ARM = "setup-arm"
 
 
 PHASES: dict[Stage, m.Phase] = {
@@ -38,7 +40,27 @@ PHASES: dict[Stage, m.Phase] = {
     Stage.PERSON: "arm",
     Stage.BOARD_AFTER: "board-after",
     Stage.REPAIR: "arm",
+    Stage.SETUP: "board-before",
+    Stage.SETUP_ARM: "arm",
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """Of a setup. `arm` and `squares` are the last job's, `pieces` all that was known of when it was given.
+
+    `narrow`: one piece at a time, to find the one that cannot be carried. `vain`: (arm, square) that cannot. `tidied`: arms
+    that were told to bring spare pieces home.
+    """
+
+    jobs: int = 0
+    failures: int = 0
+    arm: str = ""
+    squares: tuple[str, ...] = ()
+    pieces: str = ""
+    narrow: bool = False
+    vain: tuple[tuple[str, str], ...] = ()
+    tidied: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,9 +86,11 @@ class Work:
     trouble: str | None = None
     """What a blind board said of itself."""
     job: m.ArmJob | None = None
-    """The move's, or the newest repair's."""
+    """The move's, or the newest repair's or setup's."""
     repairs: int = 0
     """Repairs ordered for this request."""
+    progress: Progress | None = None
+    """Only of a setup."""
     goal: Literal["before", "after"] = "after"
     """Of the two positions the one that the job leads to, and that the board is asked for afterwards."""
     grasps: tuple[m.GraspReport, ...] = ()
@@ -116,6 +140,7 @@ class State:
     session: Session | None = None
     work: Work | None = None
     board: m.BoardState | None = None
+    arms: m.ArmState | None = None
     repairs: int = 0
     """Ordered in this session."""
     last_answer: tuple[float, m.GameResponse] | None = None
@@ -138,6 +163,11 @@ def commanded(work: Work, job: m.ArmJob) -> Work:
 def ordered(work: Work, job: m.ArmJob, goal: Literal["before", "after"]) -> Work:
     """A repair is given."""
     return _given(dataclasses.replace(work, goal=goal, repairs=work.repairs + 1, wrong=None), job)
+
+
+def given_setup(work: Work, job: m.ArmJob, progress: Progress) -> Work:
+    """The next job of a setup is given."""
+    return dataclasses.replace(_given(work, job), progress=progress)
 
 
 def ended(work: Work, result: m.ArmJobResult) -> Work:

@@ -38,7 +38,7 @@ def ask(state: State) -> Step:
     question = f"{work.move_id}-{state.life}-{work.stage.value}-{work.visit}-{attempt}"
     work = dataclasses.replace(work, attempt=attempt, asked=(*work.asked, question))
     request = work.request if sample else msgspec.structs.replace(work.request, request_id=question)
-    if work.stage is Stage.STARTING:
+    if work.stage in (Stage.STARTING, Stage.SETUP):
         effect: Effect = AskBoardStart(request)
     else:
         effect = AskBoard(
@@ -129,9 +129,9 @@ def work_of(state: State) -> Work:
 
 
 def before_of(state: State) -> str:
-    """The placement that phase 1 expects: what is confirmed, or what a start asks for."""
+    """The placement that phase 1 expects: what is confirmed, or what a start or a setup asks for."""
     work = work_of(state)
-    if work.request.action == "start":
+    if work.request.action != "move":
         return rules.placement(work.after)
     assert state.session is not None
     return rules.placement(state.session.fen)

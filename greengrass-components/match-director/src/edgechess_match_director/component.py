@@ -130,6 +130,8 @@ class _Director:
         await self._health.set("ready")
         while not self._done():
             await self._handle(await inbox.receive())
+            if self._next_due():
+                await self._autostart(self._context.settings)
 
     async def _begin(self) -> None:
         """Takes up the match of the journal, or starts the one of the settings."""
@@ -137,7 +139,7 @@ class _Director:
         match = last_match(self._context.journal)
         if match is not None and not isinstance(match.step, Ended):
             LOG.info("session %s goes on at ply %d", match.plan.session_id, len(match.plies) + 1)
-            await self._seat(match.plan.white, match.plan.black)
+            await self._seat(match.plan.white, match.plan.black, match.plan.number)
             self._match = match
             await self._apply(e.Restarted(self._now()))
             if match.paused and settings.unpause:
@@ -145,16 +147,21 @@ class _Director:
             if isinstance(match.step, Created) and settings.autostart:
                 await self._apply(e.Start(self._now()))
         elif settings.autostart:
-            if match is not None and settings.session_id == match.plan.session_id:
+            self._match = match
+            if match is not None and settings.session_id == _first_id(match.plan) and not self._next_due():
                 await self._show_again(match)
             else:
                 await self._autostart(settings)
 
     async def _autostart(self, settings: Settings) -> None:
+        before = self._match if self._next_due() else None
+        session_id = settings.session_id or (_first_id(before.plan) if before is not None else None)
+        if before is not None:
+            session_id = f"{session_id}-{before.plan.number + 1}"
         control = SessionControl(
             command="create",
             request_id=f"{TELL_PREFIX}autostart",
-            session_id=settings.session_id or None,
+            session_id=session_id,
             white=settings.white,
             black=settings.black,
             fen=settings.fen or None,
@@ -162,7 +169,7 @@ class _Director:
             robot_enabled=settings.robot_enabled,
         )
         try:
-            await self._create(control)
+            await self._create(control, before)
         except ControlRefused as error:
             raise SettingsError(str(error)) from error
         await self._apply(e.Start(self._now()))
@@ -175,7 +182,19 @@ class _Director:
 
     def _done(self) -> bool:
         match, settings = self._match, self._context.settings
-        return settings.autostart and settings.exit_when_done and match is not None and isinstance(match.step, Ended)
+        over = match is not None and isinstance(match.step, Ended) and not self._next_due()
+        return settings.autostart and settings.exit_when_done and over
+
+    def _next_due(self) -> bool:
+        """The match here is over, and the settings want another one after it. One that was abandoned is the last."""
+        match, settings = self._match, self._context.settings
+        if match is None or not settings.autostart or not isinstance(match.step, Ended):
+            return False
+        abandoned = match.step.ending.termination.startswith("abandoned")
+        return match.plan.number < settings.matches and self._of_the_settings(match) and not abandoned
+
+    def _of_the_settings(self, match: Match) -> bool:
+        return self._context.settings.session_id in ("", _first_id(match.plan))
 
     # ---------------------------------------------------------------- events
 
@@ -264,16 +283,17 @@ class _Director:
             case "draw":
                 await self._apply(e.Draw(at, control.color))
 
-    async def _create(self, control: SessionControl) -> None:
-        """Raises ControlRefused; then nothing has changed."""
+    async def _create(self, control: SessionControl, before: Match | None = None) -> None:
+        """`before`: the match whose pieces stand on the table, for the arms to set up. Raises ControlRefused; then nothing
+        has changed."""
         current = self._match
         if current is not None and not isinstance(current.step, Ended):
             raise ControlRefused(f"session {current.plan.session_id} is not over yet")
         settings = self._context.settings
         white, black = control.white or settings.white, control.black or settings.black
         try:
-            await self._seat(white, black)
-            plan = self._plan(control, white, black)
+            await self._seat(white, black, 1 if before is None else before.plan.number + 1)
+            plan = self._plan(control, white, black, before)
             match = new_match(plan)
         except (SettingsError, ValueError) as error:
             await self._leave_chairs()
@@ -285,7 +305,7 @@ class _Director:
         self._match = dataclasses.replace(match, board=self._board, arms=self._arms)
         await self._note(e.Note(CREATED, plan_data(plan)))
 
-    def _plan(self, control: SessionControl, white: str, black: str) -> Plan:
+    def _plan(self, control: SessionControl, white: str, black: str, before: Match | None) -> Plan:
         settings, ids = self._context.settings, self._context.ids
         chairs = self._chairs
         recorded = chairs["w"].recorded_start or chairs["b"].recorded_start
@@ -300,6 +320,8 @@ class _Director:
             robot_enabled=settings.robot_enabled if control.robot_enabled is None else control.robot_enabled,
             max_plies=settings.max_plies if control.max_plies is None else max(control.max_plies, 0),
             created_at=self._now(),
+            number=1 if before is None else before.plan.number + 1,
+            resets="" if before is None else before.plan.session_id,
         )
 
     async def _reply(self, control: SessionControl, refusal: str | None) -> None:
@@ -370,19 +392,21 @@ class _Director:
         settings = self._context.settings
         if not settings.pgn_path:
             return
-        text = pgn_text(match, event=settings.event, site=settings.site, round_=settings.round)
+        path, number = Path(settings.pgn_path), match.plan.number
+        round_ = settings.round if settings.matches == 1 else str(number)
+        text = pgn_text(match, event=settings.event, site=settings.site, round_=round_)
         try:
-            write_atomically(Path(settings.pgn_path), text)
+            write_atomically(path if number == 1 else path.with_stem(f"{path.stem}-{number}"), text)
         except OSError as error:  # the journal has the game; the match does not stop for a full disk
             LOG.error("the record %s cannot be written: %s", settings.pgn_path, error)
 
     # ---------------------------------------------------------------- players
 
-    async def _seat(self, white: str, black: str) -> None:
+    async def _seat(self, white: str, black: str, number: int) -> None:
         """Opens both players. Raises SettingsError with the key, "white" or "black", that names none."""
         await self._leave_chairs()
         settings = self._context.settings
-        options = PlayerOptions(seed=settings.seed, inline=settings.inline, ask=self._ask)
+        options = PlayerOptions(seed=settings.seed + number - 1, inline=settings.inline, ask=self._ask)
         for color, word in (("w", white), ("b", black)):
             timeout_s = settings.person_timeout_s if is_person(word) else settings.think_timeout_s
             chair = Chair(word, options, timeout_s, self._opener)
@@ -401,6 +425,11 @@ class _Director:
 
     def _now(self) -> float:
         return self._context.clock.unix_s()
+
+
+def _first_id(plan: Plan) -> str:
+    """The session id of the first match of the table that this one is among."""
+    return plan.session_id.removesuffix(f"-{plan.number}") if plan.number > 1 else plan.session_id
 
 
 def _board_event(at: float, state: BoardState) -> e.BoardShown:

@@ -38,6 +38,7 @@ from edgechess_match_director.rules import (
     play,
     same_placement,
     same_position,
+    setup_request,
     start_request,
 )
 
@@ -104,7 +105,7 @@ def decide(match: Match, event: e.Event, *, republish_s: float = REPUBLISH_DEFAU
 def _start(match: Match, republish_s: float) -> Result:
     if not isinstance(match.step, Created):
         raise ControlRefused(f"session {match.plan.session_id} was started already")
-    return _request(match, Errand(None), republish_s)
+    return _request(match, Errand(None, setup=bool(match.plan.resets)), republish_s)
 
 
 def _pause(match: Match) -> Result:
@@ -299,7 +300,7 @@ def _request(
     errand = dataclasses.replace(errand, requests=errand.requests + 1, uncertain=False)
     token = _token(match, errand)
     requested: dict[str, object] = {
-        "action": "start" if errand.uci is None else "move",
+        "action": "setup" if errand.setup else "start" if errand.uci is None else "move",
         "ply": _ply(match, errand),
         "lan": errand.uci or "",
         "san": play(match.fen, errand.uci)[0] if errand.uci else "",
@@ -319,13 +320,16 @@ def _request(
 
 def _publication(match: Match, step: Requesting) -> e.Publish:
     plan = match.plan
+    if step.errand.setup:
+        return e.Publish(setup_request(plan.resets, step.token, plan.start_fen))
     if step.errand.uci is None:
         return e.Publish(start_request(plan.session_id, step.token, plan.start_fen))
     return e.Publish(move_request(plan.session_id, step.token, match.fen, step.errand.uci, step.executor))
 
 
 def _token(match: Match, errand: Errand) -> str:
-    return f"{match.plan.session_id}.{match.plan.salt}.{_ply(match, errand)}.{errand.requests}"
+    what = "setup" if errand.setup else _ply(match, errand)
+    return f"{match.plan.session_id}.{match.plan.salt}.{what}.{errand.requests}"
 
 
 def _ply(match: Match, errand: Errand) -> int:
@@ -351,7 +355,12 @@ def _answered(match: Match, event: e.Answered, republish_s: float) -> Result:
         return match, []  # of another token: late, a duplicate, or somebody else's
     if response.status == 200:
         match = dataclasses.replace(match, confirmed=match.confirmed + _moves(step.errand))
-        result = _started(match, event.at) if step.errand.uci is None else _confirmed(match, step, event)
+        if step.errand.setup:
+            match = dataclasses.replace(match, setup_helped=step.errand.helped)
+            note = e.Note("table-set-up", {"helped": step.errand.helped})
+            result = _after([note], _request(match, Errand(None), republish_s))
+        else:
+            result = _started(match, event.at) if step.errand.uci is None else _confirmed(match, step, event)
         silent = step.sent >= SILENT_AFTER or step.errand.requests > 1
         return _after([e.Say("ready")], result) if silent else result
     match = dataclasses.replace(match, played=match.played - _moves(step.errand))
@@ -455,6 +464,7 @@ def _failed(match: Match, step: Requesting, event: e.Answered) -> Result:
         arm_failures=errand.arm_failures + (1 if by_arm else 0),
         uncertain=not sure,
         repaired=errand.repaired + (detail.repaired if detail else 0),
+        wanted=detail.expected if detail and errand.setup else None,
     )
     reason = event.response.reason or "the game manager gave no reason"
     effects: list[e.Effect] = [_failure(match, errand, step, event.response)]
@@ -480,6 +490,7 @@ def _failure(match: Match, errand: Errand, step: Requesting, response: GameRespo
             "busy": errand.busy,
             "uncertain": errand.uncertain,
             "repaired": errand.repaired,
+            "wanted": errand.wanted,
         },
         key=step.token,
     )
@@ -519,7 +530,7 @@ def _sight(match: Match, errand: Errand) -> Literal["before", "after"] | None:
         return None if errand.uncertain else "before"
     if not board.settled:
         return None
-    if same_placement(board.placement, match.fen):
+    if same_placement(board.placement, match.fen) or same_placement(board.placement, errand.wanted):
         return "before"
     if errand.uci is not None and same_placement(board.placement, _after_move(match.fen, errand.uci)):
         return "after"
@@ -569,14 +580,23 @@ def _try_again(match: Match, step: Blocked, at: float, republish_s: float) -> Re
     if step.sight == "before" and match.plan.seat(match.turn) == "person" and errand.uci is not None:
         return _next(match, at)  # the person took the move back, and may want another
     executor = "person" if step.sight == "after" else _executor(match, errand)
-    if executor is None and errand.uci is not None and match.arms is not None and not match.arms.ready:
+    if (
+        executor is None
+        and (errand.uci is not None or errand.setup)
+        and match.arms is not None
+        and not match.arms.ready
+    ):
         if match.arms.moving or step.waited < ARM_WAIT_LIMIT:
             return _timer(
                 dataclasses.replace(match, step=dataclasses.replace(step, waited=step.waited + 1)), ARM_WAIT_S
             )
-        executor = "person"
+        executor = "person" if errand.uci is not None else None
     effects: list[e.Effect] = []
-    if errand.uci is not None and not errand.helped and _person_needed(match, errand, step.sight, executor):
+    if (
+        (errand.uci is not None or errand.setup)
+        and not errand.helped
+        and _person_needed(match, errand, step.sight, executor)
+    ):
         errand = dataclasses.replace(errand, helped=True)
         effects.append(e.Note("helped", {"ply": _ply(match, errand), "lan": errand.uci, "shows": step.sight}))
     return _after(effects, _request(match, errand, republish_s, executor))
@@ -642,7 +662,7 @@ def summary(match: Match) -> dict[str, object]:
 
     `plies` are the moves played on the director's own board, `confirmed` those of them that the manager answered 200
     for. They differ by the move of a request that was never answered, and by whatever is wrong. `helped` are the moves for
-    which a person had to touch the table, `repaired` those that the arms put right without one.
+    which a person had to touch the table (setting it up before the start is one more), `repaired` those that the arms put right without one.
     """
     assert isinstance(match.step, Ended)
     assert match.ended_at is not None
@@ -653,7 +673,7 @@ def summary(match: Match) -> dict[str, object]:
         "plies": match.played,
         "confirmed": match.confirmed,
         "repaired": sum(ply.repaired > 0 and not ply.helped for ply in match.plies),
-        "helped": sum(ply.helped for ply in match.plies),
+        "helped": sum(ply.helped for ply in match.plies) + match.setup_helped,
         "final_fen": match.fen,
         "seconds": round(match.ended_at - started, 3),
     }

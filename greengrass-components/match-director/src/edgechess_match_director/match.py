@@ -33,6 +33,10 @@ class Plan:
     robot_enabled: bool = True
     max_plies: int = 0
     created_at: float = 0.0
+    number: int = 1
+    """Of this match among those of one table, from 1."""
+    resets: str = ""
+    """The session whose pieces the arms are to set up before the start; empty: the table is set up by others."""
 
     def seat(self, color: Color) -> Seat:
         return self.white_seat if color == "w" else self.black_seat
@@ -62,7 +66,8 @@ class Ply:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Errand:
-    """What is wanted of the game manager, through all its requests: one move, or (`uci` None) the start.
+    """What is wanted of the game manager, through all its requests: one move, or (`uci` None) the start, or before that
+    (`setup`) a table that is set up.
 
     `requests`: taskTokens used so far for it. `arm_failures`: after so many the move is left to a person.
     `uncertain`: the last failure left the table in doubt, so somebody has to look at it.
@@ -78,6 +83,9 @@ class Errand:
     uncertain: bool = False
     repaired: int = 0
     """Repair jobs of the requests that have failed."""
+    setup: bool = False
+    wanted: str | None = None
+    """Of a setup that failed: the placement that a person was asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,6 +195,8 @@ class Match:
     draw_offers: tuple[Color, ...] = ()
     close: Ending | None = None
     """Ends the match as soon as the request under way has its answer: a resignation does not stop an arm in flight."""
+    setup_helped: bool = False
+    """Before the start a person had to help the arms to set the table up."""
     board: BoardView | None = None
     arms: ArmsView | None = None
     timer: int = 0

@@ -67,6 +67,8 @@ def _apply(match: Match, entry: Entry) -> Match:
                 raise ValueError("a request without a token")
             step = Requesting(errand, entry.key, data["executor"], sent=1)
             return dataclasses.replace(match, step=step, played=match.played + (errand.uci is not None))
+        case "table-set-up":
+            return dataclasses.replace(match, setup_helped=data["helped"])
         case "session-started":
             return dataclasses.replace(match, step=Due(None), started_at=data["started_at"])
         case "asking":
@@ -107,6 +109,7 @@ def _errand(match: Match, data: dict[str, Any]) -> Errand:
         busy=data["busy"],
         helped=data["helped"],
         repaired=data["repaired"],
+        setup=data["action"] == "setup",
     )
 
 
@@ -140,6 +143,7 @@ def _fail(match: Match, data: dict[str, Any]) -> Match:
         busy=data["busy"],
         uncertain=data["uncertain"],
         repaired=data["repaired"],
+        wanted=data["wanted"],
     )
     step = Postponed(errand) if data["status"] == 400 else Blocked(errand)
     return dataclasses.replace(match, step=step, played=match.played - (errand.uci is not None))

@@ -90,6 +90,11 @@ def ending(board: chess.Board) -> Ending | None:
     return None
 
 
+def setup_request(session_id: str, token: str, fen: str) -> GameRequest:
+    """The arms bring the table to `fen`; `session_id` names the session whose pieces stand there."""
+    return GameRequest(action="setup", session_id=session_id, task_token=token, before=fen)
+
+
 def start_request(session_id: str, token: str, fen: str) -> GameRequest:
     """The sample's "start": `before` = `after` = the starting position."""
     color = chess.Board(fen).turn

@@ -20,6 +20,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     session_id: Annotated[str, Meta(description="empty: a new one", max_length=128)] = ""
     robot_enabled: Annotated[bool, Meta(description="false: a person makes every move at the table")] = True
     max_plies: Annotated[int, Meta(description="then the match ends without a result; 0: no limit", ge=0)] = 0
+    matches: Annotated[
+        int, Meta(description="autostart plays so many, one after the other; the arms set the table up between", ge=1)
+    ] = 1
     seed: Annotated[int, Meta(description="for players that draw: random, hand, engines in virtual time")] = 0
     inline: Annotated[bool, Meta(description="virtual time: ask engines in place, with fixed nodes")] = False
     unpause: Annotated[bool, Meta(description="a match that was paused goes on when the process starts")] = False
