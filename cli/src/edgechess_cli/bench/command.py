@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from edgechess_cli.bench import human_moves, ipc, manager, recognition
+from edgechess_cli.bench import arm, human_moves, ipc, manager, recognition
 from edgechess_cli.bench.figures import Report
 from edgechess_cli.failures import FAILURES, told
 
@@ -26,6 +26,7 @@ class Module(enum.StrEnum):
     RECOGNITION = "recognition"
     HUMAN_MOVES = "human-moves"
     IPC = "ipc"
+    ARM = "arm"
 
 
 DEFAULT = (Module.MANAGER, Module.RECOGNITION, Module.IPC)  # human-moves proves rather than measures, and takes minutes
@@ -51,6 +52,7 @@ def command(
     messages: Annotated[
         int, typer.Option("--messages", help="ipc: round trips on each way, and as many in bursts.", min=100)
     ] = 5000,
+    arm_moves: Annotated[int, typer.Option("--arm-moves", help="arm: moves of each kind at each speed.", min=1)] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the games.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder for results, and for journals while measuring.")] = Path(
         "bench-results"
@@ -77,6 +79,8 @@ def command(
                     report = anyio.run(human_moves.measure, human, human_moves.FIRST_SEED + seed - 1)
                 case Module.IPC:
                     report = anyio.run(ipc.measure, messages)
+                case Module.ARM:
+                    report = arm.measure(arm_moves, seed)
             reports.append(report)
             if not as_json:
                 typer.echo(f"{report.text()}\n")
