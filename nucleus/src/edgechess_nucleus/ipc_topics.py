@@ -62,10 +62,7 @@ class TopicOperations:
         self._check_length(topic)
         match request.publish_message:
             case PublishMessage(json_message=JsonMessage(message=raw), binary_message=None):
-                payload = bytes(raw)
-                if not payload.startswith(b"{"):
-                    raise Refused("InvalidArgumentsError", "jsonMessage.message must be an object")
-                self._topics.publish(LocalMessage(topic, payload, True, call.component))
+                self._topics.publish(LocalMessage(topic, _checked(raw), True, call.component))
             case PublishMessage(json_message=None, binary_message=BinaryMessage(message=payload)):
                 self._topics.publish(LocalMessage(topic, payload, False, call.component))
             case _:
@@ -90,3 +87,17 @@ class TopicOperations:
         if size > self._flavour.topic_limit_bytes:
             limit = self._flavour.topic_limit_bytes
             raise Refused("InvalidArgumentsError", f"The topic has {size} bytes, at most {limit} are taken")
+
+
+def _checked(raw: msgspec.Raw) -> bytes:
+    """The JSON text of an object. It goes to subscribers as it came; the decoder has checked its syntax, not its
+    letters. Raises Refused."""
+    payload = bytes(raw)
+    if not payload.startswith(b"{"):
+        raise Refused("InvalidArgumentsError", "jsonMessage.message must be an object")
+    if not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            raise Refused("InvalidArgumentsError", "jsonMessage.message is not UTF-8") from error
+    return payload
