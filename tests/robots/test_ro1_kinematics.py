@@ -69,16 +69,16 @@ def test_the_chain_is_the_urdf(joints_rad: tuple[float, ...]) -> None:
 def test_a_real_robots_report_is_within_what_its_own_calibration_explains() -> None:
     joints_rad = (-5.17985, -1.06021, -0.89547, 0.64358, -4.62161, -0.44582)
     found = tooltip(units.degrees(joints_rad))
-    assert math.dist((found.x_m, found.y_m, found.z_m), (-0.70388, -1.00089, 0.13745)) == pytest.approx(0.0154, abs=2e-4)
+    assert math.dist((found.x_m, found.y_m, found.z_m), (-0.70388, -1.00089, 0.13745)) == pytest.approx(
+        0.0154, abs=2e-4
+    )
     told = np.array((0.42001, 0.43491, -0.57505, 0.55115))
     here = np.array((found.qx, found.qy, found.qz, found.qw))
     turned = 2.0 * math.degrees(math.acos(min(1.0, abs(float(told @ here)) / float(np.linalg.norm(told)))))
     assert turned == pytest.approx(0.34, abs=0.02)
 
 
-@pytest.mark.parametrize(
-    ("yaw_deg", "quaternion"), [(0.0, (0.0, 0.7071, 0.0, 0.7071)), (90.0, (-0.5, 0.5, 0.5, 0.5))]
-)
+@pytest.mark.parametrize(("yaw_deg", "quaternion"), [(0.0, (0.0, 0.7071, 0.0, 0.7071)), (90.0, (-0.5, 0.5, 0.5, 0.5))])
 def test_tool_straight_down(yaw_deg: float, quaternion: tuple[float, ...]) -> None:
     flange = Pose(400.0, 0.0, 250.0, 180.0, 0.0, yaw_deg).matrix()
     found = units.tooltip_of(flange, 0.0)
