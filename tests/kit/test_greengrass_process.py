@@ -13,10 +13,15 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import chess
 import pytest
 
+from edgechess_kit import messages as m
+from edgechess_kit.broker import find_mosquitto, running_broker
 from edgechess_kit.brokerless_bus import BrokerlessBus
 from edgechess_kit.greengrass_adapter import IOT_CORE, PUBSUB, IpcBus, NucleusLink
+from edgechess_kit.mqtt_adapter import MqttBus
+from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
 
 from .nucleus_rig import Nucleus, running_nucleus
@@ -127,3 +132,150 @@ async def test_it_runs_answers_health_and_comes_back_from_sigkill(nucleus: Nucle
         assert "Traceback" not in log
         assert (tmp_path / name / f"{name}.journal").exists()
         assert "token-of-" not in log
+
+
+def start_request(token: str) -> m.GameRequest:
+    return m.GameRequest(action="start", session_id="s", task_token=token, before=chess.STARTING_FEN)
+
+
+async def test_a_request_from_the_cloud_goes_to_the_board_on_the_core_and_back(
+    nucleus: Nucleus, tmp_path: Path
+) -> None:
+    """IoT Core on one side, local pub/sub on the other; killed in between, the manager still answers, once."""
+    with anyio.fail_after(PATIENCE_S):
+        async with (
+            another(nucleus) as (edge, cloud),
+            cloud.subscribe(TOPICS.cloud_response) as answers,
+            edge.subscribe(TOPICS.board_start, TOPICS.session_state) as heard,
+        ):
+            async with process(nucleus, "game-manager", tmp_path) as child:
+                await until(lambda: nucleus.states)
+                assert (await anext(heard)).decode(TOPICS.session_state).robot_enabled is False, '"false" is false'
+                await cloud.publish(TOPICS.cloud_request, start_request("one"))
+                async for delivery in heard:
+                    if delivery.topic == TOPICS.board_start.name:
+                        break
+                child.kill()
+                await child.wait()
+            async with process(nucleus, "game-manager", tmp_path) as child:
+                async for delivery in heard:
+                    if delivery.topic == TOPICS.board_start.name:
+                        asked = delivery.decode(TOPICS.board_start)
+                        break
+                fields = {"task_token": asked.task_token, "request_id": asked.request_id}
+                await edge.publish(TOPICS.board_start_response, m.BoardStartResponse(status=200, **fields))
+                answer = (await anext(answers)).decode(TOPICS.cloud_response)
+                assert (answer.status, answer.task_token) == (200, "one")
+                await stopped_in_time(child)
+        from_the_manager = [message for message in nucleus.cloud.taken if message.topic == TOPICS.cloud_response.name]
+        assert len(from_the_manager) == 1, "no message goes out twice"
+
+
+async def test_a_component_waits_for_its_nucleus(nucleus: Nucleus, tmp_path: Path) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        await nucleus.stop()
+        async with process(nucleus, "game-manager", tmp_path) as child:
+            await until(
+                lambda: (
+                    "no nucleus" in log_of(tmp_path, "game-manager")
+                    or "greengrass:" in log_of(tmp_path, "game-manager")
+                )
+            )
+            await nucleus.start()
+            await until(lambda: nucleus.states)
+            await stopped_in_time(child)
+        assert "Traceback" not in log_of(tmp_path, "game-manager")
+
+
+async def test_one_that_still_waits_for_its_nucleus_ends_in_time(nucleus: Nucleus, tmp_path: Path) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        await nucleus.stop()
+        async with process(nucleus, "game-manager", tmp_path) as child:
+            await until(lambda: "greengrass:" in log_of(tmp_path, "game-manager"))
+            await stopped_in_time(child)
+
+
+async def test_a_deployment_that_changes_settings_starts_it_afresh_between_two_moves(
+    nucleus: Nucleus, tmp_path: Path
+) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        async with (
+            another(nucleus) as (edge, cloud),
+            edge.subscribe(TOPICS.session_state, TOPICS.board_start) as heard,
+            process(nucleus, "game-manager", tmp_path, {"robotEnabled": True}) as child,
+        ):
+            assert (await anext(heard)).decode(TOPICS.session_state).robot_enabled
+            await cloud.publish(TOPICS.cloud_request, start_request("one"))
+            async for delivery in heard:
+                if delivery.topic == TOPICS.board_start.name:
+                    break
+            nucleus.deploy("game-manager", {"robotEnabled": "false"})
+            await until(lambda: "has changed" in log_of(tmp_path, "game-manager"))
+            assert "starting again" not in log_of(tmp_path, "game-manager"), "a request is under way"
+            asked = delivery.decode(TOPICS.board_start)
+            await edge.publish(
+                TOPICS.board_start_response,
+                m.BoardStartResponse(status=200, task_token=asked.task_token, request_id=asked.request_id),
+            )
+            async for delivery in heard:
+                if delivery.topic == TOPICS.session_state.name:
+                    state = delivery.decode(TOPICS.session_state)
+                    if not state.robot_enabled:
+                        break
+            assert child.returncode is None, "the same process: the nucleus counts no failure"
+            nucleus.deploy("game-manager", {"boardTimeoutS": "soon"})
+            await until(lambda: "is not taken" in log_of(tmp_path, "game-manager"))
+            assert "game-manager.board_timeout_s (from the Greengrass configuration)" in log_of(
+                tmp_path, "game-manager"
+            )
+            await stopped_in_time(child)
+
+
+async def test_settings_that_cannot_be_are_one_line_and_exit_2(nucleus: Nucleus, tmp_path: Path) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        wrong = {"claimDraws": "perhaps", "left over from version 0.1": 1}
+        async with process(nucleus, "game-manager", tmp_path, wrong) as child:
+            assert await child.wait() == 2
+        said = log_of(tmp_path, "game-manager")
+        assert "game-manager.claim_draws (from the Greengrass configuration): " in said
+        assert "Traceback" not in said
+        assert "left over from version 0.1 (from the Greengrass configuration): no such setting; passed over" in said
+
+
+async def test_what_its_policies_do_not_allow_ends_it_with_one_line(nucleus: Nucleus, tmp_path: Path) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        async with process(nucleus, "game-manager", tmp_path, {"accessControl": {}}) as child:
+            assert await child.wait() == 2
+        assert "the recipe's accessControl does not allow it" in log_of(tmp_path, "game-manager")
+        assert ("game-manager", "ERRORED") in nucleus.states
+
+
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+async def test_devices_on_the_cores_broker_and_all_else_on_the_core(nucleus: Nucleus, tmp_path: Path) -> None:
+    """Board and arms as client devices: their topics are on local MQTT, and only there."""
+    with anyio.fail_after(PATIENCE_S):
+        async with running_broker(kind="mosquitto") as url, MqttBus(BusSettings(broker=url), "board") as local:
+            configuration = {"transport": {"devices": "mqtt", "bridged": "false"}, "bus": {"broker": url}}
+            async with (
+                another(nucleus) as (edge, cloud),
+                edge.subscribe(TOPICS.board_start) as astray,
+                local.subscribe(TOPICS.board_start, TOPICS.status) as heard,
+                process(nucleus, "game-manager", tmp_path, configuration) as child,
+            ):
+                await until(lambda: nucleus.states)
+                await cloud.publish(TOPICS.cloud_request, start_request("one"))
+                assert (await anext(heard)).topic == TOPICS.board_start.name
+                with anyio.move_on_after(0.3) as scope:
+                    await anext(astray)
+                assert scope.cancelled_caught
+                child.kill()
+                await child.wait()
+                with anyio.move_on_after(1.0) as scope:
+                    while (await anext(heard)).topic != TOPICS.status.name:
+                        pass
+                assert scope.cancelled_caught, "no last will where its health does not go"
+
+
+def log_of(folder: Path, name: str) -> str:
+    path = folder / f"{name}.log"
+    return path.read_text() if path.exists() else ""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 import random
 import threading
 from collections import deque
@@ -87,7 +88,7 @@ class HandOver:
             self._queue.clear()
             self._waking = False
         for take, item in items:
-            take(item)
+            take(item)  # quick, and outside of any task: it may set an event, not start a task
 
 
 class _Lifecycle:
@@ -202,6 +203,10 @@ class Stream:
                 raise self._refusal
             await self._changed.wait()
 
+    async def change(self) -> None:
+        """Waits until it is opened, closed or refused next."""
+        await self._changed.wait()
+
     def renew(self) -> None:
         """Closes it and opens it again."""
         self._ended.set()
@@ -223,7 +228,7 @@ class Stream:
                     if self._optional and error.lacking:
                         log.info("greengrass: this nucleus has no %s; going without", self._operation)
                         return
-                    log.warning("greengrass: %s", error)
+                    log.log(logging.WARNING if pause_s == BACKOFF_FIRST_S else logging.DEBUG, "greengrass: %s", error)
                 except IpcUnanswered as error:
                     log.info("greengrass: %s", error)
                 await anyio.sleep(pause_s)
@@ -254,7 +259,7 @@ class NucleusLink:
     def __init__(self, socket_path: str, token: str, *, rng: random.Random | None = None) -> None:
         self._socket_path = socket_path
         self._token = token
-        self._rng = rng or random.Random()
+        self.rng = rng or random.Random()
         self._streams: list[Stream] = []
         self._joined: _Connection | None = None  # streams may be opened on it
         self._connection: _Connection | None = None  # and calls made: the subscriptions are back
@@ -350,7 +355,7 @@ class NucleusLink:
                     log.warning("greengrass: %s", error)
                 if anyio.current_time() - started_s > STEADY_S:
                     pause_s = BACKOFF_FIRST_S
-                await anyio.sleep(pause_s * self._rng.uniform(0.5, 1.5))
+                await anyio.sleep(pause_s * self.rng.uniform(0.5, 1.5))
                 pause_s = min(2 * pause_s, BACKOFF_LAST_S)
 
     async def _session(self, bootstrap: Any) -> None:
@@ -386,13 +391,14 @@ class NucleusLink:
         try:
             with anyio.fail_after(CONNECT_TIMEOUT_S):
                 await asyncio.wrap_future(connection.connect(_Lifecycle(self._hand_over, lost)))
-        except eventstreamrpc.AccessDeniedError as error:
-            raise IpcUnanswered("the nucleus refuses this process: its SVCUID is none of its components'") from error
         except TimeoutError as error:
             connection.close()
             raise IpcUnanswered(f"no answer at {self._socket_path} within {CONNECT_TIMEOUT_S:g} s") from error
         except (RuntimeError, AwsCrtError) as error:
-            raise IpcUnanswered(f"{self._socket_path}: {error}") from error
+            # a nucleus that denies access closes at once, and which of the two the client sees first is chance
+            denied = isinstance(error, eventstreamrpc.AccessDeniedError) or "SOCKET_CLOSED" in str(error)
+            hint = " (is SVCUID that of one of its components?)" if denied else ""
+            raise IpcUnanswered(f"{self._socket_path}: {error}{hint}") from error
         return GreengrassCoreIPCClient(connection)
 
     async def _resubscribed(self) -> None:
@@ -419,6 +425,8 @@ class Service:
     subscribe: str
     interest: Callable[[str], Any]
     payload: Callable[[Any], bytes | None]
+    subscribe_wait_s: float
+    """Longer than this nobody waits for a subscription: it is opened as soon as that can be."""
     probe_period_s: float
 
 
@@ -430,8 +438,7 @@ def _pubsub_message(topic: str, payload: bytes, qos: str) -> Any:
 
 def _pubsub_payload(event: Any) -> bytes | None:
     if event.binary_message is not None:
-        payload: bytes | None = event.binary_message.message
-        return payload
+        return event.binary_message.message or b""
     return None if event.json_message is None else msgspec.json.encode(event.json_message.message)
 
 
@@ -449,6 +456,7 @@ PUBSUB = Service(
         topic=topic, receive_mode=model.ReceiveMode.RECEIVE_ALL_MESSAGES
     ),
     payload=_pubsub_payload,
+    subscribe_wait_s=math.inf,
     probe_period_s=15.0,  # a local message is nothing; a subscription that is lost is missed for this long
 )
 IOT_CORE = Service(
@@ -458,6 +466,7 @@ IOT_CORE = Service(
     subscribe="subscribe_to_iot_core",
     interest=lambda topic: model.SubscribeToIoTCoreRequest(topic_name=topic, qos="1"),
     payload=_iot_core_payload,
+    subscribe_wait_s=10.0,  # a core that is offline still finishes the move that is under way
     probe_period_s=60.0,  # AWS bills by the message: 43,000 a month are some cents
 )
 
@@ -484,12 +493,20 @@ class IpcBus:
         self._subscribers: list[_Subscriber] = []
         self._echo: tuple[bytes, anyio.Event] = (b"", anyio.Event())
         self._tasks = Background()
-        self.trouble: str | None = None
-        """Why messages may be missing now, for the operator."""
+        self._worries: str | None = None
+        self._me = b"%016x" % link.rng.getrandbits(64)  # beyond IoT Core there may be another core of our prefix
 
     @property
     def connected(self) -> bool:
         return self._link.connected
+
+    @property
+    def trouble(self) -> str | None:
+        """Why messages may be missing now, for the operator."""
+        if self._worries is not None:
+            return f"{self._service.name}: {self._worries}"
+        closed = [name for name, stream in self._streams.items() if not stream.is_open]
+        return f"{self._service.name}: not subscribed to {', '.join(closed)}" if closed else None
 
     async def __aenter__(self) -> IpcBus:
         await self._tasks.__aenter__()
@@ -518,7 +535,7 @@ class IpcBus:
             except IpcUnanswered as error:
                 self._worry(str(error))
             else:
-                self.trouble = None
+                self._worries = None
                 return
             await anyio.sleep(pause_s)
             pause_s = min(2 * pause_s, BACKOFF_LAST_S)
@@ -530,8 +547,9 @@ class IpcBus:
         subscriber = _Subscriber(Mailbox(self._queue_limit), names)
         self._subscribers.append(subscriber)
         try:
-            for name, stream in [(name, self._stream(name)) for name in names]:
-                await self._opened(name, stream)
+            with anyio.move_on_after(self._service.subscribe_wait_s):
+                for name, stream in [(name, self._stream(name)) for name in names]:
+                    await self._opened(name, stream)
             yield subscriber.mailbox
         finally:
             self._subscribers.remove(subscriber)
@@ -543,7 +561,7 @@ class IpcBus:
                 return await stream.active()
             except IpcRefused as error:
                 self._judge(error, name)
-            await anyio.sleep(BACKOFF_LAST_S)
+            await stream.change()
 
     def _stream(self, name: str) -> Stream:
         if name not in self._streams:
@@ -577,9 +595,9 @@ class IpcBus:
         self._worry(str(error))
 
     def _worry(self, text: str) -> None:
-        if self.trouble is None:
+        if self._worries is None:
             log.warning("greengrass: %s: %s", self._service.name, text)
-        self.trouble = f"{self._service.name}: {text}"
+        self._worries = text
 
     # ---------------------------------------------------------------- the loopback probe
 
@@ -614,7 +632,7 @@ class IpcBus:
         """Raises IpcRefused or IpcUnanswered when our own message could not be published."""
         with anyio.move_on_after(OPEN_TIMEOUT_S):
             await stream.active()
-        payload = b'{"probe":%d}' % number
+        payload = b'{"probe":%d,"by":"%s"}' % (number, self._me)
         heard = anyio.Event()
         self._echo = (payload, heard)
         # QoS 0: a core that is offline must refuse it, not keep it for later
@@ -625,7 +643,7 @@ class IpcBus:
 
     def _heal(self, probe: Stream, failures: int) -> None:
         if failures == 0:
-            self.trouble = None
+            self._worries = None
             return
         self._worry("subscriptions were lost without a word")
         if failures > HEALS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal
@@ -26,6 +27,7 @@ SETTLE_S = 1.0  # one deployment changes many nodes, and there is an event for e
 ASK_AGAIN_S = 30.0  # a move takes 15 s, so the second question finds it done
 IDLE_WAIT_S = 900.0  # a person may take 600 s for a move; longer than this no change waits
 FAREWELL_S = 2.0
+DEPLOYMENTS_LIMIT = 16  # that ask at once; a nucleus has one at a time
 
 
 class GreengrassHost:
@@ -37,6 +39,8 @@ class GreengrassHost:
         self._services: list[IpcBus] = []
         self._tasks = Background()
         self._running = anyio.Event()
+        self._deployments: deque[str] = deque(maxlen=DEPLOYMENTS_LIMIT)
+        self._asked = anyio.Event()
         self._changed = anyio.Event()
         self._busy: dict[type[Message], bool] = {}
         self._calmed = anyio.Event()
@@ -49,6 +53,7 @@ class GreengrassHost:
         operations.watch_configuration(self._link, lambda: self._changed.set())
         operations.watch_deployments(self._link, self._about_to)
         self._tasks.start_soon(self._report, name="greengrass state")
+        self._tasks.start_soon(self._answer, name="greengrass deployments")
         return self
 
     async def __aexit__(
@@ -146,9 +151,17 @@ class GreengrassHost:
             return
 
     def _about_to(self, deployment_id: str) -> None:
-        self._tasks.start_soon(self._answer, deployment_id, name="greengrass deployment")
+        self._deployments.append(deployment_id)
+        self._asked.set()
 
-    async def _answer(self, deployment_id: str) -> None:
+    async def _answer(self) -> None:
+        while True:
+            while self._deployments:
+                await self._defer(self._deployments.popleft())
+            self._asked = anyio.Event()
+            await self._asked.wait()
+
+    async def _defer(self, deployment_id: str) -> None:
         wait_s = ASK_AGAIN_S if self.busy else 0.0
         log.info("greengrass: deployment %s %s", deployment_id, "waits for the move's end" if wait_s else "may begin")
         try:
