@@ -141,3 +141,59 @@ async def test_sigusr1_stops_every_arm(anyio_backend: str) -> None:
     entry = journal.last(kind="stopped")
     assert entry is not None
     assert entry.data == {"reason": "signal SIGUSR1"}
+
+
+def ro1(**more: object) -> ArmSettings:
+    return ArmSettings(name="black", kind="ro1", options={"robot_kind": "simulated", **more})
+
+
+def test_any_installed_kind_of_arm_is_opened_with_its_own_options(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("T0KEN\n")
+    file = tmp_path / "edge.toml"
+    file.write_text(
+        f"""
+        [[arm-controller.arms]]
+        name = "white"
+        feedback_port = 30005
+        [[arm-controller.arms]]
+        name = "black"
+        kind = "ro1"
+        tool_length_mm = 200
+        options = {{ robot_kind = "simulated", token_file = "{token}", poll_s = 0.5 }}
+        """
+    )
+    settings = load(Settings, section="arm-controller", file=file, env={}, flags={})
+    assert [arm.kind for arm in build_arms(settings).values()] == ["dobot", "ro1"]
+    options = settings.driver(settings.arms[1])
+    assert (options.host, options.live, options.tool_length_mm, options.poll_s) == ("127.0.0.1", False, 200.0, 0.5)
+    assert options.max_tool_speed_mm_s == settings.speed_mm_s
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        (ArmSettings(name="black", kind="ur5"), r"arm black: there is no arm of kind 'ur5'; there are dobot, ro1"),
+        (ArmSettings(name="black", kind="ro1"), "arm black: ro1 arm: option robot_kind is missing"),
+        (ro1(robot_kind="live"), "a real arm would move; set live = true"),
+        (ro1(feedback_port=30004), "there is no option feedback_port"),
+        (ro1(stale_s="soon"), "option stale_s: Expected `float`"),
+        (ro1(tool_length_mm=0.18), "are these metres"),
+        (ArmSettings(name="black", options={"load_kg": "much"}), "option load_kg: Expected `float"),
+        (ArmSettings(name="black", load_kg=1.0, options={"load_kg": 2.0}), "option load_kg is a setting of its own"),
+    ],
+)
+def test_options_that_cannot_be_are_named(arm: ArmSettings, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Settings(arms=(arm,))
+
+
+def test_a_token_stands_in_a_file_and_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="arm black: option token_file is missing: the robot's app shows a token"):
+        build_arms(Settings(arms=(ro1(),)))
+    with pytest.raises(SettingsError, match=r"token_file: .*nowhere cannot be read: No such file"):
+        build_arms(Settings(arms=(ro1(token_file=str(tmp_path / "nowhere")),)))
+    (tmp_path / "token").write_text("two words")
+    with pytest.raises(SettingsError, match="token is empty or holds characters") as caught:
+        build_arms(Settings(arms=(ro1(token_file=str(tmp_path / "token")),)))
+    assert "two words" not in str(caught.value)
