@@ -140,14 +140,16 @@ class Bridge:
             return
         broker = self._brokers[route.target]
         assert broker is not None
+        now_s = anyio.current_time()
+        back = [echoes for one, echoes in self._echoes.items() if one.source == route.target and _carries(one, topic)]
+        for echoes in back:
+            echoes.expect(topic, payload, now_s)
         try:
             broker.publish(IotMessage(topic, payload, 1))
         except IotCoreUnavailable as error:
             log.warning("bridge: %s to %s is lost: %s", topic, route.target, error)
-            return
-        for one, echoes in self._echoes.items():
-            if one.source == route.target and _carries(one, topic):
-                echoes.expect(topic, payload, anyio.current_time())
+            for echoes in back:
+                echoes.take(topic, payload, now_s)
 
 
 def _carries(route: Route, topic: str) -> bool:

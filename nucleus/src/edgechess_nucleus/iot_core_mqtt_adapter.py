@@ -194,16 +194,17 @@ class MqttBroker:
         self._changed = anyio.Event()
         subscriptions = list(self._subscriptions)
         wanted = _widest(subscriptions)
-        for name in [name for name in self._active if name not in wanted]:
-            del self._active[name]
-            with contextlib.suppress(aiomqtt.MqttError):
-                await client.unsubscribe(name, timeout=ACK_TIMEOUT_S)
         for name, qos in wanted.items():
             if self._active.get(name, -1) < qos:
                 await self._ask(client, name, qos)
         for one in subscriptions:
             one.refused = not any(covers(levels(name, MQTT), one.levels) for name in self._active)
             one.answered.set()
+        # at last: where a filter takes another's place nothing is missed
+        for name in [name for name in self._active if name not in wanted]:
+            del self._active[name]
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.unsubscribe(name, timeout=ACK_TIMEOUT_S)
 
     async def _ask(self, client: aiomqtt.Client, name: str, qos: QoS) -> None:
         try:
