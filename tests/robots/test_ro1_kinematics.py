@@ -40,7 +40,7 @@ def urdf_tooltip(joints_rad: tuple[float, ...]) -> np.ndarray:
         shift = np.eye(4)
         shift[:3, 3] = origin
         frame = frame @ shift @ turn(axis, angle)
-    return frame @ turn((0, 0, 1), math.pi)
+    return np.asarray(frame @ turn((0, 0, 1), math.pi))
 
 
 def tooltip(joints_deg: tuple[float, ...]) -> Tooltip:
