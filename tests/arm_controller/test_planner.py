@@ -142,7 +142,7 @@ def test_a_descent_that_is_not_straight_is_refused_at_once() -> None:
 def test_the_other_arm_in_the_way_is_named() -> None:
     reaching = ModelArm("black")
     above = Pose(0.0, 0.0, 60.0, 180.0, 0.0, 45.0)
-    reaching.joints = CR10A.solve(reaching.geometry.flange(above), reaching.geometry.branch, PARK_DEG)
+    reaching.joints = CR10A.solve(reaching.geometry.reach.flange(above), reaching.geometry.reach.branch, PARK_DEG)
     white = ModelArm("white")
     assert planned(white, chess.STARTING_FEN, "e2e4", {"white": white, "black": ModelArm("black")})
     with pytest.raises(JobRefused, match="arm black is in the way") as refused:
@@ -165,7 +165,8 @@ def test_links_that_hang_low_are_seen() -> None:
 
 def test_a_limit_is_named_with_the_carry() -> None:
     short = ModelArm("white")
-    short.geometry = dataclasses.replace(short.geometry, settings=DobotSettings(max_tool_speed_mm_s=100.0))
+    slow = dataclasses.replace(short.geometry.reach, max_tool_speed_mm_s=100.0)
+    short.geometry = dataclasses.replace(short.geometry, reach=slow)
     with pytest.raises(JobRefused, match=r"white pawn e2 to e4: step 1 \(straight\): speed 750 mm/s") as refused:
         planned(short, chess.STARTING_FEN, "e2e4")
     assert refused.value.code == "limits"
@@ -192,8 +193,8 @@ def test_parked_arms_are_clear_of_an_arm_anywhere_above_the_table() -> None:
         at = LAYOUT.place(place)
         for z_mm, yaw_deg in ((30.0, 0.0), (200.0, 45.0), (100.0, 90.0)):
             try:
-                flange = other.geometry.flange(Pose(at.x_mm, at.y_mm, z_mm, 180.0, 0.0, yaw_deg))
-                postures.append(CR10A.solve(flange, other.geometry.branch, PARK_DEG))
+                flange = other.geometry.reach.flange(Pose(at.x_mm, at.y_mm, z_mm, 180.0, 0.0, yaw_deg))
+                postures.append(CR10A.solve(flange, other.geometry.reach.branch, PARK_DEG))
             except ValueError:
                 continue  # its own check would refuse that
     assert len(postures) > 150

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from edgechess_robots import joint_planner
 from edgechess_robots.arm import Close, Open, Park, Plan, Step, Straight, Travel, Verify
 from edgechess_robots.calibration import Calibration
-from edgechess_robots.dobot import planner
 from edgechess_robots.dobot.planner import Geometry, check_plan, segment, travel_percent
 from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.errors import PlanRefused
@@ -179,8 +179,8 @@ def test_a_straight_line_from_a_singular_posture(geometry: Geometry) -> None:
 
 
 def test_a_joint_motion_that_sinks_between_its_ends(geometry: Geometry) -> None:
-    flipped = dataclasses.replace(geometry.branch, wrist=-geometry.branch.wrist)
-    start = next(j for j in CR10A.inverse(geometry.flange(above("e1"))) if CR10A.branch_of(j) == flipped)
+    flipped = dataclasses.replace(geometry.reach.branch, wrist=-geometry.reach.branch.wrist)
+    start = next(j for j in CR10A.inverse(geometry.reach.flange(above("e1"))) if CR10A.branch_of(j) == flipped)
     refused = refusal((Travel(above("e4"), 250.0),), geometry, start)
     assert refused.code == "clearance"
     assert "sinks 13 mm below both of its ends" in str(refused)
@@ -197,13 +197,13 @@ def test_a_straight_motion_may_turn_the_tool(geometry: Geometry) -> None:
 
 def test_half_a_turn_has_an_axis() -> None:
     start, end = Pose(0, 0, 0, 180, 0, 0).matrix(), Pose(0, 0, 0, 180, 0, 180).matrix()
-    angle, axis = planner._turn(start, end)
+    angle, axis = joint_planner._turn(start, end)
     assert angle == pytest.approx(180.0)
     assert np.allclose(np.abs(axis), (0.0, 0.0, 1.0))
-    assert np.allclose(list(planner._line(start, end, 4))[-1], end, atol=1e-9)
+    assert np.allclose(list(joint_planner._line(start, end, 4))[-1], end, atol=1e-9)
 
 
 @pytest.mark.parametrize("length", [150.0, 220.0])
 def test_the_tool_length_is_taken_off(length: float, calibration: Calibration) -> None:
     geometry = Geometry.of(CR10A, DobotSettings(tool_length_mm=length), calibration)
-    assert geometry.flange(above("e4", 30.0))[2, 3] == pytest.approx(30.0 + length)
+    assert geometry.reach.flange(above("e4", 30.0))[2, 3] == pytest.approx(30.0 + length)

@@ -1,8 +1,13 @@
 """Joint solutions for a whole plan, checked before anything is sent; the same for every arm of the chain. Pure.
 
-Everything a plan says is in the board frame and about the fingertips. Travels go to the branch of the parking posture; a
-straight motion keeps the branch it starts in. What differs between vendors (how a motion is told, how long it takes)
-stays with their drivers.
+Everything a plan says is in the board frame and about the fingertips. What differs between vendors (how a motion is told,
+how long it takes) stays with their drivers.
+
+How wrist flips are avoided, all of it here: a travel ends in the branch of the parking posture, every joint by whole
+turns as near to that posture as can be, and is sent as joint angles; a straight motion is followed by small samples, each
+solved in the branch in which it starts and nearest to the one before, and is refused when a joint would jump between two
+of them or come near a singularity, where the branches meet. So the whole table is reached in one branch and without a
+full turn of the last joint; and the fingers, being alike, never need to turn by more than 90 degrees.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import assert_never
 
 import numpy as np
@@ -67,15 +73,19 @@ class Reach:
 
     def flange(self, tip_in_board: Pose) -> Matrix:
         """Where the flange must be in the base frame for the fingertips to be there."""
-        return np.asarray(
-            self.board @ tip_in_board.matrix() @ self.tip_in_flange.inverse().matrix(),
-            dtype=np.float64,
-        )
+        flange = _flange_of_tip(self.tool_length_mm, self.tool_yaw_deg)
+        return np.asarray(self.board @ tip_in_board.matrix() @ flange, dtype=np.float64)
 
     def height_mm(self, joints_deg: Sequence[float]) -> float:
         """Of the fingertips above the board."""
         tip = self.chain.position_mm(joints_deg, self.tool_length_mm)
         return float(sum(self.board[i, 2] * (tip[i] - self.board[i, 3]) for i in range(3)))
+
+
+@cache
+def _flange_of_tip(tool_length_mm: float, tool_yaw_deg: float) -> Matrix:
+    """Asked for at every motion of a plan, and the same all the time."""
+    return Pose(0.0, 0.0, tool_length_mm, 0.0, 0.0, tool_yaw_deg).inverse().matrix()
 
 
 MotionTime = Callable[[Travel | Straight | Park, Joints, Joints], float]
@@ -92,6 +102,7 @@ def check_plan(plan: Plan, start_deg: Joints, reach: Reach, motion_s: MotionTime
     for index, step in enumerate(plan.steps):
         where = f"step {index} ({type(step).__name__.lower()})"
         try:
+            _check_corner(step, plan.steps[index + 1 : index + 2])
             path = _check_step(step, here, reach)
         except PlanRefused as refusal:
             raise PlanRefused(refusal.code, f"{where}: {refusal}") from None
@@ -128,8 +139,16 @@ def straight_extent(start_deg: Joints, target: Pose, reach: Reach) -> tuple[floa
 
 def between(start_deg: Joints, end_deg: Joints, count: int) -> Iterator[Joints]:
     """`count` + 1 joint postures, both ends included."""
-    for i in range(count + 1):
+    for i in range(count):
         yield tuple(s + (e - s) * i / count for s, e in zip(start_deg, end_deg, strict=True))
+    yield tuple(end_deg)
+
+
+def _check_corner(step: Step, following: Sequence[Step]) -> None:
+    """Fingers open and close where the arm stands: only a motion may follow a rounded corner."""
+    rounded = isinstance(step, Travel | Straight) and step.blend_mm > 0.0
+    if rounded and not (following and isinstance(following[0], Travel | Straight | Park)):
+        raise PlanRefused("limits", "a rounded corner that no motion follows")
 
 
 def _check_step(step: Step, start_deg: Joints, reach: Reach) -> tuple[Joints, ...] | None:
@@ -181,39 +200,42 @@ def _check_straight(step: Straight, start_deg: Joints, reach: Reach) -> tuple[Jo
     length, turn = float(np.linalg.norm(end[:3, 3] - start[:3, 3])), _turn(start, end)[0]
     count = max(1, math.ceil(length / SAMPLE_MM), math.ceil(turn / SAMPLE_DEG))
     sample_s = max(length / step.speed_mm_s, turn / TURN_SPEED_DEG_S) / count
-    here = start_deg
-    path = [here]
-    _check_singularity(here, chain)
-    for flange in _line(start, end, count):
-        following = chain.nearest(flange, here)
-        _check_sample(here, following, sample_s, chain)
-        path.append(following)
-        here = following
-    _check_floor(reach.height_mm(here), reach)
+    branch, path, flanges = chain.branch_of(start_deg), [tuple(start_deg)], _line(start, end, count)
+    try:
+        for flange in flanges[1:]:
+            path.append(chain.solve(flange, branch, path[-1]))
+    except Unreachable:
+        _check_posture(path, flanges, sample_s, chain)  # what comes before it says more
+        raise
+    _check_posture(path, flanges, sample_s, chain)
+    _check_floor(reach.height_mm(path[-1]), reach)
     return tuple(path)
 
 
-def _check_sample(start_deg: Joints, end_deg: Joints, takes_s: float, chain: Chain) -> None:
-    changes = (abs(b - a) for a, b in zip(start_deg, end_deg, strict=True))
-    for number, (change, limit) in enumerate(zip(changes, chain.speeds_deg_s, strict=True), start=1):
-        if change > JUMP_DEG:
-            raise PlanRefused("limits", f"joint {number} would jump by {change:.0f}° on a straight line")
-        if change > limit * takes_s + 1e-6:
-            raise PlanRefused(
-                "limits", f"joint {number} would turn at {change / takes_s:.0f}°/s, {limit:.0f}°/s allowed"
-            )
-    _check_singularity(end_deg, chain)
-
-
-def _check_singularity(joints_deg: Joints, chain: Chain) -> None:
-    margins = chain.margins(joints_deg)
+def _check_posture(path: Sequence[Joints], flanges: NDArray[np.float64], sample_s: float, chain: Chain) -> None:
+    """Joint speeds, jumps and singularities along a straight motion, of which `path` may be the beginning."""
+    joints = np.asarray(path)
+    wrist = flanges[: len(path), :2, 3] - chain.d6_mm * flanges[: len(path), :2, 2]
+    sines = np.abs(np.sin(np.radians(joints + np.asarray(chain.offsets_deg))))
+    shoulder_mm = float((np.hypot(wrist[:, 0], wrist[:, 1]) - abs(chain.d4_mm)).min())
+    elbow_deg, wrist_deg = (math.degrees(math.asin(min(1.0, float(sines[:, i].min())))) for i in (2, 4))
     for name, margin, least in (
-        ("shoulder", margins.shoulder_mm, SINGULAR_MM),
-        ("elbow", margins.elbow_deg, SINGULAR_DEG),
-        ("wrist", margins.wrist_deg, SINGULAR_DEG),
+        ("shoulder", shoulder_mm, SINGULAR_MM),
+        ("elbow", elbow_deg, SINGULAR_DEG),
+        ("wrist", wrist_deg, SINGULAR_DEG),
     ):
         if margin < least:
             raise PlanRefused("limits", f"a straight line too near to the {name} singularity")
+    if len(path) < 2:
+        return
+    changes = np.abs(np.diff(joints, axis=0)).max(axis=0).tolist()
+    for number, (change, limit) in enumerate(zip(changes, chain.speeds_deg_s, strict=True), start=1):
+        if change > JUMP_DEG:
+            raise PlanRefused("limits", f"joint {number} would jump by {change:.0f}° on a straight line")
+        if change > limit * sample_s + 1e-6:
+            raise PlanRefused(
+                "limits", f"joint {number} would turn at {change / sample_s:.0f}°/s, {limit:.0f}°/s allowed"
+            )
 
 
 def _check_floor(height_mm: float, reach: Reach) -> None:
@@ -236,16 +258,15 @@ def _turn(start: Matrix, end: Matrix) -> tuple[float, NDArray[np.float64]]:
     return math.degrees(angle), axis
 
 
-def _line(start: Matrix, end: Matrix, count: int) -> Iterator[Matrix]:
-    """Flange poses along a straight motion, the start left out; the orientation turns evenly about one axis."""
+def _line(start: Matrix, end: Matrix, count: int) -> NDArray[np.float64]:
+    """Flange poses along a straight motion, shape (count + 1, 4, 4), both ends included; the orientation turns evenly
+    about one axis."""
     turn, axis = _turn(start, end)
     x, y, z = (float(v) for v in axis)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    for i in range(1, count + 1):
-        share = i / count
-        angle = math.radians(turn) * share
-        pose = np.eye(4)
-        spin = np.eye(3) + math.sin(angle) * cross + (1.0 - math.cos(angle)) * (cross @ cross)
-        pose[:3, :3] = start[:3, :3] @ spin
-        pose[:3, 3] = start[:3, 3] + (end[:3, 3] - start[:3, 3]) * share
-        yield pose
+    share = np.linspace(0.0, 1.0, count + 1)[:, None, None]
+    angle = math.radians(turn) * share
+    poses = np.tile(np.eye(4), (count + 1, 1, 1))
+    poses[:, :3, :3] = start[:3, :3] @ (np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
+    poses[:, :3, 3] = start[:3, 3] + (end[:3, 3] - start[:3, 3]) * share[:, 0]
+    return poses

@@ -122,7 +122,7 @@ class DobotArm:
         self.settings = settings
         self.chain = chain
         self._connect = connect
-        self._tip = planner.tip_in_flange(settings).matrix()
+        self._tip = Pose(0.0, 0.0, settings.tool_length_mm, 0.0, 0.0, settings.tool_yaw_deg).matrix()
         self._calibration: Calibration | None = None
         self._geometry: Geometry | None = None
         if calibration is not None:
