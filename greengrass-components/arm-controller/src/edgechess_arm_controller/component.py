@@ -189,7 +189,7 @@ class Controller:
 
     def _plan_job(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
         try:
-            parts, checked = plan_job(job, arm, self.state.table.slots, self._ground, self._arms[arm])
+            parts, checked = plan_job(job, arm, self.state.table.slots, self._ground, self._arms[arm], self._arms)
         except JobRefused as error:
             return c.JobImpossible(job.job_id, error.code, error.reason)
         except RobotError as error:
