@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import socket
 import stat
@@ -17,6 +19,7 @@ import pytest
 
 from edgechess_nucleus import ipc_session
 from edgechess_nucleus.configuration import Configuration, KeyPath
+from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.eventstream_protocol import Frame, FrameReader, encode, int32, string
 from edgechess_nucleus.host import ReportedState
 from edgechess_nucleus.ipc_server import IpcServer, SocketError
@@ -156,6 +159,39 @@ async def test_a_deep_message_is_passed_on_or_refused_but_harms_nobody(folder: P
         await client.frame()
         await client.send(2, "UpdateConfiguration", b'{"timestamp": 1, "valueToMerge": ' + deep + b"}")
         assert (await client.frame()).text("service-model-type") == "aws.greengrass#InvalidArgumentsError"
+
+
+async def test_shadows_outlive_the_server(folder: Path) -> None:
+    host, file = OneComponent(), folder / "shadows.json"
+    policy = {"aws.greengrass.ShadowManager": {"p": {"operations": ["*"], "resources": ["*"]}}}
+    host.tree.merge(("accessControl",), policy, 10)
+    payloads = []
+    for number in range(2):
+        server = IpcServer(host, shadow_file=file, wall_clock_s=lambda: 100.0)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(server.serve, folder / "s")
+            async with await anyio.connect_unix(folder / "s") as stream:
+                client = Client(stream)
+                await client.connect()
+                # {"state": {"desired": {"n": 0}}}, then 1
+                document = ("eyJzdGF0ZSI6eyJkZXNpcmVkIjp7Im4iOjB9fX0=", "eyJzdGF0ZSI6eyJkZXNpcmVkIjp7Im4iOjF9fX0=")[
+                    number
+                ]
+                await client.send(
+                    1,
+                    "UpdateThingShadow",
+                    b'{"thingName": "t", "shadowName": "s", "payload": "%s"}' % document.encode(),
+                )
+                payloads.append(json.loads(base64.b64decode(json.loads((await client.frame()).payload)["payload"])))
+            tasks.cancel_scope.cancel()
+    assert [payload["version"] for payload in payloads] == [1, 2]
+
+
+@pytest.mark.parametrize("content", ["no json", '{"t/s": 3}', "[]"])
+async def test_a_shadow_file_of_somebody_else(folder: Path, content: str) -> None:
+    (folder / "shadows.json").write_text(content)
+    with pytest.raises(NucleusError):
+        IpcServer(OneComponent(), shadow_file=folder / "shadows.json")
 
 
 async def test_the_socket_is_its_owners_and_goes_with_the_server(folder: Path) -> None:

@@ -41,6 +41,7 @@ from edgechess_nucleus.ipc_session import Session, Table
 from edgechess_nucleus.ipc_shadows import ShadowOperations
 from edgechess_nucleus.ipc_topics import TopicOperations
 from edgechess_nucleus.pubsub import LocalMessage, LocalTopics
+from edgechess_nucleus.shadow_file import read_shadows
 from edgechess_nucleus.shadows import Shadows
 
 log = logging.getLogger(__name__)
@@ -63,16 +64,18 @@ class IpcServer:
         *,
         flavour: Literal["java", "lite"] = "java",
         broker: IotCore | None = None,
+        shadow_file: Path | None = None,
         wall_clock_s: Callable[[], float] = time.time,
     ) -> None:
+        """`shadow_file` None: shadows end with this server. Raises ShadowFileError, StoredShadowsError."""
         self._host = host
         self.flavour = FLAVOURS[flavour]
         self.updates = ComponentUpdates()
         self.topics = LocalTopics(self.flavour)
-        self.shadows = Shadows(self._publish_of_shadows)
+        self.shadows = Shadows(self._publish_of_shadows, {} if shadow_file is None else read_shadows(shadow_file))
         self._authority = Authority(host, self.flavour)
         self._configurations = ConfigurationOperations(host, self.flavour, wall_clock_s)
-        shadows = ShadowOperations(self.topics, self._authority, self.shadows, wall_clock_s)
+        shadows = ShadowOperations(self.topics, self._authority, self.shadows, wall_clock_s, shadow_file)
         if "UpdateThingShadow" in self.flavour.operations:
             shadows.listen()
         services = (

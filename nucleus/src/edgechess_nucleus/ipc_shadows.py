@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -15,6 +16,7 @@ from edgechess_nucleus.ipc_call import Call, Operation, Request
 from edgechess_nucleus.pubsub import LocalMessage, LocalTopics
 from edgechess_nucleus.rate_limit import RateLimit
 from edgechess_nucleus.refusal import Refused
+from edgechess_nucleus.shadow_file import write_shadows
 from edgechess_nucleus.shadows import ShadowName, Shadows, Verb, parse_topic
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,14 @@ class ShadowOperations:
     """Requests come as operations and, from whoever may publish there, on the shadows' own topics."""
 
     def __init__(
-        self, topics: LocalTopics, authority: Authority, shadows: Shadows, wall_clock_s: Callable[[], float]
+        self,
+        topics: LocalTopics,
+        authority: Authority,
+        shadows: Shadows,
+        wall_clock_s: Callable[[], float],
+        file: Path | None,
     ) -> None:
+        self._file = file
         self._authority = authority
         self._wall_clock_s = wall_clock_s
         self._shadows = shadows
@@ -100,10 +108,20 @@ class ShadowOperations:
     def _do(self, name: ShadowName, verb: Verb, payload: bytes) -> bytes:
         act = {"get": self._shadows.get, "update": self._shadows.update, "delete": self._shadows.delete}[verb]
         try:
-            return act(name, payload, self._wall_clock_s())
+            answer = act(name, payload, self._wall_clock_s())
+            if verb != "get" and self._file is not None:
+                self._keep(self._file)
+            return answer
         except Refused as refused:
             self._shadows.reject(name, verb, refused, payload, self._wall_clock_s())
             raise
+
+    def _keep(self, file: Path) -> None:
+        try:
+            write_shadows(file, self._shadows.stored())
+        except OSError as error:
+            log.error("%s: shadows are not kept: %s", file, error.strerror)
+            raise Refused("ServiceError", "The shadow could not be kept") from error
 
     def _limit(self, thing: str) -> None:
         now_s = anyio.current_time()

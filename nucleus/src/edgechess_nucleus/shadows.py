@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.refusal import Refused, not_found
 
 DEPTH_LIMIT = 6  # levels below desired or reported
@@ -30,6 +31,10 @@ Content = dict[str, Any]
 Verb = Literal["get", "update", "delete"]
 Publish = Callable[[str, bytes], None]
 """Topic and payload, on the local topics."""
+
+
+class StoredShadowsError(NucleusError):
+    """What was stored is no shadow."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,14 +83,20 @@ class Update(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Shadows:
-    """All shadows of this machine. Times are seconds since the epoch. Every refusal is a Refused."""
+    """All shadows of this machine. Times are seconds since the epoch. Every refusal is a Refused.
+
+    `stored` is what `stored()` gave; raises StoredShadowsError for anything else.
+    """
 
     def __init__(self, publish: Publish, stored: Mapping[str, Any] | None = None) -> None:
         self._publish = publish
         self._rows: dict[tuple[str, str], _Row] = {}
         for key, row in (stored or {}).items():
             thing, _, shadow = key.partition("/")
-            self._rows[thing, shadow] = msgspec.convert(row, _Row)
+            try:
+                self._rows[thing, shadow] = msgspec.convert(row, _Row)
+            except msgspec.ValidationError as error:
+                raise StoredShadowsError(f"{key}: {error}") from error
 
     def stored(self) -> dict[str, Any]:
         """Everything, as JSON; what `__init__` takes."""
