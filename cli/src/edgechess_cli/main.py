@@ -17,7 +17,7 @@ PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pre
 # verb -> module and, in it, the verb's function or its own group of verbs; help lists them in this order
 VERBS = {
     "play": ("edgechess_cli.play", "command"),
-    "table": ("edgechess_cli.table_command", "command"),
+    "table": ("edgechess_cli.table_command", "app"),
     "twin": ("edgechess_cli.twin_command", "app"),
     "up": ("edgechess_cli.up", "app"),
     "publish": ("edgechess_cli.publish_command", "app"),

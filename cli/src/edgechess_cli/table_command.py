@@ -1,4 +1,7 @@
-"""`edgechess table`: a software table with its components and no director: somebody else publishes the moves."""
+"""`edgechess table`: a software table with its components and no director: somebody else publishes the moves.
+
+`edgechess table setup` speaks to any table, this one or a real one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import chess
 import typer
 from anyio.abc import TaskStatus
 
+from edgechess_cli import setup_command
 from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.match_options import FAST_SPEED
@@ -22,8 +26,13 @@ from edgechess_twin import faults as twin_faults
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
+app = typer.Typer(invoke_without_command=True)
+app.command("setup")(setup_command.command)
 
+
+@app.callback()
 def command(
+    context: typer.Context,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything that is left to chance.")] = 0,
     faults: Annotated[
         str,
@@ -58,6 +67,8 @@ def command(
 
     Exit code: 0 after Ctrl-C, 1 when something cannot be started or kept running, 2 wrong usage.
     """
+    if context.invoked_subcommand is not None:
+        return
     try:
         setup = TableSetup(
             seed=seed,
@@ -138,6 +149,7 @@ def table_text(table: ServedTable, folder: MatchFolder) -> str:
             "in another terminal:",
             f"  edgechess publish start --broker {table.broker} --session mine",
             f"  edgechess publish move  --broker {table.broker} --session mine e4",
+            f"  edgechess table setup   --broker {table.broker}",
             "Ctrl-C parks the arms and ends it.",
         ]
     )

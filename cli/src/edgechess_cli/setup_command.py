@@ -1,0 +1,132 @@
+"""`edgechess table setup`: the arms bring a table to a position; what they do is told as they do it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NoReturn, TypeVar
+
+import anyio
+import anyio.abc
+import chess
+import msgspec
+import typer
+
+from edgechess_cli.bus_connection import (
+    DEFAULT_BROKER,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    Connection,
+    KeyOption,
+    NoBroker,
+    PrefixOption,
+    connect,
+)
+from edgechess_cli.publish import EXIT_NO_ANSWER, EXIT_OF_STATUS, ask, session_state
+from edgechess_kit import messages as m
+from edgechess_kit.bus import Bus
+from edgechess_kit.errors import SettingsError, WireError
+from edgechess_kit.topics import PREFIX, Topics
+from edgechess_match_director.rules import setup_request
+
+T = TypeVar("T")
+
+TIMEOUT_S = 3600.0  # 32 pieces at the slowest an arm moves, and as many looks at the board
+
+
+def command(
+    fen: Annotated[str, typer.Option("--fen", help="Position, or its first field alone.")] = chess.STARTING_FEN,
+    broker: BrokerOption = DEFAULT_BROKER,
+    abandon: Annotated[bool, typer.Option("--abandon", help="End the game that is being played there.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the end.", min=0.1)] = TIMEOUT_S,
+    token: Annotated[
+        str | None, typer.Option("--token", help="Task token; the same one again is answered, not done again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events and the answer as JSON lines.")] = False,
+    prefix: PrefixOption = PREFIX,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Let the arms set the table up, from whatever stands on it, with what lies in trays and racks.
+
+    The board is looked at after every few pieces, so it can be asked again at any time and goes on from there. What the
+    arms cannot do is said at the end: which piece a person must put where.
+
+    Exit code: 0 the table is set up, 4 refused, 5 a person is needed, 6 no answer (or no broker), 2 wrong usage.
+    """
+    try:
+        chess.BaseBoard(fen.split(" ", 1)[0])
+    except ValueError as error:
+        _fail(f"--fen: {error}")
+    connection = Connection(broker, prefix, ca, cert, key)
+    state = _run(_state, connection)
+    running = state is not None and state.status == "running"
+    if state is not None and running and not abandon:
+        _fail(f"session {state.session_id} is being played (ply {state.ply}); --abandon ends it")
+    session = state.session_id if state is not None and running and state.session_id else "setup"
+    request = setup_request(session, token or f"cli-{uuid.uuid4().hex}", fen)
+    response = _run(_set_up, connection, request, timeout, as_json)
+    if response is None:
+        again = f"To wait on: --token {request.task_token}"
+        typer.echo(f"no answer within {timeout:g} s. Is a game manager running there? {again}", err=True)
+        raise typer.Exit(EXIT_NO_ANSWER)
+    if as_json:
+        typer.echo(msgspec.json.encode(response).decode())
+    else:
+        total = response.detail.timings_s.get("total", 0.0) if response.detail else 0.0
+        typer.echo(f"{response.status} {response.reason or 'the table is set up'} ({total:.1f} s)")
+    raise typer.Exit(EXIT_OF_STATUS[response.status])
+
+
+async def _set_up(
+    connection: Connection, request: m.GameRequest, timeout_s: float, as_json: bool
+) -> m.GameResponse | None:
+    async with connect(connection) as bus, anyio.create_task_group() as tasks:
+        await tasks.start(_tell, bus, connection.topics, request.session_id, as_json, name="setup progress")
+        response = await ask(bus, connection.topics, request, timeout_s)
+        tasks.cancel_scope.cancel()
+    return response
+
+
+async def _tell(
+    bus: Bus, topics: Topics, session_id: str, as_json: bool, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    async with bus.subscribe(topics.events) as events:
+        task_status.started()
+        async for delivery in events:
+            try:
+                event = delivery.decode(topics.events)
+            except WireError:
+                continue  # not ours to judge
+            if event.component == "game-manager" and event.kind == "setup-ordered" and event.session_id == session_id:
+                typer.echo(msgspec.json.encode(event).decode() if as_json else progress_line(event))
+
+
+def progress_line(event: m.EdgeEvent) -> str:
+    """`3  black: a8, b8, h8   (12 squares are not right yet)`."""
+    progress = event.data.get("progress", {})
+    what = ", ".join(progress.get("squares", ())) or "spare pieces to the rack"
+    left = event.data.get("left", 0)
+    return f"{progress.get('jobs', 0):3}  {progress.get('arm', '?')}: {what}   ({left} squares are not right yet)"
+
+
+async def _state(connection: Connection) -> m.SessionState | None:
+    async with connect(connection) as bus:
+        return await session_state(bus, connection.topics)
+
+
+def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
+    try:
+        return anyio.run(function, *arguments)
+    except NoBroker as error:
+        typer.echo(f"edgechess table setup: {error}", err=True)
+        raise typer.Exit(EXIT_NO_ANSWER) from None
+    except (SettingsError, WireError) as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"edgechess table setup: {text}", err=True)
+    raise typer.Exit(2)
