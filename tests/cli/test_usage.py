@@ -41,7 +41,7 @@ WRONG = {
     "executor": (("publish", "move", "--session", "s", "--executor", "cat", "e4"), "--executor", "person"),
     "broker address": (
         ("publish", "start", "--session", "s", "--broker", "http://127.0.0.1"),
-        "bus.broker",
+        "--broker",
         "mqtt://host",
     ),
     "broker without certificates": (
@@ -153,7 +153,7 @@ def test_doctor(edgechess: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
     found = [json.loads(line) for line in edgechess("doctor", "--json").out.splitlines()]
-    assert {"python", "stockfish", "mosquitto", "loopback", "pseudo-terminals", "state", "board"} == {
+    assert {"python", "stockfish", "mosquitto", "greengrass", "loopback", "pseudo-terminals", "state", "board"} == {
         finding["what"] for finding in found
     }
     assert edgechess("doctor").code == (1 if any(finding["verdict"] == "missing" for finding in found) else 0)

@@ -213,6 +213,21 @@ async def test_a_core_that_is_offline_is_waited_for() -> None:
             assert a.trouble is None
 
 
+async def test_a_component_starts_while_the_core_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It still finishes the move that is under way; the subscription is opened when it can be."""
+    hasty = dataclasses.replace(IOT_CORE, subscribe_wait_s=0.2)
+    with anyio.fail_after(PATIENCE_S):
+        async with running_nucleus("lite") as nucleus, opened(nucleus, "a", hasty) as a:
+            nucleus.cloud.away = True
+            async with a.subscribe(TOPICS.events) as heard:
+                assert "IoT Core" in (a.trouble or "")
+                nucleus.cloud.away = False
+                await until(lambda: all(stream.is_open for stream in a._streams.values()))
+                await a.publish(TOPICS.events, event(1))
+                assert await seqs(heard, 1) == [1]
+                assert a.trouble is None
+
+
 async def test_subscriptions_lost_without_a_word_are_noticed_and_healed(
     nucleus: Nucleus, caplog: pytest.LogCaptureFixture
 ) -> None:

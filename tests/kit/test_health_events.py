@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import anyio
@@ -12,6 +13,7 @@ from edgechess_kit.component import Context
 from edgechess_kit.errors import JournalError
 from edgechess_kit.events import announce, journal_event, record
 from edgechess_kit.health import FAREWELL_S, HEALTH_PERIOD_S, Health
+from edgechess_kit.host import NoHost, Status
 from edgechess_kit.journal import Draft
 from edgechess_kit.memory_bus import MemoryBroker, MemoryBus
 from edgechess_kit.messages import EdgeEvent, EdgeStatus
@@ -180,3 +182,29 @@ async def test_a_closed_bus_does_not_end_the_component(make_context: Make) -> No
         await context.bus.aclose()
         record(context, "x", {})
         await anyio.sleep(3 * HEALTH_PERIOD_S)
+
+
+async def test_one_that_is_ready_is_degraded_while_its_host_tells_of_trouble(
+    broker: MemoryBroker, make_context: Make
+) -> None:
+    told: list[Status] = []
+
+    class Host(NoHost):
+        trouble: str | None = "the nucleus is away"
+
+        def heard(self, status: Status) -> None:
+            told.append(status)
+
+    host = Host()
+    context = dataclasses.replace(make_context("a"), host=host)
+    async with broker.client("watch").subscribe(broker.topics.status) as seen, Health(context) as health:
+        await health.set("ready")
+        said = [(await anext(seen)).decode(broker.topics.status) for _ in range(1)]
+        while said[-1].status == "starting":
+            said.append((await anext(seen)).decode(broker.topics.status))
+        assert (said[-1].status, said[-1].reason) == ("degraded", "the nucleus is away")
+        host.trouble = None
+        while said[-1].status == "degraded":
+            said.append((await anext(seen)).decode(broker.topics.status))
+        assert (said[-1].status, said[-1].reason) == ("ready", None)
+    assert told == ["ready"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import platform
 import shutil
 import sys
+from importlib.metadata import version
 from typing import Annotated, Literal
 
 import typer
@@ -18,6 +20,7 @@ from edgechess_cli.twin_command import loopback_addresses_work
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_kit.broker import find_mosquitto
+from edgechess_kit.greengrass_environment import under_greengrass
 
 Verdict = Literal["ok", "note", "missing"]
 MARKS: dict[Verdict, str] = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
@@ -34,7 +37,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Looks at the machine; changes nothing."""
-    findings = [_python(), _stockfish(), _mosquitto(), _loopback(), _pseudo_terminals(), _state_folder()]
+    findings = [_python(), _stockfish(), _mosquitto(), _greengrass(), _loopback(), _pseudo_terminals(), _state_folder()]
     ports = SerialPorts().candidates()
     findings.append(
         Finding(
@@ -64,6 +67,15 @@ def _mosquitto() -> Finding:
     if path:
         return Finding("mosquitto", "ok", str(path))
     return Finding("mosquitto", "note", "not found: the embedded broker serves. apt-get install mosquitto")
+
+
+def _greengrass() -> Finding:
+    if importlib.util.find_spec("awsiot") is None:
+        return Finding(
+            "greengrass", "note", "no awsiotsdk: components speak MQTT only. pip install 'edgechess-kit[greengrass]'"
+        )
+    under = "a nucleus started this process" if under_greengrass(os.environ) else "no nucleus here; edgechess up is one"
+    return Finding("greengrass", "ok", f"awsiotsdk {version('awsiotsdk')}; {under}")
 
 
 def _loopback() -> Finding:

@@ -26,7 +26,7 @@ class Host(Protocol):
 class NoHost:
     """A process on a laptop."""
 
-    trouble = None
+    trouble: str | None = None
 
     def heard(self, status: Status) -> None:
         return
