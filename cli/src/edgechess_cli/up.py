@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -26,6 +27,7 @@ from edgechess_cli.match_options import FAST_SPEED
 from edgechess_cli.real_table import RealTable, TableSetup, TwinDevices, park
 from edgechess_cli.workspace_artifacts import WorkspaceSource
 from edgechess_kit.broker import running_broker
+from edgechess_kit.errors import WireError
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.routed_bus import RoutedBus
 from edgechess_kit.settings import BusSettings
@@ -248,6 +250,7 @@ class Teller(Protocol):
 
     def say(self, text: str) -> None: ...
     def where(self, facts: dict[str, str]) -> None: ...
+    def ready(self) -> None: ...
     def echo(self, component: str, line: str) -> None: ...
     def observe(self, status: ComponentStatus) -> None: ...
 
@@ -267,6 +270,9 @@ class LineTeller:
             self.say(f"  {name:14} {value}")
         self.say("Ctrl-C stops everything in order.")
 
+    def ready(self) -> None:
+        self.say("every component is ready: publish a start, then moves (edgechess publish --help)")
+
     def echo(self, component: str, line: str) -> None:
         style = self._styles.setdefault(component, COLOURS[len(self._styles) % len(COLOURS)])
         short = component.rpartition(".")[2]
@@ -277,13 +283,16 @@ class LineTeller:
 
 
 class JsonTeller:
-    """One JSON object a line: `{"event": "nucleus", …}` once, then `{"event": "state", …}` at every change."""
+    """One JSON object a line: `{"event": "state", …}` at every change, `nucleus` and `ready` once each."""
 
     def say(self, text: str) -> None:
         """Prose has no place among JSON lines."""
 
     def where(self, facts: dict[str, str]) -> None:
         print(json.dumps({"event": "nucleus", **facts}), flush=True)
+
+    def ready(self) -> None:
+        print(json.dumps({"event": "ready"}), flush=True)
 
     def echo(self, component: str, line: str) -> None:
         """It is in the component's log."""
@@ -359,10 +368,28 @@ class _Up:
         ):
             bus = RoutedBus({"cloud": cloud, "devices": near, "edge": near})
             tasks.start_soon(table.person, bus, devices, name="person")
+            ready = anyio.Event()
+            tasks.start_soon(self._until_ready, near, ready, name="ready")
             await self._told_to_end.wait()
-            if not await park(near, Topics()):
+            # before that nobody has moved an arm, and nobody may hear the word
+            if ready.is_set() and not await park(near, Topics()):
                 typer.echo("the arms are not parked: look at them", err=True)
             tasks.cancel_scope.cancel()
+
+    async def _until_ready(self, near: MqttBus, ready: anyio.Event) -> None:
+        """RUNNING says that a process is there; each of our components says by itself when it serves."""
+        topics = Topics()
+        waiting = {_short(wanted.name) for wanted in self._options.document.components}
+        async with near.subscribe(topics.status) as statuses:
+            async for delivery in statuses:
+                with contextlib.suppress(WireError):
+                    status = delivery.decode(topics.status)
+                    if status.status == "ready":
+                        waiting.discard(status.component)
+                if not waiting:
+                    ready.set()
+                    self._teller.ready()
+                    return
 
     def _nucleus_options(self, iot_core: str | None, local_mqtt: str | None) -> NucleusOptions:
         options, local = self._options, self._options.document.local
@@ -399,11 +426,15 @@ def _configuration(document: Deployment, settings: dict[str, dict[str, Any]]) ->
     """The table's facts as configuration of the components that want them, keys spelled as in recipes."""
     made: dict[str, dict[str, Any]] = {}
     for short in TOLD_BY_THE_TABLE:
-        last = "".join(word.title() for word in short.split("-"))
         for wanted in document.components:
-            if wanted.name.rpartition(".")[2] == last:
+            if _short(wanted.name) == short:
                 made[wanted.name] = {_camel(key): value for key, value in settings[short].items()}
     return made
+
+
+def _short(component: str) -> str:
+    """io.edgechess.GameManager is game-manager on the bus, whatever the prefix."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", component.rpartition(".")[2]).lower()
 
 
 def _camel(key: str) -> str:

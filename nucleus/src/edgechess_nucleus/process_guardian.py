@@ -46,11 +46,13 @@ def descendants() -> list[int]:
 
 
 def signal_all(group: int, number: signal.Signals) -> None:
+    """Each process once: a second SIGTERM means impatience to some programs."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
     for process in descendants():
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, number)
+            if os.getpgid(process) != group:
+                os.kill(process, number)
 
 
 def anything_left(group: int) -> bool:
