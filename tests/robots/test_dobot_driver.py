@@ -937,3 +937,31 @@ def test_settings_name_what_is_wrong() -> None:
 def test_how_old_a_frame_may_be(port: int, period: float | None, stale: float) -> None:
     settings = DobotSettings(feedback_port=port, feedback_period_s=period)
     assert settings.stale_s == pytest.approx(stale)
+
+
+# --- what a person got wrong ------------------------------------------------------------------------------------------
+
+
+async def test_a_controller_that_keeps_out_of_tcp_mode_is_named_with_the_cure(
+    arm: DobotArm, controller: Controller
+) -> None:
+    controller.answers = {
+        "RobotMode": lambda _text: b"Control Mode Is Not Tcp\t",
+        "RequestControl": lambda text: f"-1,{{}},{text};".encode(),
+    }
+    async with running(arm, ready=False):
+        with pytest.raises(ArmRefused, match=r"not in TCP mode: choose TCP/IP control in its app.*\(RequestControl"):
+            await arm.ensure_ready()
+
+
+async def test_an_address_where_nothing_is_or_something_else_is_named_with_the_cure(
+    arm: DobotArm, controller: Controller
+) -> None:
+    controller.refuse_connections = True
+    async with running(arm, ready=False):
+        with pytest.raises(ArmLost, match=r"offline: no connection \(refused by the test\): is that the controller's"):
+            await arm.ensure_ready()
+        controller.refuse_connections = False
+        controller.answers = {"Stop": lambda _text: b"SSH-2.0-OpenSSH_9.6;"}
+        with pytest.raises(ArmLost, match=r"offline: no reply of the protocol: 'SSH-2.0.*is that a Dobot controller"):
+            await arm.ensure_ready()

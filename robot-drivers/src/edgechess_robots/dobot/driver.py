@@ -72,6 +72,12 @@ STATE_INTERVAL_S = 0.25  # of `states()`, for what only moves
 SHOWN_DEG = 0.05  # a joint that turned less has not moved
 FEEDBACK_BYTES = 65_536
 
+NO_CONNECTION_CURE = "is that the controller's address, is it switched on, and in a network that this machine reaches?"
+NOT_TCP_MODE = (
+    "the controller is not in TCP mode: choose TCP/IP control in its app, or disable the arm there, so that it lets itself"
+    " be switched over"
+)
+
 MayClear = Literal["nothing", "alarms", "everything"]
 """Which alarms getting ready may clear: "alarms" are those that are no emergency stop, for which a person must look."""
 
@@ -207,6 +213,11 @@ class DobotArm:
             raise PlanRefused("unreachable", str(lost)) from None
         return planner.check_plan(plan, start, self._geometry)
 
+    @property
+    def stroke_mm(self) -> float:
+        """Width between the fingers when they are fully open: see `Fingered`."""
+        return self.settings.fingers.stroke_mm
+
     def outline(self) -> Floats | None:
         """Where the links are measured: see `Outlined`."""
         if self._geometry is None or self._frame is None:
@@ -245,7 +256,7 @@ class DobotArm:
                 commands, feedback = await self._connect_both()
         except (OSError, anyio.BrokenResourceError) as error:  # TimeoutError is an OSError
             if not self._held:
-                self._why = ("link-lost", f"no connection ({error or type(error).__name__})")
+                self._why = ("link-lost", f"no connection ({error or type(error).__name__}): {NO_CONNECTION_CURE}")
             return False
         link = CommandLink(commands, lambda: self._unstopped)
         linked = False
@@ -396,7 +407,7 @@ class DobotArm:
         """Raises ArmLost, ArmProtocolError, ArmStopped, ArmRefused (with the controller's error id)."""
         answer = await self._exchange(command, timeout_s)
         if isinstance(answer, NotTcpMode):
-            raise ArmRefused(f"{command.name}: the controller is not in TCP mode")
+            raise ArmRefused(f"{command.name}: {NOT_TCP_MODE}")
         if not answer.ok:
             raise ArmRefused(f"{command.name}: {protocol.error_text(answer.error_id)}", answer.error_id)
         return answer
@@ -548,7 +559,10 @@ class DobotArm:
     async def _robot_mode(self) -> int:
         answer = await self._exchange(protocol.robot_mode(), COMMAND_TIMEOUT_S)
         if isinstance(answer, NotTcpMode):
-            await self._ask(protocol.request_control())
+            try:
+                await self._ask(protocol.request_control())
+            except ArmRefused as refused:
+                raise ArmRefused(f"{NOT_TCP_MODE} ({refused})", refused.code) from refused
             answer = await self._ask(protocol.robot_mode())
         mode = answer.integer()
         if not answer.ok or mode is None:

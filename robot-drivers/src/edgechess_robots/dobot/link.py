@@ -157,7 +157,9 @@ class CommandLink:
 
     def _answer(self, event: Reply | NotTcpMode | Malformed) -> None:
         if isinstance(event, Malformed):
-            return self.fail(ArmProtocolError(f"no reply of the protocol: {event.text!r}"))
+            return self.fail(
+                ArmProtocolError(f"no reply of the protocol: {event.text!r}: is that a Dobot controller with V4?")
+            )
         if not self._outstanding:
             return self.fail(ArmProtocolError(f"a reply to nothing that was asked: {event}"))
         pending = self._outstanding.popleft()
