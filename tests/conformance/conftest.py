@@ -3,6 +3,7 @@
 A real nucleus must run a component with CONFIGURATION as its configuration (accessControl included) and start the
 suite inside it, where AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT and SVCUID are set; say which nucleus it is
 by EDGECHESS_CONFORMANCE_FLAVOUR=java|lite (java). Tests that need our own knobs are skipped there.
+The suite changes the configuration and makes shadows: reset both before another run.
 """
 
 from __future__ import annotations
