@@ -23,6 +23,7 @@ from edgechess_kit.greengrass_adapter import IOT_CORE, PUBSUB, IpcBus, NucleusLi
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
+from edgechess_nucleus.iot_core import IotMessage
 
 from .nucleus_rig import Nucleus, running_nucleus
 
@@ -279,3 +280,26 @@ async def test_devices_on_the_cores_broker_and_all_else_on_the_core(nucleus: Nuc
 def log_of(folder: Path, name: str) -> str:
     path = folder / f"{name}.log"
     return path.read_text() if path.exists() else ""
+
+
+async def test_a_request_published_from_within_the_core(nucleus: Nucleus) -> None:
+    """`edgechess publish --greengrass`, as a component would call it."""
+
+    def manage(message: IotMessage) -> None:
+        request = TOPICS.cloud_request.decode(message.payload)
+        answer = m.GameResponse(status=400, task_token=request.task_token, reason="it is not White's turn")
+        nucleus.cloud.publish(IotMessage(TOPICS.cloud_response.name, TOPICS.cloud_response.encode(answer)))
+
+    with anyio.fail_after(PATIENCE_S):
+        await nucleus.cloud.subscribe(TOPICS.cloud_request.name, 1, manage)
+        who = nucleus.component("publisher")
+        environment = {
+            **os.environ,
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": who.socket_path,
+            "SVCUID": who.token,
+        }
+        words = ["publish", "move", "e4", "--fen", chess.STARTING_FEN, "--session", "s", "--greengrass"]
+        done = await anyio.run_process(
+            [sys.executable, "-m", "edgechess_cli.main", *words], env=environment, check=False
+        )
+        assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (4, "400 it is not White's turn", b"")
