@@ -17,7 +17,9 @@ from edgechess_robots.calibration import Calibration, Touch, fit
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.errors import ArmLost, CalibrationRefused
 from edgechess_robots.layout import Point, TableLayout
+from edgechess_robots.standard_bots.driver import StandardBotsArm
 
+GuidedArm = DobotArm | StandardBotsArm
 Guide = Callable[[str, tuple[float, float, float]], Awaitable[None]]
 """(arm, point in the board frame, mm): a person moves the tool tip there."""
 
@@ -29,7 +31,7 @@ CORNERS = ("a1", "h1", "h8", "a8", "d1", "h5", "e8", "a4")  # eight points: p99 
 
 
 async def calibrate_by_hand(
-    arm: DobotArm, layout: TableLayout, guide: Guide, *, arm_serial: str, date: datetime.date
+    arm: GuidedArm, layout: TableLayout, guide: Guide, *, arm_serial: str, date: datetime.date
 ) -> Calibration:
     """Powers the arm, touches eight square centres of the board's rim, and parks it. Raises CalibrationRefused, RobotError or TimeoutError."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -46,7 +48,7 @@ async def calibrate_by_hand(
     return calibration
 
 
-async def _park(arm: DobotArm) -> None:
+async def _park(arm: GuidedArm) -> None:
     """Straight up, then home: the match begins with parked arms. Raises RobotError."""
     tool = arm.state().tool
     if tool is None:
@@ -57,7 +59,7 @@ async def _park(arm: DobotArm) -> None:
         raise ArmLost(f"arm {arm.name} could not be parked: {report.reason}")
 
 
-async def _touches(arm: DobotArm, layout: TableLayout, guide: Guide) -> list[Touch]:
+async def _touches(arm: GuidedArm, layout: TableLayout, guide: Guide) -> list[Touch]:
     touches = []
     for name in CORNERS:
         centre = layout.square(name)

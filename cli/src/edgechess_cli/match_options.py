@@ -8,6 +8,7 @@ from typing import Literal
 
 from edgechess_kit.broker import BrokerKind
 from edgechess_kit.messages import EdgeEvent
+from edgechess_twin.arm_device import Kind
 
 TimeMode = Literal["real", "fast", "virtual"]
 
@@ -28,7 +29,7 @@ class MatchOptions:
     max_plies: int | None = None
     pgn: Path | None = None
     speed: float = FAST_SPEED
-    arms: tuple[str, str] = ("dobot", "dobot")
+    arms: tuple[Kind, Kind] = ("dobot", "dobot")
     start_fen: str | None = None
     broker: BrokerKind = "auto"
     firmware: Literal["4.5", "4.6"] = "4.6"

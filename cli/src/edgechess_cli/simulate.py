@@ -15,6 +15,7 @@ import typer
 from edgechess_board.placement import Placement
 from edgechess_cli.match_options import MatchOptions, MatchSummary
 from edgechess_cli.virtual_match import MatchReport, Stuck, play_virtual
+from edgechess_cli.words import arm_kinds
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.registry import check_word
 from edgechess_inference.stockfish import find_stockfish
@@ -103,6 +104,9 @@ def command(
     ] = None,
     weak: Annotated[str, typer.Option("--weak", help="The other player.")] = "random",
     max_plies: Annotated[int, typer.Option("--max-plies", help="Length of a game at most.", min=1)] = 300,
+    arms: Annotated[
+        str, typer.Option("--arms", help="Kinds of White's and Black's arm: dobot or ro1.")
+    ] = "dobot,dobot",
     no_robot: Annotated[bool, typer.Option("--no-robot", help="A person moves the pieces.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", help="Processes (0: one per core).", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per game, last the sums.")] = False,
@@ -114,6 +118,7 @@ def command(
     strong = strong or ("stockfish:nodes=300" if find_stockfish() else "builtin:nodes=300")
     try:
         twin_faults.parse(faults)
+        kinds = arm_kinds(arms)
         check_word(strong)
         check_word(weak)
     except (ValueError, PlayerWordError) as error:
@@ -133,6 +138,7 @@ def command(
                 rotated=number % 4 == 3,
                 max_plies=max_plies,
                 matches=matches,
+                arms=kinds,
             )
         )
     tally = Tally()

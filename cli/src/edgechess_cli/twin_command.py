@@ -7,7 +7,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn
 
 import anyio
 import chess
@@ -15,9 +15,9 @@ import typer
 import typer.core
 
 from edgechess_board.placement import Placement, square_index
+from edgechess_cli.words import arm_kinds
 from edgechess_kit.guardian import until_orphaned, until_signal
 from edgechess_twin import faults as twin_faults
-from edgechess_twin.arm_device import Kind
 from edgechess_twin.control import ControlClient, find_running
 from edgechess_twin.errors import HandError, TwinError
 from edgechess_twin.left_table import read_left_table
@@ -103,7 +103,7 @@ def run(
             faults=twin_faults.parse(faults),
             speed=speed,
             rotated=rotated,
-            kinds=_kinds(arms),
+            kinds=arm_kinds(arms),
             firmware=_firmware(firmware),
             ro1_release=_release(ro1_release),
             placement=Placement.from_fen(fen or chess.STARTING_BOARD_FEN),
@@ -125,14 +125,6 @@ def _firmware(text: str) -> Literal["4.5", "4.6"]:
     if text == "4.6":
         return "4.6"
     raise ValueError(f"--firmware is {text!r}: expected 4.5 or 4.6")
-
-
-def _kinds(text: str) -> tuple[Kind, Kind]:
-    words = text.split(",")
-    found = [kind for word in words for kind in get_args(Kind) if kind == word.strip().lower()]
-    if len(found) != len(words) or len(found) not in (1, 2):
-        raise ValueError(f"--arms is {text!r}: expected dobot, ro1, or two of them such as dobot,ro1")
-    return found[0], found[-1]
 
 
 def _release(text: str) -> Release:

@@ -24,7 +24,7 @@ from edgechess_board.driver import DgtBoard
 from edgechess_board.placement import Placement
 from edgechess_board_sensor import component as board_sensor
 from edgechess_board_sensor.settings import Settings as BoardSensorSettings
-from edgechess_cli.calibrate import calibrate_by_hand
+from edgechess_cli.calibrate import GuidedArm, calibrate_by_hand
 from edgechess_cli.invariants import Invariants
 from edgechess_cli.match_options import MatchOptions, MatchSummary
 from edgechess_cli.person_agent import PersonAgent
@@ -44,15 +44,21 @@ from edgechess_match_director.settings import Settings as MatchDirectorSettings
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.registry import Connect
+from edgechess_robots.standard_bots.client import Token
+from edgechess_robots.standard_bots.driver import StandardBotsArm
+from edgechess_robots.standard_bots.settings import StandardBotsSettings
 from edgechess_twin import faults as twin_faults
 from edgechess_twin.memory_stream import MemoryStream
+from edgechess_twin.ro1_device import TOKEN
 from edgechess_twin.table import Table, TableOptions
 
 ARMS = ("white", "black")
 # One frame in 200 ms, and one a second from an arm at rest: the driver's rules are the same, and a quiet table costs next
 # to nothing. A frame that stalls for four periods, as some do, is not yet a lost link.
 IDLE_FEEDBACK_S = 1.0
-ARM_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0)
+DOBOT_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0)
+RO1_SETTINGS = StandardBotsSettings(robot_kind="simulated", live=False)
 AGE_LIMIT_S = 2.0
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 STOP_WITHIN_S = 20.0  # of a request: about the length of a move
@@ -128,6 +134,7 @@ class VirtualMatch:
                 faults=dataclasses.replace(self._faults, link_lost=0.0),  # links are lost here, the bus among them
                 rotated=options.rotated,
                 firmware=options.firmware,
+                kinds=options.arms,
                 idle_feedback_s=IDLE_FEEDBACK_S,
                 placement=Placement.empty(),  # arms are calibrated before the pieces are set up
             )
@@ -231,19 +238,19 @@ class VirtualMatch:
         self._wires[device] = stream
         return PoweredStream(stream, power, stream.kill)
 
-    def _arm(self, name: str, power: Power) -> DobotArm:
+    def _arm(self, name: str, power: Power) -> GuidedArm:
         async def connect(port: int) -> ByteStream:
             return await self._wire(f"{name}:{port}", power, lambda: self._table.connect_arm(name, port))
 
-        return DobotArm(name, connect, ARM_SETTINGS, self._calibrations[name])
+        return self._driver(name, connect, self._calibrations[name])
+
+    def _driver(self, name: str, connect: Connect, calibration: Calibration | None) -> GuidedArm:
+        if self._table.options.kind(name) == "ro1":
+            return StandardBotsArm(name, connect, RO1_SETTINGS, Token(TOKEN), calibration)
+        return DobotArm(name, connect, DOBOT_SETTINGS, calibration)
 
     async def _calibrate(self, name: str) -> Calibration:
-        arm = DobotArm(
-            name,
-            lambda port: self._table.connect_arm(name, port),
-            ARM_SETTINGS,
-            None,
-        )
+        arm = self._driver(name, lambda port: self._table.connect_arm(name, port), None)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(arm.run, name=f"calibrate {name}")
             calibration = await calibrate_by_hand(
