@@ -19,7 +19,7 @@ from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.planner import Ground, plan_job
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import ArmState, CheckedPlan, Plan, Straight, Travel
+from edgechess_robots.arm import ArmState, CheckedPlan, Open, Plan, Straight, Travel
 from edgechess_robots.body import Floats, Sweep, gap_mm
 from edgechess_robots.calibration import nominal
 from edgechess_robots.dobot.planner import Geometry, check_plan
@@ -161,6 +161,17 @@ def test_links_that_hang_low_are_seen() -> None:
     low.links_mm[:, 3:6] = (27.5, -27.5, 100.0)
     room, place = links_room_mm(low, field, HANDLING)
     assert (room < 0.0, place) == (True, "e4")
+
+
+def test_fingers_are_opened_no_wider_than_they_go() -> None:
+    class Narrow(ModelArm):
+        stroke_mm = 38.0
+
+    (part,) = planned(Narrow("white"), "4k3/8/8/8/8/8/8/R3K3 w - - 0 1", "a1d1")
+    assert [step.width_mm for step in part.plan.steps if isinstance(step, Open)] == [38.0, 34.0]
+    Narrow.stroke_mm = 25.0
+    with pytest.raises(JobRefused, match="the white rook is 22 mm wide where it is grasped: the fingers open 25 mm"):
+        planned(Narrow("white"), "4k3/8/8/8/8/8/8/R3K3 w - - 0 1", "a1d1")
 
 
 def test_a_limit_is_named_with_the_carry() -> None:

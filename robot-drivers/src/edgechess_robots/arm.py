@@ -147,6 +147,14 @@ class Outlined(Protocol):
         """As `Body.links_mm`, in the board frame. None: not calibrated, or not measured."""
 
 
+@runtime_checkable
+class Fingered(Protocol):
+    """An arm that says how wide its fingers open, for those who plan grasps."""
+
+    @property
+    def stroke_mm(self) -> float: ...
+
+
 class Arm(Protocol):
     """One arm. `run()` owns the sockets and reconnects; nothing else touches them."""
 

@@ -283,6 +283,13 @@ class _Table:
 
 
 def _check_grasp(carry: Carry, shape: Shape, handling: Handling) -> None:
+    least = shape.grasp_width_mm + 2 * handling.open_margin_least_mm
+    if least > handling.opening_limit_mm:
+        raise JobRefused(
+            "clearance",
+            f"the {piece_name(carry.piece)} is {shape.grasp_width_mm:.0f} mm wide where it is grasped: "
+            f"the fingers open {handling.opening_limit_mm:.0f} mm",
+        )
     above = shape.height_mm - shape.grasp_height_mm
     if above + handling.neighbour_gap_mm > handling.palm_above_mm:
         raise JobRefused(

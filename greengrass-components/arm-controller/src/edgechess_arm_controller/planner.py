@@ -17,7 +17,7 @@ from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, carried, field_of, plan_parts, shape_of, whole
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import ArmState, CheckedPlan, Open, Outlined, Plan, Straight, Travel
+from edgechess_robots.arm import ArmState, CheckedPlan, Fingered, Open, Outlined, Plan, Straight, Travel
 from edgechess_robots.body import Floats, Sweep, gap_mm
 from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import TableLayout
@@ -114,7 +114,7 @@ class _Attempt:
     ) -> None:
         self._carries = carries
         self._standing = standing
-        self._ground = ground
+        self._ground = _within_stroke(ground, checker)
         self._checker = checker
         self._outlines = outlines
         measured = checker.state()
@@ -241,6 +241,14 @@ class _Attempt:
                 if found is not None:
                     return _InTheWay(number, index, True, _who(found, standing, part.carry))
         return None
+
+
+def _within_stroke(ground: Ground, checker: Checker) -> Ground:
+    """Openings are planned no wider than the arm's fingers open, where it tells that."""
+    if not isinstance(checker, Fingered):
+        return ground
+    limit_mm = min(ground.handling.opening_limit_mm, checker.stroke_mm)
+    return dataclasses.replace(ground, handling=dataclasses.replace(ground.handling, opening_limit_mm=limit_mm))
 
 
 def _nearest(

@@ -192,6 +192,11 @@ class StandardBotsArm:
             await self._change.wait()
             self._change = anyio.Event()
 
+    @property
+    def stroke_mm(self) -> float:
+        """Width between the fingers when they are fully open: see `Fingered`."""
+        return self.settings.gripper_stroke_mm
+
     def outline(self) -> Floats | None:
         """Where the links are measured: see `Outlined`."""
         if self._reach is None or self._look is None:
