@@ -117,18 +117,14 @@ def parse_document(text: str, path: Path) -> Mapping:
     if is_json:
         _require_json(text, path)
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise DocumentError(_mark(path, event.start_mark), f"alias *{event.anchor}: write it out")
+        _require_plain(text, path)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise DocumentError(_mark(path, mark), f"not YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise DocumentError(Place(path, 1, 1), f"not YAML: {error}") from error
-    except RecursionError:
-        raise DocumentError(Place(path, 1, 1), f"deeper than {DEPTH_LIMIT} levels") from None
-    node = _convert(root, path, is_json, 0) if root is not None else None
+    node = _convert(root, path, is_json) if root is not None else None
     if not isinstance(node, Mapping):
         raise DocumentError(node.place if node else Place(path, 1, 1), "expected a mapping of keys to values")
     return node
@@ -143,6 +139,17 @@ def _require_json(text: str, path: Path) -> None:
         raise DocumentError(Place(path, 1, 1), f"deeper than {DEPTH_LIMIT} levels") from None
 
 
+def _require_plain(text: str, path: Path) -> None:
+    """No aliases, which could unfold without end, and no depth that costs time or stack. Raises DocumentError."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise DocumentError(_mark(path, event.start_mark), f"alias *{event.anchor}: write it out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH_LIMIT:
+            raise DocumentError(_mark(path, event.start_mark), f"deeper than {DEPTH_LIMIT} levels")
+
+
 class _Mark(Protocol):
     """PyYAML's, written in Python or in C. Counts from 0."""
 
@@ -154,30 +161,28 @@ def _mark(path: Path, mark: _Mark | None) -> Place:
     return Place(path, 1, 1) if mark is None else Place(path, mark.line + 1, mark.column + 1)
 
 
-def _convert(node: yaml.Node, path: Path, is_json: bool, depth: int) -> Node:
+def _convert(node: yaml.Node, path: Path, is_json: bool) -> Node:
     place = _mark(path, node.start_mark)
-    if depth > DEPTH_LIMIT:
-        raise DocumentError(place, f"deeper than {DEPTH_LIMIT} levels")
     if isinstance(node, yaml.SequenceNode):
-        return Sequence(place, tuple(_convert(item, path, is_json, depth + 1) for item in node.value))
+        return Sequence(place, tuple(_convert(item, path, is_json) for item in node.value))
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, place, is_json, depth)
+        return _mapping(node, place, is_json)
     assert isinstance(node, yaml.ScalarNode)  # YAML has three kinds of node
     unquoted = node.style is None
     return Scalar(place, _typed(node.value) if unquoted else node.value, node.value, unquoted and not is_json)
 
 
-def _mapping(node: yaml.MappingNode, place: Place, is_json: bool, depth: int) -> Mapping:
+def _mapping(node: yaml.MappingNode, place: Place, is_json: bool) -> Mapping:
     entries: list[tuple[Scalar, Node]] = []
     seen: dict[str, Place] = {}
     for key_node, value_node in node.value:
-        key = _convert(key_node, place.file, is_json, depth + 1)
+        key = _convert(key_node, place.file, is_json)
         if not isinstance(key, Scalar):
             raise DocumentError(key.place, "a key must be text")
         if key.text in seen:
             raise DocumentError(key.place, f"{key.text}: given twice, first in line {seen[key.text].line}")
         seen[key.text] = key.place
-        entries.append((key, _convert(value_node, place.file, is_json, depth + 1)))
+        entries.append((key, _convert(value_node, place.file, is_json)))
     return Mapping(place, tuple(entries))
 
 
