@@ -28,6 +28,7 @@ from edgechess_robots.layout import standard_layout
 from edgechess_robots.poses import Pose
 from edgechess_robots.registry import ArmKind, arm_kind
 from edgechess_robots.shapes import STAUNTON_6
+from edgechess_robots.standard_bots.api_protocol import GripperKind
 from edgechess_robots.standard_bots.client import Token
 from edgechess_robots.standard_bots.driver import StandardBotsArm
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
@@ -52,7 +53,7 @@ def over(place: str, z_mm: float) -> Pose:
 
 
 HOME = Plan((Park(V),))
-LONG = Plan((Travel(over("a1", 250.0), 100.0), Straight(over("h8", 250.0), 100.0)))
+LONG = Plan((Travel(over("a1", 250.0), 150.0), Straight(over("h8", 250.0), 150.0)))
 MISS = Plan((Travel(over("e4", 150.0), V), Open(30.0), Straight(over("e4", 30.0), 120.0), Close(8.0, "e4"), Park(V)))
 PICK = Plan(
     (
@@ -139,23 +140,23 @@ def dobot() -> AbstractAsyncContextManager[TwinRig]:
     )
 
 
-def ro1(release: Any = "2026.09", gripper: Any = "onrobot_2fg7") -> AbstractAsyncContextManager[TwinRig]:
-    stroke_mm = 38.0 if gripper == "onrobot_2fg7" else 85.0
+def ro1(gripper: GripperKind = "onrobot_2fg7", stroke_mm: float = 38.0) -> AbstractAsyncContextManager[TwinRig]:
     settings = StandardBotsSettings(
         robot_kind="simulated",
         gripper=gripper,
         gripper_stroke_mm=stroke_mm,
-        tooltip_mm=180.0 if release < "2024.10" else None,
+        poll_s=0.5,  # half the requests, half the work
+        beat_s=0.15,
     )
     return on_twin(
-        lambda world: Ro1Device("white", world, LAYOUT.site("white"), hidden=EXACT, release=release, gripper=gripper),
+        lambda world: Ro1Device("white", world, LAYOUT.site("white"), hidden=EXACT, gripper=gripper),
         lambda connect: StandardBotsArm("white", connect, settings, Token(TOKEN), calibration()),
     )
 
 
 @asynccontextmanager
 async def robotiq() -> AsyncIterator[TwinRig]:
-    async with ro1(gripper="robotiq_2f") as rig:
+    async with ro1("robotiq_2f", 85.0) as rig:
         rig.feels_grasp = False
         yield rig
 

@@ -43,7 +43,8 @@ def over(place: str, z_mm: float) -> Pose:
 
 
 HOME = Plan((Park(V),))
-LONG = Plan((Travel(over("a1", 250.0), 100.0), Straight(over("h8", 250.0), 100.0)))
+LONG = Plan((Travel(over("a1", 250.0), 150.0), Straight(over("h8", 250.0), 150.0)))
+SLOW = Plan((Travel(over("a8", 250.0), 50.0),))  # longer than a stop waits for the arm to stand
 PICK = Plan(
     (
         Travel(over("e2", 150.0), V),
@@ -303,7 +304,7 @@ async def test_a_stop_ends_the_motion_within_a_second() -> None:
 
 async def test_a_stop_during_a_motion_without_a_heart_says_that_it_was_not_seen() -> None:
     async with pair(device={"release": "2024.10"}) as p:
-        reports = await p.begin(LONG)
+        reports = await p.begin(SLOW)
         with pytest.raises(ArmRefused, match=r"stop not confirmed: .* press its emergency stop"):
             await p.arm.stop()
         await p.until(lambda: bool(reports))
@@ -315,7 +316,7 @@ async def test_a_stop_during_a_motion_without_a_heart_says_that_it_was_not_seen(
 async def test_power_is_cut_as_the_last_resort_only_where_that_is_allowed() -> None:
     settings = dataclasses.replace(SETTINGS, emergency_stop_as_last_resort=True)
     async with pair(settings, device={"release": "2024.10"}) as p:
-        reports = await p.begin(LONG)
+        reports = await p.begin(SLOW)
         await p.arm.stop()  # returns: without power it was seen to stand
         assert "POST /movement/brakes/emergency-stop" in p.paths
         await p.until(lambda: bool(reports))

@@ -366,8 +366,10 @@ class StandardBotsArm:
         trouble = measured.trouble(now.recovery)
         if trouble is not None and self._mode == "idle" and trouble.code == "guided":
             self._step("unready")
-        elif trouble is not None and self._mode in ("idle", "moving"):
-            self._hold("alarm", trouble.code, trouble.reason)
+        elif trouble is not None and (
+            self._mode in ("idle", "moving") or (now.recovery.failed and self._mode == "stopped")
+        ):
+            self._hold("alarm", trouble.code, trouble.reason)  # the heart may have heard of it, and stopped, before
         if self._shown is None or _differs(now, self._shown):
             self._shown = now
             self._change.set()
