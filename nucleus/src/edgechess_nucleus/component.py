@@ -245,9 +245,9 @@ class Component:
     def _grace_s(self) -> float:
         """From SIGTERM to SIGKILL: the time that the recipe grants the shutdown."""
         step = self.deployed.lifecycle.step("shutdown")
-        default = TIMEOUTS_S["shutdown"]
-        assert default is not None
-        return (self._timeout_s(step) or default) if step is not None else default
+        limit_s = TIMEOUTS_S["shutdown"] if step is None else self._timeout_s(step)
+        assert limit_s is not None  # only `run` has none
+        return limit_s
 
     def _skipped(self, step: Step) -> bool:
         if step.skip_if is None or self._lite:
