@@ -279,9 +279,9 @@ class Controller:
 
     def _check(self, arm: Arm, begin: c.Begin) -> CheckedPlan:
         """Checked from where the arm is now. Raises PlanRefused, or ArmStopped when a stop came between."""
-        run = self.state.run
-        if self._halting or self.state.table.stopped is not None or run is None or run.cause is not None:
-            raise ArmStopped("a stop came before the motion began")
+        against = "a stop came before the motion began" if self._halting else c.stale(self.state, begin)
+        if against is not None:
+            raise ArmStopped(against)
         prepared, self._checked = self._checked, None
         if prepared is not None and prepared[0] is begin.plan:
             return prepared[1]

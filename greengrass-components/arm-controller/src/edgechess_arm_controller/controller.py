@@ -3,7 +3,8 @@
 `decide(state, event)` is called after `observe` has put the newest measurements into the state. Everything that must
 be durable is a `Note` among the effects and stands before the effect that relies on it.
 
-One activity at a time (`Run`): a job, or bringing one arm home; it holds the lease. Each arm has a phase; `PHASES` is
+One activity at a time (`Run`): a job, or bringing one arm home; it holds the lease, which ends by itself when nothing is
+heard of the arm for too long, and is given only while every other arm is measured in its park by a fresh frame. Each arm has a phase; `PHASES` is
 the table of its legal changes:
 
 - away: no fresh measurement. returned: measured again (or stopped by us); must be brought back.
@@ -59,6 +60,7 @@ class Limits:
     ready_wait_s: float = 20.0  # a job waits this long for arms that are being brought home
     settle_wait_s: float = 3.0  # from "park reached" to "measured parked": a few feedback frames
     recover_wait_s: float = 60.0  # a recover is answered at the latest then: two arms raised and parked slowly
+    lease_s: float = 180.0  # a lease ends so long after the newest motion under it was begun: one piece, at the slowest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Run:
     token: int
     act: int
     began_s: float
+    until_s: float = 0.0
+    """The lease ends then, unless it is renewed by a further motion."""
     job: ArmJob | None = None
     parts: tuple[Part, ...] = ()
     index: int = 0
@@ -322,6 +326,16 @@ class Respond:
 Effect = Note | PlanJob | PlanRetreat | Begin | StopArms | Bring | Answer | Respond
 
 
+def stale(state: State, begin: Begin) -> str | None:
+    """Why this motion must not begin any more; None: it is the one that the newest lease is for."""
+    run = state.run
+    if state.table.stopped is not None or run is None or run.cause is not None:
+        return "a stop came before the motion began"
+    if begin.token != state.table.token or state.table.holder != begin.arm or run.act != begin.act:
+        return f"lease {begin.token} of arm {begin.arm} is over"
+    return None
+
+
 def observe(state: State, views: Mapping[str, ArmView], now_s: float, unix_s: float) -> State:
     return dataclasses.replace(state, views=views, now_s=now_s, unix_s=unix_s)
 
@@ -417,7 +431,9 @@ class _Turn:
             elif phase in ("ready", "unsure") and view.mode == "starting":
                 self.halt("not-ready", f"arm {arm} is not enabled any more")
         run = self.state.run
-        if run is not None and run.cause is None:
+        if run is not None and run.cause is None and self.state.now_s > run.until_s:
+            self.halt("lease-expired", f"arm {run.arm} has had the board for too long")
+        elif run is not None and run.cause is None:
             for arm in self.others(run.arm):
                 if self.condition(arm).phase == "ready" and not self.at_home(arm):
                     self.halt("clearance", f"arm {arm} left its park while arm {run.arm} was above the board")
@@ -506,6 +522,8 @@ class _Turn:
         waiting = self.state.waiting
         if waiting is None or waiting.job.job_id != event.job_id:
             return
+        if not self.all_ready():
+            return  # something happened while it was planned; it goes on waiting
         job, arm = waiting.job, waiting.arm
         self.set(waiting=None)
         if not event.parts:
@@ -516,17 +534,28 @@ class _Turn:
         self.note(note_accepted(JobRecord(job.job_id, job.session_id, arm, job.lan, token, carries, job.kind)))
         self.grant(arm, token, job.job_id)
         act = self.state.acts + 1
-        self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job, event.parts))
+        self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job=job, parts=event.parts))
         self.begin_carry(0)
 
+    def all_ready(self) -> bool:
+        """Nothing stops the arms, and every one of them is measured in its park, now and empty-handed."""
+        state = self.state
+        free = state.run is None and state.table.stopped is None
+        return free and all(self.condition(arm).phase == "ready" and self.at_home(arm) for arm in state.arms)
+
+    def renew(self) -> None:
+        self.set_run(until_s=self.state.now_s + self.state.limits.lease_s)
+
     def grant(self, arm: str, token: int, job_id: str) -> None:
-        self.note(Note("lease-granted", {"token": token, "arm": arm, "job_id": job_id}, key=job_id))
+        data = {"token": token, "arm": arm, "job_id": job_id, "term_s": self.state.limits.lease_s}
+        self.note(Note("lease-granted", data, key=job_id))
 
     def begin_carry(self, index: int) -> None:
         run, record = self.state.run, self.state.table.job
         assert run is not None
         assert record is not None
         self.note(note_grasping(record, index))
+        self.renew()
         self.effects.append(Begin(run.act, run.arm, run.parts[index].plan, run.token))
 
     def act_ended(self, run: Run, report: Report) -> None:
@@ -594,17 +623,21 @@ class _Turn:
             act = self.state.acts + 1
             self.set(acts=act)
             self.set_run(act=act)
+            self.renew()
             self.effects.append(Begin(act, run.arm, event.plan, run.token))
             return
-        if run is not None or self.condition(event.arm).phase != "unsure":
+        confirmed = self.condition(event.arm).confirmed
+        parked = confirmed or all(self.at_home(other) for other in self.others(event.arm))
+        if run is not None or self.condition(event.arm).phase != "unsure" or not parked:
             return
         if event.plan is None:
             self.phase(event.arm, "blocked", event.reason)
             return
         token, act = self.state.table.token + 1, self.state.acts + 1
         self.grant(event.arm, token, f"home-{token}")
-        opens = self.held(event.arm) and self.condition(event.arm).confirmed
+        opens = self.held(event.arm) and confirmed
         self.set(acts=act, run=Run("homing", event.arm, token, act, self.state.now_s, opens=opens))
+        self.renew()
         self.effects.append(Begin(act, event.arm, event.plan, token))
 
     def brought(self, event: Brought) -> None:
@@ -833,7 +866,7 @@ class _Turn:
             self.refuse(job, "stopped", f"the arms are stopped: {state.table.stopped}", waiting.arm)
         elif blocked:
             self.refuse(job, "not-ready", f"arm {blocked[0]}: {self.condition(blocked[0]).reason}", waiting.arm)
-        elif all(self.condition(arm).phase == "ready" and self.at_home(arm) for arm in state.arms):
+        elif self.all_ready():
             self.effects.append(PlanJob(job, waiting.arm))
         elif state.now_s - waiting.since_s > state.limits.ready_wait_s:
             late = next(arm for arm in state.arms if self.condition(arm).phase != "ready" or not self.at_home(arm))
