@@ -1,0 +1,86 @@
+"""`edgechess up` before anything runs: what is wrong in words and documents ends in one line and exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgechess_cli.up import LOCAL
+from edgechess_cli.workspace_artifacts import WorkspaceSource
+from edgechess_nucleus.recipe import read_recipe
+from edgechess_nucleus.root_folder import RootFolder
+
+from .conftest import Edgechess
+
+HEAD = 'RecipeFormatVersion: "2020-01-25"\nComponentName: a.B\nComponentVersion: 1.0.0\n'
+
+
+def documents(
+    folder: Path, recipe: str, deployment: str = "components: {a.B: {}}\nlocalRuntime: {recipes: .}\n"
+) -> str:
+    (folder / "a.B.yaml").write_text(recipe, encoding="utf-8")
+    path = folder / "deployments" / "mine.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(deployment.replace("recipes: .", "recipes: .."), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "deployment", "where", "what"),
+    [
+        ("a: [", None, "a.B.yaml:1: ", "not YAML"),
+        (HEAD + "Manifests:\n- Lifecycle: {runn: x}\n", None, "a.B.yaml:5: ", "no such key runn; it is spelt run"),
+        (HEAD + "Manifests:\n- Platform: {os: windows}\n", None, "a.B.yaml:2: ", "no manifest for os linux"),
+        (HEAD, "components: {a.C: {}}\nlocalRuntime: {recipes: .}\n", "mine.yaml:1: ", "no recipe is called so"),
+        (HEAD, "components: {a.B: {componentVersion: ^2.0.0}}\nlocalRuntime: {recipes: .}\n", "mine.yaml:1: ", "no version"),
+        (HEAD, "components: {a.B: {}}\n", "mine.yaml: ", "name the folder there, or with --recipes"),
+        (HEAD, "components: {}\nx-software-table: {sped: 1}\nlocalRuntime: {recipes: .}\n", "mine.yaml: ", "sped"),
+        (HEAD, "components: {}\nlocalRuntime: {region: Mars}\n", "mine.yaml:2: ", "no AWS region"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_with_file_and_line(
+    edgechess: Edgechess, tmp_path: Path, recipe: str, deployment: str | None, where: str, what: str
+) -> None:
+    path = documents(tmp_path, recipe, deployment) if deployment else documents(tmp_path, recipe)
+    done = edgechess("up", path)
+    assert done.code == 2, done.err
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("edgechess up: ")
+    assert where in done.err
+    assert what in done.err
+
+
+def test_wrong_words(edgechess: Edgechess, tmp_path: Path) -> None:
+    for words, what in (
+        (("nowhere.yaml",), "nowhere.yaml:1: cannot be read"),
+        (("--flavour", "rust"), "expected java or lite"),
+        (("--broker", "mqtt://example.com"), "loopback only"),
+        (("--root", str(tmp_path / ("x" * 120))), "has room for 107"),
+    ):
+        done = edgechess("up", *words)
+        assert done.code == 2, done.err
+        assert done.err.count("\n") == 1
+        assert what in done.err
+
+
+def test_nobody_is_there_to_ask(edgechess: Edgechess, tmp_path: Path) -> None:
+    for words in (("status",), ("logs", "GameManager"), ("restart", "GameManager")):
+        done = edgechess("up", *words, "--root", str(tmp_path))
+        assert done.code == 1
+        assert "no runtime answers" in done.err
+
+
+def test_a_root_in_use_is_said(edgechess: Edgechess, tmp_path: Path) -> None:
+    with RootFolder(tmp_path / "r").locked():
+        done = edgechess("up", "--root", str(tmp_path / "r"))
+    assert done.code == 2
+    assert "is in use by process" in done.err
+
+
+def test_an_artifact_of_the_workspace_is_the_same_every_time(tmp_path: Path) -> None:
+    recipe = read_recipe(LOCAL.parents[1] / "io.edgechess.GameManager.yaml")
+    [artifact] = recipe.manifests[0].artifacts
+    first = WorkspaceSource(tmp_path).fetch(recipe, artifact).read_bytes()
+    assert WorkspaceSource(tmp_path).fetch(recipe, artifact).read_bytes() == first
+    assert b"install.sh" in first
