@@ -21,6 +21,7 @@ VERBS = {
     "twin": ("edgechess_cli.twin_command", "app"),
     "up": ("edgechess_cli.up", "app"),
     "publish": ("edgechess_cli.publish_command", "app"),
+    "arm": ("edgechess_cli.arm_command", "app"),
     "board": ("edgechess_cli.board_command", "app"),
     "journal": ("edgechess_cli.journal_command", "app"),
     "model": ("edgechess_cli.model_command", "app"),
