@@ -41,14 +41,14 @@ LITE_STEPS = ("bootstrap", "install", "run", "startup")
 Kind = Literal["HARD", "SOFT"]
 Access = Literal["OWNER", "NONE", "ALL"]
 
-_TOP = (
+TOP_KEYS = (
     "RecipeFormatVersion", "ComponentName", "ComponentVersion", "ComponentType", "ComponentDescription",
     "ComponentPublisher", "ComponentSource", "ComponentConfiguration", "ComponentDependencies", "Manifests", "Lifecycle",
 )  # fmt: skip
-_TYPES = ("aws.greengrass.generic", "aws.greengrass.plugin", "aws.greengrass.lambda", "aws.greengrass.nucleus")
-_MANIFEST = ("Name", "Platform", "Lifecycle", "Selections", "Artifacts")
-_ARTIFACT = ("Uri", "Unarchive", "Permission", "Digest", "Algorithm")
-_STEP = ("Script", "RequiresPrivilege", "Skipif", "Setenv", "Timeout")
+COMPONENT_TYPES = ("aws.greengrass.generic", "aws.greengrass.plugin", "aws.greengrass.lambda", "aws.greengrass.nucleus")
+MANIFEST_KEYS = ("Name", "Platform", "Lifecycle", "Selections", "Artifacts")
+ARTIFACT_KEYS = ("Uri", "Unarchive", "Permission", "Digest", "Algorithm")
+STEP_KEYS = ("Script", "RequiresPrivilege", "Skipif", "Setenv", "Timeout")
 _NAME = re.compile(r"[a-zA-Z0-9-_.]+\Z")
 _SECONDS = re.compile(r"[0-9]+\Z")
 _VARIABLE = re.compile(r"\{[^{}]+\}\Z")
@@ -183,11 +183,11 @@ class _Reader:
     flavour: Flavour | None = None
 
     def recipe(self, root: Mapping) -> Recipe:
-        parts = self._parts(root, _TOP, "recipe")
+        parts = self._parts(root, TOP_KEYS, "recipe")
         self._required(parts, ("RecipeFormatVersion", "ComponentName", "ComponentVersion"), root)
         word_of(parts["RecipeFormatVersion"], "RecipeFormatVersion", (FORMAT_VERSION,))
         if "ComponentType" in parts:
-            word_of(parts["ComponentType"], "ComponentType", _TYPES[:1] if self.flavour is LITE else _TYPES)
+            word_of(parts["ComponentType"], "ComponentType", COMPONENT_TYPES[:1] if self.flavour is LITE else COMPONENT_TYPES)
         whole = parts.get("Lifecycle")
         manifests = self._manifests(parts.get("Manifests"), root)
         recipe = Recipe(
@@ -240,7 +240,7 @@ class _Reader:
         return tuple(self._manifest(item) for item in sequence_of(node, "Manifests").items)
 
     def _manifest(self, node: Node) -> Manifest:
-        parts = self._parts(mapping_of(node, "Manifests"), _MANIFEST, "Manifests")
+        parts = self._parts(mapping_of(node, "Manifests"), MANIFEST_KEYS, "Manifests")
         lifecycle = parts.get("Lifecycle")
         artifacts = parts.get("Artifacts")
         selections = parts.get("Selections")
@@ -259,7 +259,7 @@ class _Reader:
         )
 
     def _artifact(self, node: Node) -> Artifact:
-        parts = self._parts(mapping_of(node, "Artifacts"), _ARTIFACT, "Artifacts")
+        parts = self._parts(mapping_of(node, "Artifacts"), ARTIFACT_KEYS, "Artifacts")
         if "Uri" not in parts:
             raise DocumentError(node.place, "Artifacts: Uri is missing")
         if "Algorithm" in parts:
@@ -294,7 +294,7 @@ class _Reader:
     def _step(self, name: StepName, node: Node) -> Step:
         if isinstance(node, Scalar):
             return Step(node.place, name, text_of(node, name))
-        known = (*_STEP, "BootstrapOnRollback") if name == "bootstrap" else _STEP
+        known = (*STEP_KEYS, "BootstrapOnRollback") if name == "bootstrap" else STEP_KEYS
         parts = self._parts(mapping_of(node, name), known, name)
         if "Script" not in parts:
             raise DocumentError(node.place, f"{name}: Script is missing")
