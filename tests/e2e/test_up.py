@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -51,6 +52,8 @@ class Up:
         self.components: dict[str, dict[str, Any]] = {}
         self.news = anyio.Event()
         self.ready = anyio.Event()
+        self.pid = 0
+        self.killed = False
 
     def hear(self, event: dict[str, Any]) -> None:
         if event["event"] == "ready":
@@ -72,7 +75,7 @@ class Up:
 
 @asynccontextmanager
 async def up(command: Command, *words: str) -> AsyncIterator[Up]:
-    """Leaving the block is Ctrl-C, and what is left must end well."""
+    """Leaving the block is Ctrl-C, and it must end well then, unless the block killed it."""
     process = await anyio.open_process(
         command.line("up", *words, "--json"), env=command.environment, stdin=subprocess.DEVNULL, stderr=None
     )
@@ -86,6 +89,7 @@ async def up(command: Command, *words: str) -> AsyncIterator[Up]:
                     known = Up(event)
                 else:
                     early.append(event)
+        known.pid = process.pid
         for event in early:
             known.hear(event)
 
@@ -97,9 +101,13 @@ async def up(command: Command, *words: str) -> AsyncIterator[Up]:
         try:
             yield known
         finally:
-            process.send_signal(signal.SIGINT)
+            if process.returncode is None:
+                process.send_signal(signal.SIGINT)
         with anyio.fail_after(PATIENT_S):
-            assert await process.wait() == 0
+            code = await process.wait()
+    if known.killed:
+        return
+    assert code == 0
     assert {one["state"] for one in known.components.values()} == {"STOPPED"}
 
 
@@ -172,3 +180,41 @@ async def test_every_component_is_killed_once_and_the_game_ends_right(edgechess:
             assert set(first.items()).isdisjoint((await nucleus.running()).items())
             errors = {name: one["errors"] for name, one in nucleus.components.items()}
             assert errors == dict.fromkeys(COMPONENTS, 1)
+
+
+async def test_a_killed_runtime_leaves_nothing_and_its_root_goes_on(edgechess: Command, root: Path) -> None:
+    board = chess.Board()
+    async with up(edgechess, "--root", str(root)) as nucleus:
+        async with connected(nucleus.where["broker"], "cloud") as bus:
+            with anyio.fail_after(PATIENT_S):
+                await nucleus.ready.wait()
+            started = await ask(bus, Topics(), start_request("mine", "mine-start", board.fen()), ANSWER_S)
+            assert started is not None
+            assert started.status == 200, started.reason
+            await play(bus, board, "e2e4", "mine")
+            board.push_uci("e2e4")
+        nucleus.killed = True
+        os.kill(nucleus.pid, signal.SIGKILL)
+    with anyio.fail_after(PATIENT_S):
+        while _processes_of(root):  # noqa: ASYNC110 - nobody is left to tell
+            await anyio.sleep(0.1)
+    async with up(edgechess, "--root", str(root), "--flavour", "lite") as nucleus:
+        where = nucleus.where
+        async with connected(where["broker"], "cloud") as bus, ControlClient(where["person"]) as hand:
+            with anyio.fail_after(PATIENT_S):
+                await nucleus.ready.wait()
+            await play(bus, board, "e7e5", "mine")
+            board.push_uci("e7e5")
+            assert await hand.placement() == Placement.from_fen(board.board_fen())
+
+
+def _processes_of(root: Path) -> list[str]:
+    """Command lines and environments that name the root."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != str(os.getpid()):
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                if str(root).encode() in line:
+                    found.append(line.decode(errors="replace"))
+    return found
