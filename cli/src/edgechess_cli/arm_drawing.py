@@ -341,9 +341,12 @@ class _Side:
         places.append((self.x("carry", self.lengths["carry"]), carry.to_place))
         if "home" in self.ends:
             places.append((self.x("home", self.lengths["home"]), "parked"))
+        taken_px = -math.inf  # names of places near to each other stand below each other
         for x, name in places:
-            marks.append(_line(x, self.ground, x, self.ground + 11, INK, 1.2))
-            marks.append(_text(x, self.ground + 26, name, 12.5, INK, "middle", weight="600"))
+            below = 15.0 if x - 3.6 * len(name) < taken_px else 0.0
+            taken_px = x + 3.6 * len(name) if not below else -math.inf
+            marks.append(_line(x, self.ground, x, self.ground + 11 + below, INK, 1.2))
+            marks.append(_text(x, self.ground + 26 + below, name, 12.5, INK, "middle", weight="600"))
         return marks
 
     def pieces(self) -> list[str]:
