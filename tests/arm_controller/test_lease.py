@@ -320,7 +320,7 @@ def test_the_exploration_finds_what_it_looks_for(broken: str, monkeypatch: pytes
     elif broken == "fence":
         monkeypatch.setattr(c, "stale", lambda state, begin: None)
     else:
-        monkeypatch.setattr(c._Turn, "all_ready", lambda self: self.state.run is None)
+        monkeypatch.setattr(c._Turn, "all_ready", lambda self, waiting: self.state.run is None)
         monkeypatch.setattr(c._Turn, "others", lambda self, arm: ())
     with pytest.raises(AssertionError):
         explore(depth=6)

@@ -107,7 +107,12 @@ def test_a_piece_in_the_hand() -> None:
     assert doubt(START, E4, lifted, (unknown("P", "e2", "e4"),), Held("white", "P")) is None
     assert "left the gripper" in (doubt(START, E4, lifted, (taken,)) or "")
     victim = GraspReport(piece="p", from_place="d5", to_place="tray-white-0", grasped=True, released=False)
-    assert "does not want" in (doubt(CAPTURE, TAKEN, put(CAPTURE, d5=None), (victim,), Held("white", "p")) or "")
+    assert doubt(CAPTURE, TAKEN, put(CAPTURE, d5=None), (victim,), Held("white", "p")) is None
+    put_away = GraspReport(piece="p", from_place="hand-white", to_place="tray-white-0", released=True, kept=True)
+    assert doubt(CAPTURE, TAKEN, put(CAPTURE, d5=None), (victim, put_away)) is None
+    dropped = GraspReport(piece="p", from_place="hand-white", to_place="tray-white-0", released=False, kept=False)
+    assert "was lost" in (doubt(CAPTURE, TAKEN, put(CAPTURE, d5=None), (victim, dropped)) or "")
+    assert "does not want" in (doubt(START, START, START, (), Held("white", "q")) or "no doubt")
     queen = GraspReport(piece="Q", from_place="rack-white-0", to_place="a8", grasped=True, released=False)
     pawn = took("P", "a7", "tray-white-0")
     assert doubt(PROMOTION, QUEENED, "4k3/8/8/8/8/8/8/4K3", (pawn, queen), Held("white", "Q")) is None

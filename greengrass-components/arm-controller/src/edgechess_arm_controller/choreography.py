@@ -16,6 +16,7 @@ from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.slots import Slot, Slots
 
 EMPTY: frozenset[str] = frozenset()
+HAND = "hand-"  # the place of a piece that an arm has in its gripper already: "hand-white"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +77,19 @@ def move_carries(
     promoted = chess.Piece(move.promotion, board.turn).symbol()
     supply = store.supply(promoted)  # looked up before the pawn lies in the tray: it is not what we want
     return (*carries, Carry(mover, source, store.free_slot(mover)), Carry(promoted, supply, target))
+
+
+def from_hand(before: str, after: str, arm: str, piece: str, slots: Slots, avoid: frozenset[str] = EMPTY) -> Carry:
+    """Where the piece that the arm has in its gripper goes: to an empty square that lacks it, else into the tray.
+
+    Raises JobRefused ("malformed", "no-slot").
+    """
+    now, wanted = pieces_on(before), pieces_on(after)
+    lacking = [square for square, letter in wanted.items() if letter == piece and now.get(square) != piece]
+    free = [square for square in lacking if square not in now]
+    if lacking and not free:
+        raise JobRefused("clearance", f"the {piece_name(piece)} belongs on {lacking[0]}, where something stands")
+    return Carry(piece, f"{HAND}{arm}", free[0] if free else _Store(slots, arm, avoid).free_slot(piece))
 
 
 def rearrangement(

@@ -19,8 +19,9 @@ import anyio.lowlevel
 import msgspec
 
 from edgechess_arm_controller import controller as c
+from edgechess_arm_controller.choreography import from_hand, pieces_on
 from edgechess_arm_controller.errors import JobRefused
-from edgechess_arm_controller.motion import retreat
+from edgechess_arm_controller.motion import Standing, placing_part, retreat
 from edgechess_arm_controller.planner import plan_job
 from edgechess_arm_controller.settings import Settings
 from edgechess_arm_controller.slots import Slot, Slots
@@ -188,6 +189,8 @@ class Controller:
         return ()
 
     def _plan_job(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
+        if self.state.conditions[arm].phase == "loaded":
+            return self._plan_placing(job, arm)
         try:
             parts, checked = plan_job(job, arm, self.state.table.slots, self._ground, self._arms[arm], self._arms)
         except JobRefused as error:
@@ -197,6 +200,25 @@ class Controller:
         if len(parts) == 1 and checked is not None:
             self._checked = (parts[0].plan, checked)  # the whole plan is this one part: it need not be checked twice
         return c.JobPlanned(job.job_id, parts)
+
+    def _plan_placing(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
+        """The arm holds a piece: of the job it does what puts that down, and no more."""
+        table, ground, measured = self.state.table, self._ground, self._arms[arm].state()
+        piece = table.hand(arm)
+        assert piece is not None, "loaded with something that nobody knows"
+        beside = {slot.name: slot.piece for slot in table.slots if slot.piece is not None}
+        try:
+            carry = from_hand(job.before, job.after, arm, piece, table.slots)
+            standing = Standing({**pieces_on(job.before), **beside})
+            start = measured.tool if measured.parked else None
+            part = placing_part(carry, standing, ground.layout, ground.shapes, ground.handling, start)
+            checked = self._arms[arm].check(part.plan)
+        except JobRefused as error:
+            return c.JobImpossible(job.job_id, error.code, error.reason)
+        except RobotError as error:
+            return c.JobImpossible(job.job_id, "not-ready", f"arm {arm}: {error}")
+        self._checked = (part.plan, checked)
+        return c.JobPlanned(job.job_id, (part,))
 
     def _plan_retreat(self, effect: c.PlanRetreat) -> c.RetreatPlanned:
         arm = self._arms[effect.arm]
@@ -249,7 +271,7 @@ class Controller:
             return
         for name, condition in state.conditions.items():
             if condition.phase != "ready":
-                status = "degraded" if condition.phase in ("away", "blocked") else "starting"
+                status = "degraded" if condition.phase in ("away", "blocked", "loaded") else "starting"
                 await health.set(status, f"arm {name}: {condition.reason}")  # type: ignore[arg-type]
                 return
         await health.set("ready")
@@ -514,7 +536,7 @@ class Controller:
             holding=holding,
             joints_deg=tuple(round(joint, 1) for joint in now.joints_deg),
             tool_mm=(round(tool.x_mm), round(tool.y_mm), round(tool.z_mm)) if tool else (),
-            alarm=now.alarm or (condition.reason if condition.phase == "blocked" else None),
+            alarm=now.alarm or (condition.reason if condition.phase in ("blocked", "loaded") else None),
         )
 
 

@@ -9,7 +9,8 @@ the table of its legal changes:
 
 - away: no fresh measurement. returned: measured again (or stopped by us); must be brought back.
 - bringing: being stopped, released and made ready, without motion. unsure: ready to move, but perhaps not parked or
-  not empty-handed. ready: parked and empty (or executing a job). blocked: only a person's `recover` helps.
+  not empty-handed. ready: parked and empty (or executing a job). loaded: parked with a piece that it is known to hold;
+  only a repair, which puts it down, or a person's `recover` helps. blocked: only a person's `recover` helps.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ from edgechess_arm_controller.table import (
 from edgechess_kit.messages import ArmControl, ArmControlResponse, ArmJob, ArmJobResult, GraspReport
 from edgechess_robots.arm import Mode, Plan, Report
 
-Phase = Literal["away", "returned", "bringing", "unsure", "ready", "blocked"]
+Phase = Literal["away", "returned", "bringing", "unsure", "ready", "loaded", "blocked"]
 
 PHASES: Mapping[Phase, frozenset[Phase]] = {
     "away": frozenset({"returned"}),
     "returned": frozenset({"away", "bringing", "blocked"}),
     "bringing": frozenset({"away", "returned", "unsure", "blocked"}),
-    "unsure": frozenset({"away", "returned", "ready", "blocked"}),
-    "ready": frozenset({"away", "returned", "unsure", "blocked"}),
+    "unsure": frozenset({"away", "returned", "ready", "loaded", "blocked"}),
+    "ready": frozenset({"away", "returned", "unsure", "loaded", "blocked"}),
+    "loaded": frozenset({"away", "returned", "ready", "blocked"}),
     "blocked": frozenset({"away", "returned"}),
 }
 
@@ -424,18 +426,18 @@ class _Turn:
                         self.halt("link-lost", f"the link to arm {arm} is lost")
             elif phase == "away":
                 self.phase(arm, "returned", "measured again")
-            elif phase in ("ready", "unsure") and (
+            elif phase in ("ready", "loaded", "unsure") and (
                 view.mode == "fault" or (view.mode == "stopped" and not self.acting(arm))
             ):
                 self.latch("alarm" if view.mode == "fault" else "stopped", f"arm {arm}: {view.alarm or view.mode}")
-            elif phase in ("ready", "unsure") and view.mode == "starting":
+            elif phase in ("ready", "loaded", "unsure") and view.mode == "starting":
                 self.halt("not-ready", f"arm {arm} is not enabled any more")
         run = self.state.run
         if run is not None and run.cause is None and self.state.now_s > run.until_s:
             self.halt("lease-expired", f"arm {run.arm} has had the board for too long")
         elif run is not None and run.cause is None:
             for arm in self.others(run.arm):
-                if self.condition(arm).phase == "ready" and not self.at_home(arm):
+                if self.condition(arm).phase in ("ready", "loaded") and not self.at_home(arm):
                     self.halt("clearance", f"arm {arm} left its park while arm {run.arm} was above the board")
 
     def halt(self, code: str, reason: str) -> None:
@@ -522,7 +524,7 @@ class _Turn:
         waiting = self.state.waiting
         if waiting is None or waiting.job.job_id != event.job_id:
             return
-        if not self.all_ready():
+        if not self.all_ready(waiting):
             return  # something happened while it was planned; it goes on waiting
         job, arm = waiting.job, waiting.arm
         self.set(waiting=None)
@@ -537,11 +539,16 @@ class _Turn:
         self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job=job, parts=event.parts))
         self.begin_carry(0)
 
-    def all_ready(self) -> bool:
-        """Nothing stops the arms, and every one of them is measured in its park, now and empty-handed."""
+    def all_ready(self, waiting: Waiting) -> bool:
+        """Nothing stops the arms, and every one of them is measured in its park, now and empty-handed, except for one that
+        is to put down what it holds."""
         state = self.state
         free = state.run is None and state.table.stopped is None
-        return free and all(self.condition(arm).phase == "ready" and self.at_home(arm) for arm in state.arms)
+        return free and all(self.fit(arm, waiting) and self.at_home(arm) for arm in state.arms)
+
+    def fit(self, arm: str, waiting: Waiting) -> bool:
+        phase = self.condition(arm).phase
+        return phase == "ready" or (phase == "loaded" and arm == waiting.arm and waiting.job.kind == "repair")
 
     def renew(self) -> None:
         self.set_run(until_s=self.state.now_s + self.state.limits.lease_s)
@@ -735,7 +742,9 @@ class _Turn:
                 self.phase(run.arm, condition.phase, failure[1], tries=condition.tries + 1)
             return
         if condition.phase == "ready" and self.held(run.arm):
-            self.phase(run.arm, "blocked", self.holding_text(run.arm))
+            self.keep(run.arm)
+        elif condition.phase == "loaded" and not self.held(run.arm):
+            self.phase(run.arm, "ready")
         code, reason = failure or (None, None)
         told = Told(run.job.job_id, run.job.session_id, run.job.lan, run.arm, run.token, run.began_s)
         self.finish(told, outcome or ("unknown" if failure else "done"), code, reason)
@@ -789,7 +798,7 @@ class _Turn:
         self.note(note)
         arms = (control.arm,) if control.arm else self.state.arms
         for arm in arms:
-            if self.condition(arm).phase in ("blocked", "returned", "unsure"):
+            if self.condition(arm).phase in ("blocked", "loaded", "returned", "unsure"):
                 self.phase(arm, "returned", f"recovered by {control.confirmed_by}", confirmed=True, tries=0)
         self.set(recovery=None, watches=(*self.state.watches, Watch(control, arms, self.state.now_s)))
 
@@ -817,7 +826,7 @@ class _Turn:
             self.phase(arm, "ready", confirmed=False, tries=0)
             return False
         if self.at_home(arm) and not condition.confirmed:
-            self.phase(arm, "blocked", self.holding_text(arm))
+            self.keep(arm)
             return False
         in_the_way = [other for other in self.others(arm) if not self.at_home(other)]
         if in_the_way and not condition.confirmed:
@@ -827,6 +836,11 @@ class _Turn:
             return False
         self.effects.append(PlanRetreat(arm, held, held and condition.confirmed))
         return True
+
+    def keep(self, arm: str) -> None:
+        """It is parked with something in its gripper. What that is must be known and felt, or a person has to look."""
+        known = self.state.table.hand(arm) is not None and self.view(arm).holding is True
+        self.phase(arm, "loaded" if known else "blocked", self.holding_text(arm))
 
     def holding_text(self, arm: str) -> str:
         piece = self.state.table.hand(arm)
@@ -838,7 +852,7 @@ class _Turn:
         record = self.state.table.job
         if record is None:
             return
-        coming = [arm for arm in self.state.arms if self.condition(arm).phase not in ("ready", "blocked")]
+        coming = [arm for arm in self.state.arms if self.condition(arm).phase not in ("ready", "loaded", "blocked")]
         if coming and self.state.now_s - self.state.started_s < self.state.limits.ready_wait_s:
             return
         carry = record.in_hand
@@ -859,17 +873,21 @@ class _Turn:
         if waiting is None:
             return
         job = waiting.job
-        blocked = [arm for arm in state.arms if self.condition(arm).phase == "blocked"]
+        blocked = [
+            arm
+            for arm in state.arms
+            if self.condition(arm).phase in ("blocked", "loaded") and not self.fit(arm, waiting)
+        ]
         if job.deadline is not None and state.unix_s > job.deadline:
             self.refuse(job, "deadline", "the deadline has passed", waiting.arm)
         elif state.table.stopped is not None:
             self.refuse(job, "stopped", f"the arms are stopped: {state.table.stopped}", waiting.arm)
         elif blocked:
             self.refuse(job, "not-ready", f"arm {blocked[0]}: {self.condition(blocked[0]).reason}", waiting.arm)
-        elif self.all_ready():
+        elif self.all_ready(waiting):
             self.effects.append(PlanJob(job, waiting.arm))
         elif state.now_s - waiting.since_s > state.limits.ready_wait_s:
-            late = next(arm for arm in state.arms if self.condition(arm).phase != "ready" or not self.at_home(arm))
+            late = next(arm for arm in state.arms if not self.fit(arm, waiting) or not self.at_home(arm))
             reason = self.condition(late).reason or "it is not parked"
             self.refuse(job, "not-ready", f"arm {late} is not ready: {reason}", waiting.arm)
 
@@ -879,7 +897,7 @@ class _Turn:
         for watch in self.state.watches:
             conditions = {arm: self.condition(arm) for arm in watch.arms}
             late = self.state.now_s - watch.since_s > self.state.limits.recover_wait_s
-            blocked = [arm for arm, condition in conditions.items() if condition.phase == "blocked"]
+            blocked = [arm for arm, condition in conditions.items() if condition.phase in ("blocked", "loaded")]
             unfinished = [arm for arm in watch.arms if conditions[arm].phase != "ready" or not self.at_home(arm)]
             if not unfinished:
                 self.respond(watch.control, 200)

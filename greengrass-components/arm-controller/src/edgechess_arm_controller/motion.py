@@ -134,6 +134,29 @@ def plan_parts(
     return tuple(parts)
 
 
+def placing_part(
+    carry: Carry, standing: Standing, layout: TableLayout, shapes: ShapeSet, handling: Handling, start: Pose | None
+) -> Part:
+    """A piece that is in the gripper already is put down, and the arm goes home. As after any failure what stands where is
+    not known to the millimetre, so the way leads over the tallest piece of the set. Raises JobRefused("clearance")."""
+    shape, target = shape_of(shapes, carry.piece), layout.place(carry.to_place)
+    table = _Table(layout, shapes, handling, start, Amends())
+    yaw_deg = 0.0 if start is None else start.rz_deg
+    hold = table._hold(carry, carry.to_place, handling.release_margin_mm, yaw_deg, True, standing)
+    over_z = shapes.tallest_mm + handling.margin_mm + max(handling.fingertip_mm, shape.grasp_height_mm)
+    at_release = _down(target, target.z_mm + shape.grasp_height_mm + handling.set_down_mm, hold.yaw_deg)
+    over = _down(target, max(over_z, at_release.z_mm), hold.yaw_deg)
+    steps: tuple[Step, ...] = (
+        Travel(over, handling.speed_mm_s),
+        Straight(at_release, handling.lowering_mm_s),
+        Verify(f"keep 1 {carry}"),
+        Open(hold.opening_mm),
+        Straight(over, handling.speed_mm_s),
+        Park(handling.speed_mm_s),
+    )
+    return Part(carry, Plan(steps), 0, steps.index(Open(hold.opening_mm)))
+
+
 def whole(parts: Sequence[Part]) -> Plan:
     """All parts as one plan: what is checked before the first byte goes out."""
     return Plan(tuple(step for part in parts for step in part.plan.steps))

@@ -18,6 +18,8 @@ from edgechess_kit.messages import GraspReport
 
 WRONG_LIMIT = 6  # squares: a castling or a capturing promotion touches four at most; more is a table to be set up again
 
+HAND = "hand-"  # where a piece that was put down later came from, in the controller's reports
+
 Squares = dict[str, str]
 """Square name -> FEN letter."""
 
@@ -65,8 +67,11 @@ def named(letter: str) -> str:
 
 def _by_the_grasps(board: Squares, seen: Squares, grasps: Sequence[GraspReport], held: Held | None) -> Squares | str:
     """What should stand on the board after these acts; or which of them nobody can be sure of."""
-    for grasp in grasps:
-        moved = _moved(grasp, seen, held)
+    for number, grasp in enumerate(grasps):
+        put_down = any(
+            later.from_place.startswith(HAND) and later.piece == grasp.piece for later in grasps[number + 1 :]
+        )
+        moved = True if put_down and grasp.grasped is not False else _moved(grasp, seen, held)
         if isinstance(moved, str):
             return moved
         if not moved:
@@ -87,7 +92,7 @@ def _moved(grasp: GraspReport, seen: Squares, held: Held | None) -> bool | str:
     if grasp.kept is False:
         return f"{what} was lost on the way"
     if grasp.released:
-        if grasp.grasped is None and grasp.to_place not in chess.SQUARE_NAMES:
+        if grasp.grasped is None and grasp.kept is None and grasp.to_place not in chess.SQUARE_NAMES:
             return f"nobody felt whether {what} came to {grasp.to_place}"
         return True
     if _holds(held, grasp):
@@ -128,10 +133,12 @@ def _not_in_place(expected: Mapping[str, str], seen: Mapping[str, str], wanted: 
 
 
 def _no_supply(before: str, wanted: Mapping[str, str], seen: Mapping[str, str], held: Held | None) -> str | None:
-    """What is missing on the board must be in the gripper, or be the piece of a promotion, which the racks have."""
+    """What is missing on the board must be in the gripper, or be the piece of a promotion, which the racks have. What the
+    board does not want any more, a captured piece, goes from the gripper into the tray."""
     hand = Counter([held.piece] if held is not None else [])
     missing = Counter(wanted.values()) - Counter(seen.values())
-    if hand - missing:
+    captured = Counter(pieces_on(before).values()) - Counter(wanted.values())
+    if hand - missing - captured:
         return f"the gripper holds a {named(next(iter(hand)))} that the board does not want"
     promoted = Counter(wanted.values()) - Counter(pieces_on(before).values())
     without = missing - hand - promoted
