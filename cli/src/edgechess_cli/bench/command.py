@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from edgechess_cli.bench import arm, human_moves, ipc, manager, recognition
+from edgechess_cli.bench import arm, human_moves, ipc, manager, recognition, stream
 from edgechess_cli.bench.figures import Report
 from edgechess_cli.failures import FAILURES, told
 
@@ -26,6 +26,7 @@ class Module(enum.StrEnum):
     RECOGNITION = "recognition"
     HUMAN_MOVES = "human-moves"
     IPC = "ipc"
+    STREAM = "stream"
     ARM = "arm"
 
 
@@ -53,6 +54,11 @@ def command(
         int, typer.Option("--messages", help="ipc: round trips on each way, and as many in bursts.", min=100)
     ] = 5000,
     arm_moves: Annotated[int, typer.Option("--arm-moves", help="arm: moves of each kind at each speed.", min=1)] = 20,
+    size: Annotated[float, typer.Option("--size", help="stream: GB of the checkpoint.", min=0.03, max=8.0)] = 2.2,
+    rounds: Annotated[
+        int, typer.Option("--rounds", help="stream: counted turns of each loader.", min=1)
+    ] = stream.ROUNDS,
+    peers: Annotated[bool, typer.Option("--peers", help="stream: install peers into a temporary environment.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the games.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder for results, and for journals while measuring.")] = Path(
         "bench-results"
@@ -75,6 +81,9 @@ def command(
                     report = anyio.run(manager.measure, moves, polled, seed, out)
                 case Module.RECOGNITION:
                     report = recognition.measure(real_moves, virtual_moves, seed)
+                case Module.STREAM:
+                    report = stream.measure(int(size * 1e9), rounds, peers)
+                    (out / "stream.md").write_text(stream.markdown(report), encoding="utf-8")
                 case Module.HUMAN_MOVES:
                     report = anyio.run(human_moves.measure, human, human_moves.FIRST_SEED + seed - 1)
                 case Module.IPC:

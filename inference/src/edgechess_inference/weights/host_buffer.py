@@ -7,6 +7,7 @@ memory used before, so whoever swaps models keeps the buffer.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from typing import Protocol
 
@@ -73,6 +74,8 @@ class HostBuffer:
         """They are in place already."""
 
     def close(self) -> None:
-        """Gives the memory back; raises BufferError while tensors still show it."""
+        """Gives the memory back, at once or when the last tensor that shows it is gone."""
         self._whole.release()
-        self._map.close()
+        with contextlib.suppress(BufferError):
+            self._map.close()
+        del self._map

@@ -298,31 +298,35 @@ class HttpConnection:
     # ------------------------------------------------------------ the connection
 
     def _open(self) -> _Plain | _Tls:
+        """The link that is there, or a new one to the first address that answers. Raises OSError."""
         if self._link is not None:
             return self._link
-        source = self._source
-        self._used = False
-        last: OSError | None = None
-        for family, kind, protocol, _, address in source.addresses():
-            self._socket = sock = socket.socket(family, kind, protocol)
+        addresses = self._source.addresses()
+        for number, (family, kind, protocol, _, address) in enumerate(addresses):
+            self._socket = socket.socket(family, kind, protocol)
             try:
-                if self._interrupted:
-                    raise ConnectionAbortedError("interrupted")
-                sock.settimeout(CONNECT_TIMEOUT_S)
-                sock.connect(address)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(None)  # a Python timeout would make the socket non-blocking, and MSG_WAITALL void
-                wait = struct.pack("ll", int(STALL_TIMEOUT_S), 0)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
-                self._link = _Tls(sock, source.tls, source.host) if source.tls else _Plain(sock)
-                return self._link
-            except OSError as error:
+                self._link = self._connected(self._socket, address)
+                break
+            except OSError:
                 self._drop()
-                last = error
-                if self._interrupted:
-                    break
-        raise last or ConnectionError(f"{source.host} has no address")
+                if self._interrupted or number == len(addresses) - 1:
+                    raise
+        self._used = False
+        assert self._link is not None
+        return self._link
+
+    def _connected(self, sock: socket.socket, address: Any) -> _Plain | _Tls:
+        if self._interrupted:
+            raise ConnectionAbortedError("interrupted")
+        sock.settimeout(CONNECT_TIMEOUT_S)
+        sock.connect(address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(None)  # a Python timeout would make the socket non-blocking, and MSG_WAITALL void
+        wait = struct.pack("ll", int(STALL_TIMEOUT_S), 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+        source = self._source
+        return _Tls(sock, source.tls, source.host) if source.tls else _Plain(sock)
 
     def _drop(self) -> None:
         held, self._socket, self._link = self._socket, None, None

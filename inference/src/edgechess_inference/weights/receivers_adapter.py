@@ -110,6 +110,7 @@ class Receivers:
         self.readable.close()
         if self._scratch is not None:
             self._scratch.close()
+            self._scratch = None
 
     # ------------------------------------------------------------ a receiver's thread
 

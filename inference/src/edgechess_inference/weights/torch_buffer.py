@@ -94,13 +94,17 @@ class _Stage:
     """One receiver's pinned chunk and its way to the device."""
 
     def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        self._pinned = torch.empty(CHUNK_BYTES, dtype=torch.uint8, pin_memory=self._cuda)
-        self._stream = torch.Stream(device) if self._cuda else None
-        self.view = memoryview(cast(Any, self._pinned.numpy()))  # numpy's stubs do not know that arrays are buffers
+        self._stream: torch.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.Stream(device)
+            self._memory = torch.empty(CHUNK_BYTES, dtype=torch.uint8, pin_memory=True)  # begins a page, as all pinned
+            self.view = memoryview(cast(Any, self._memory.numpy()))  # numpy's stubs do not know that arrays are buffers
+        else:
+            self.view = HostBuffer(CHUNK_BYTES).view(0, CHUNK_BYTES)
+            self._memory = torch.frombuffer(self.view, dtype=torch.uint8)
 
     def copy_to(self, place: torch.Tensor) -> None:
-        source = self._pinned[: place.numel()]
+        source = self._memory[: place.numel()]
         if self._stream is None:
             place.copy_(source)
             return
