@@ -55,6 +55,8 @@ def touches(tool: Pose, opening: float, carried: str | None, letter: str, at: XY
     """Whether fingers or carried piece are lower than 9.9 mm above a piece and nearer than 3.9 mm to it, by brute force:
     the fingers are grids of points, the bodies circles of points."""
     shape, yaw = shape_of(STAUNTON_6, letter), math.radians(tool.rz_deg)
+    if math.hypot(tool.x_mm - at[0], tool.y_mm - at[1]) > 100.0:
+        return False
     bodies = []
     for side in (-1.0, 1.0):
         for along, across in itertools.product((0.0, 2.5, 5.0, 7.5, 10.0), (-9.0, -4.5, 0.0, 4.5, 9.0)):

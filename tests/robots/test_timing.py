@@ -30,3 +30,11 @@ def test_the_slowest_coordinate_leads() -> None:
 def test_limits_must_be_positive_and_one_per_distance(limits: tuple[Limits, ...]) -> None:
     with pytest.raises(ValueError, match="positive limits"):
         duration_s((1.0,), limits)
+
+
+@pytest.mark.parametrize("length_mm", [40.0, 80.0, 120.0, 120.0000000000001, 160.0])
+@pytest.mark.parametrize("speed_mm_s", [250.0, 500.0, 750.0])
+def test_round_lengths_where_a_phase_of_the_motion_vanishes(length_mm: float, speed_mm_s: float) -> None:
+    """Ruckig itself finds nothing for 120.0000000000001 mm at 750 mm/s."""
+    near = straight_duration_s(length_mm + 0.01, 0.0, speed_mm_s, 90.0)
+    assert straight_duration_s(length_mm, 0.0, speed_mm_s, 90.0) == pytest.approx(near, abs=1e-3)
