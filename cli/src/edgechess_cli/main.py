@@ -20,6 +20,7 @@ VERBS = {
     "table": ("edgechess_cli.table_command", "app"),
     "twin": ("edgechess_cli.twin_command", "app"),
     "up": ("edgechess_cli.up", "app"),
+    "recipes": ("edgechess_cli.recipes_command", "app"),
     "publish": ("edgechess_cli.publish_command", "app"),
     "arm": ("edgechess_cli.arm_command", "app"),
     "board": ("edgechess_cli.board_command", "app"),
