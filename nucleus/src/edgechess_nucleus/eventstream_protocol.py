@@ -25,12 +25,15 @@ OVERHEAD_BYTES = 16  # prelude and the last checksum
 MESSAGE_LIMIT_BYTES = 24 * 1024 * 1024  # aws-c-event-stream refuses more
 HEADERS_LIMIT = 1024  # aws-c-event-stream's own; a frame of nothing but headers must not make a million objects
 NAME_LIMIT_BYTES = 255
+REMEMBERED_BYTES, REMEMBERED_LIMIT = 512, 64  # blocks of headers; a client has one for each operation that it uses
 VALUE_LIMIT_BYTES = 32_767  # of a string or byte value, though its length field could say more
 
 _U32 = struct.Struct(">I")
 _TWO = struct.Struct(">II")
 _PRELUDE = struct.Struct(">III")
 _U16 = struct.Struct(">H")
+_I32 = struct.Struct(">i")
+_STREAM = b"\x0a:stream-id\x04"
 _INTEGERS: Final = {2: struct.Struct(">b"), 3: struct.Struct(">h"), 4: struct.Struct(">i"), 5: struct.Struct(">q")}
 
 
@@ -155,6 +158,7 @@ class FrameReader:
         self._limit = limit_bytes
         self._buffer = bytearray()
         self._ready: list[Frame] = []
+        self._memory: dict[tuple[bytes, bytes], tuple[dict[str, Header], dict[str, Header]]] = {}
         self._parser = self._parse()
         next(self._parser)
 
@@ -189,17 +193,46 @@ class FrameReader:
             if crc32(data[:-4]) != _U32.unpack_from(data, total - 4)[0]:
                 raise FrameError("the frame's checksum is wrong")
             end = PRELUDE_BYTES + headers
-            self._ready.append(Frame(_parse_headers(data, PRELUDE_BYTES, end), data[end:-4]))
+            self._ready.append(Frame(self._headers(data[PRELUDE_BYTES:end]), data[end:-4]))
+
+    def _headers(self, block: bytes) -> dict[str, Header]:
+        """Remembers what stands before and behind :stream-id: but for that number nearly all frames of a client are
+        alike. Each part is parsed as a block of its own, so that the name is not taken for one inside a value."""
+        at = block.find(_STREAM)
+        end = at + len(_STREAM) + 4
+        if at < 0 or end > len(block) or len(block) > REMEMBERED_BYTES:
+            return _parse_headers(block)
+        key = (block[:at], block[end:])
+        known = self._memory.get(key)
+        if known is None:
+            known = _parse_apart(*key)
+            if known is None:
+                return _parse_headers(block)
+            if len(self._memory) >= REMEMBERED_LIMIT:
+                self._memory.clear()
+            self._memory[key] = known
+        (stream,) = _I32.unpack_from(block, end - 4)
+        return {**known[0], ":stream-id": Header(":stream-id", HeaderType.INT32, stream), **known[1]}
 
     def _until(self, count: int) -> Generator[None, None, None]:
         while len(self._buffer) < count:
             yield
 
 
-def _parse_headers(data: bytes, at: int, end: int) -> dict[str, Header]:
+def _parse_apart(before: bytes, behind: bytes) -> tuple[dict[str, Header], dict[str, Header]] | None:
+    """Two blocks of headers around a :stream-id; None when they are no such thing, or a name is there twice."""
+    try:
+        first, second = _parse_headers(before), _parse_headers(behind)
+    except FrameError:
+        return None
+    alike = first.keys() & second.keys()
+    return None if alike or ":stream-id" in first or ":stream-id" in second else (first, second)
+
+
+def _parse_headers(data: bytes) -> dict[str, Header]:
     """Raises FrameError when a header does not end where the block ends."""
     found: dict[str, Header] = {}
-    count = 0
+    at, end, count = 0, len(data), 0
     try:
         while at < end:
             count += 1

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
 import msgspec
 
 from edgechess_nucleus.flavour import Flavour
@@ -163,17 +162,15 @@ class Session:
                 await self._outlet.drained()
 
     async def _receive(self) -> bytes:
-        """Empty at the end. Every call lets other tasks run."""
+        """Empty at the end. Every call lets other tasks run, since waiting does, even for what is there already."""
         while True:
+            await anyio.wait_readable(self._socket)
             try:
-                data = self._socket.recv(CHUNK_BYTES)
+                return self._socket.recv(CHUNK_BYTES)
             except BlockingIOError:
-                await anyio.wait_readable(self._socket)
                 continue
             except OSError:
                 return b""
-            await anyio.lowlevel.checkpoint()
-            return data
 
     def _carry_out(self, event: Event) -> None:
         match event:

@@ -187,7 +187,11 @@ class _Reader:
         self._required(parts, ("RecipeFormatVersion", "ComponentName", "ComponentVersion"), root)
         word_of(parts["RecipeFormatVersion"], "RecipeFormatVersion", (FORMAT_VERSION,))
         if "ComponentType" in parts:
-            word_of(parts["ComponentType"], "ComponentType", COMPONENT_TYPES[:1] if self.flavour is LITE else COMPONENT_TYPES)
+            word_of(
+                parts["ComponentType"],
+                "ComponentType",
+                COMPONENT_TYPES[:1] if self.flavour is LITE else COMPONENT_TYPES,
+            )
         whole = parts.get("Lifecycle")
         manifests = self._manifests(parts.get("Manifests"), root)
         recipe = Recipe(
