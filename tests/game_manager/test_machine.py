@@ -335,7 +335,7 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
         yield (S.ARM, ev.ArmMoved, end), (SAMPLE, sample_arm, W.sample_arm)
         yield (S.ARM, ev.TimerFired, end), (SAMPLE, sample_arm, lambda w: w.timer("arm"))
         yield (S.ARM, ev.JobEnded, end), (SAMPLE_BOARD, sample_arm, W.job)
-        yield (S.PARKING, ev.ArmsSeen, end), (SAMPLE_BOARD, sample_park, lambda w: w.arms("idle"))
+        yield (S.PARKING, ev.ArmsSeen, end), (SAMPLE_BOARD, sample_park, lambda w: w.arms("idle", parked=True))
         yield (S.PARKING, ev.JobEnded, end), (SAMPLE_BOARD, sample_park, W.job)
         yield (S.PERSON, ev.ProcessedSeen, end), (SAMPLE_BOARD, playing(W.to_person, lan), W.processed)
         yield (S.BOARD_AFTER, ev.ProcessedSeen, end), (SAMPLE_BOARD, playing(W.to_after, lan), W.processed)
@@ -561,10 +561,15 @@ def test_a_persons_move_that_phase_1_saw_is_seen_again_after_a_restart(start: Ma
 def test_an_old_word_of_rest_is_no_news(start: Make, move: Make) -> None:
     walk = Walk(start, move).to_parking()
     stages = []
-    for word in (walk.arms("parked", at=5.0), walk.arms("stopped"), walk.arms("stopped", parked=True)):
+    for word in (
+        walk.arms("parked", at=5.0),
+        walk.arms("stopped"),
+        walk.arms("idle"),  # with a piece low over its square, say: the board would feel it there
+        walk.arms("stopped", parked=True),
+    ):
         walk.feed(word)
         stages.append(walk.state.stage)
-    assert stages == [S.PARKING, S.PARKING, S.BOARD_AFTER]
+    assert stages == [S.PARKING, S.PARKING, S.PARKING, S.BOARD_AFTER]
 
 
 def test_a_finished_job_is_given_again_when_its_result_stays_away(start: Make, move: Make) -> None:

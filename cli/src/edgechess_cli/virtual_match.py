@@ -62,6 +62,7 @@ RO1_SETTINGS = StandardBotsSettings(robot_kind="simulated", live=False)
 AGE_LIMIT_S = 2.0
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 STOP_WITHIN_S = 20.0  # of a request: about the length of a move
+LINK_LOST_WITHIN_S = 12.0  # of a request: about the length of a move
 LINK_DOWN_S = 3.0  # a broker link that was lost comes back after this
 MATCH_LIMIT_S = 48 * 3600.0  # virtual; a match that takes longer hangs
 START_DATE = datetime.date(2024, 1, 1)
@@ -290,8 +291,8 @@ class VirtualMatch:
         if self._dice.random() < self._faults.operator_stop:
             self._tasks.start_soon(self._stop, self._dice.uniform(0.0, STOP_WITHIN_S), name="operator stops")
         if self._dice.random() < self._faults.link_lost:
-            self._links_lost += 1
-            self._lose(self._dice.choice([*self._wires, *self._buses]))
+            link, after_s = self._dice.choice([*self._wires, *self._buses]), self._dice.uniform(0.0, LINK_LOST_WITHIN_S)
+            self._tasks.start_soon(self._lose, link, after_s, name=f"link of {link}")
 
     async def _stop(self, after_s: float) -> None:
         """An operator stops the arms in the middle of something; the person at the table says later that they may go on."""
@@ -302,17 +303,18 @@ class VirtualMatch:
             self._topics.arm_control, m.ArmControl(command="stop", reason="an operator's stop")
         )
 
-    def _lose(self, link: str) -> None:
+    async def _lose(self, link: str, after_s: float) -> None:
+        """At any moment of the move, so that arms lose theirs in the middle of a motion too."""
+        await anyio.sleep(after_s)
+        self._links_lost += 1
         if link in self._wires:
             self._wires[link].kill()
             return
         self._buses[link].lose()
-        self._tasks.start_soon(self._bring_back, link, self._buses[link], name=f"link of {link}")
-
-    async def _bring_back(self, name: str, bus: MemoryBus) -> None:
-        """Unless the process was killed meanwhile: its next incarnation has a link of its own."""
+        bus = self._buses[link]
         await anyio.sleep(LINK_DOWN_S)
-        if self._buses[name] is bus and self._processes[name].power.on:
+        # unless the process was killed meanwhile: its next incarnation has a link of its own
+        if self._buses[link] is bus and self._processes[link].power.on:
             await bus.reconnect()
 
     def _pgn(self) -> str:

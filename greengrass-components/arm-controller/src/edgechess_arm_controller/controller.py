@@ -397,9 +397,13 @@ class _Turn:
     def view(self, arm: str) -> ArmView:
         return self.state.views[arm]
 
+    def felt(self, arm: str) -> bool | None:
+        """Whether the gripper holds something, as measured now; None where it cannot tell, or nobody hears it."""
+        return self.view(arm).holding if self.view(arm).fresh else None
+
     def held(self, arm: str) -> bool:
         """Measured where the gripper can tell, else what was last taken and not seen let go."""
-        measured = self.view(arm).holding
+        measured = self.felt(arm)
         return measured if measured is not None else self.state.table.hand(arm) is not None
 
     def acting(self, arm: str) -> bool:
@@ -582,7 +586,7 @@ class _Turn:
         assert record is not None
         nothing_sent = report.outcome == "refused"
         grasp = grasp_report(run.parts[run.index], report)
-        self.note(note_carry_ended(record, grasp, held=self.view(run.arm).holding, begun=not nothing_sent))
+        self.note(note_carry_ended(record, grasp, held=self.felt(run.arm), begun=not nothing_sent))
         if report.outcome == "done" and run.cause is None:
             if run.index + 1 < len(run.parts):
                 act = self.state.acts + 1
@@ -839,7 +843,7 @@ class _Turn:
 
     def keep(self, arm: str) -> None:
         """It is parked with something in its gripper. What that is must be known and felt, or a person has to look."""
-        known = self.state.table.hand(arm) is not None and self.view(arm).holding is True
+        known = self.state.table.hand(arm) is not None and self.felt(arm) is True
         self.phase(arm, "loaded" if known else "blocked", self.holding_text(arm))
 
     def holding_text(self, arm: str) -> str:
@@ -858,7 +862,7 @@ class _Turn:
         carry = record.in_hand
         if carry is not None:
             grasp = GraspReport(piece=carry.piece, from_place=carry.from_place, to_place=carry.to_place)
-            self.note(note_carry_ended(record, grasp, held=self.view(record.arm).holding))
+            self.note(note_carry_ended(record, grasp, held=self.felt(record.arm)))
         reason = "the controller was restarted while the job was under way"
         told = Told(record.job_id, record.session_id, record.lan, record.arm, record.token)
         self.finish(told, "unknown", "restarted", reason)

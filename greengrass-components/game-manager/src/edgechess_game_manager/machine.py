@@ -67,8 +67,7 @@ from edgechess_game_manager.steps import (
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
 
-RESTING = ("idle", "parked")  # modes of an arm that will not move unless it is told to
-HALTED = ("stopped", "fault")  # neither will these, but only measured parked are they not above the board
+STANDING = ("idle", "stopped", "fault")  # modes of an arm that does not move; where it stands is another matter
 WANTS_A_PERSON = ("stopped", "alarm", "emergency-stop", "collision", "paused", "guided", "disabled")
 # codes of jobs after which no arm moves before somebody has looked and said so
 
@@ -498,14 +497,17 @@ def _rest_timer(state: State, event: TimerFired) -> Step:
 
 
 def _at_rest(arms: m.ArmState, work: Work) -> bool:
-    """Every arm is measured idle or parked; where the result names its arm, the others may be switched off."""
+    """Every arm is measured in its park; where the result names its arm, the others may be switched off.
+
+    Standing still is not enough: the board feels a piece that an arm holds low over a square as if it stood there.
+    """
     if arms.job_id == work.job_id or not arms.arms:
         return False
     ours = work.result.arm if work.result is not None else None
     for arm in arms.arms:
         if ours is not None and arm.name != ours and arm.mode == "offline":
             continue
-        if arm.mode not in RESTING and not (arm.mode in HALTED and arm.parked):
+        if arm.mode != "parked" and not (arm.mode in STANDING and arm.parked):
             return False
     return True
 
