@@ -81,6 +81,8 @@ def pack(
     """Cut a safetensors checkpoint into 8 MiB chunks, named by their content; chunks already stored are shared."""
     with _told(), _bar(as_json) as bar:
         _check_target(target)
+        if not source.exists():
+            raise ManifestError(f"{source} does not exist")
         card = m.Card(
             name=name or target.stem,
             architecture=architecture or _architecture(source),
@@ -326,7 +328,8 @@ def _picture() -> Progress:
         TransferSpeedColumn(),
         TextColumn("{task.fields[remarks]}"),
     )
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -345,8 +348,10 @@ def _told() -> Iterator[None]:
     """A user's mistake, or a store's, is one line."""
     try:
         yield
-    except (InferenceError, OSError) as error:
+    except InferenceError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _fail(text: str) -> NoReturn:

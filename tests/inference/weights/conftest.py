@@ -61,7 +61,8 @@ class Workshop:
 
     @staticmethod
     def stored(folder: Path) -> list[str]:
-        return [path.name for path in folder.glob("chunks/??/*")]
+        """What is whole."""
+        return [path.name for path in folder.glob("chunks/??/*") if path.suffix != ".partial"]
 
 
 @pytest.fixture

@@ -326,9 +326,18 @@ async def test_an_update_fetches_only_what_changed(workshop: Any, tensors: Any, 
     assert await pull(first, tmp_path / "here" / "one.json") == 0
 
 
-async def test_pruning_keeps_what_is_used(workshop: Any, server: Any, buffer: HostBuffer, tmp_path: Path) -> None:
+async def test_a_cache_keeps_what_is_used_and_forgets_the_oldest(
+    workshop: Any, server: Any, buffer: HostBuffer, tmp_path: Path
+) -> None:
+    old = chunk_cache.ChunkCache(tmp_path)
+    old.put("0" * 64, memoryview(b"of another model"))
+    left = tmp_path / "chunks" / "00" / "half.1234.partial"
+    left.write_bytes(b"half")
+    os.utime(left, (1.0, 1.0))
     await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
-    cache = chunk_cache.ChunkCache(tmp_path, limit_bytes=CHUNK_BYTES)
-    keep = [Path(key).name for key in workshop.chunk_keys(server.folder / "tiny.json")[:2]]
-    assert cache.prune(keep) > 0
-    assert sorted(workshop.stored(tmp_path)) == sorted(keep)
+    assert not left.exists()
+    assert len(workshop.stored(tmp_path)) == 5
+    used = [Path(key).name for key in workshop.chunk_keys(server.folder / "tiny.json")]
+    small = chunk_cache.ChunkCache(tmp_path, limit_bytes=CHUNK_BYTES)
+    assert small.settle(used) == len(b"of another model")
+    assert sorted(workshop.stored(tmp_path)) == sorted(used)

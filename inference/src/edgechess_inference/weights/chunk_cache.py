@@ -7,16 +7,19 @@ chunk is deleted and fetched again. A cache that cannot be written is no reason 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import time
 from collections.abc import Collection
 from pathlib import Path
 
 from edgechess_inference.weights.disk_adapter import DiskSource
-from edgechess_inference.weights.local_store import LocalStore
+from edgechess_inference.weights.local_store import CHUNKS, PARTIAL_SUFFIX, LocalStore
 
 log = logging.getLogger(__name__)
 
+PARTIAL_AGE_S = 3600.0  # nobody writes one chunk for so long
 LIMIT_BYTES = 64 << 30  # a few versions of what an edge box can run
 
 
@@ -44,22 +47,28 @@ class ChunkCache:
             self.problem = f"the cache {self.folder} takes no more chunks: {error.strerror or error}"
             log.warning("%s; streaming goes on without it", self.problem)
 
-    def prune(self, keep: Collection[str]) -> int:
-        """Deletes the chunks used longest ago, never those of `keep`, until the limit holds. Returns bytes freed."""
-        found = [(path.stat().st_mtime, path.stat().st_size, path) for _, path in self._store.addresses()]
-        total, freed = sum(size for _, size, _ in found), 0
-        kept = set(keep)
-        for _, size, path in sorted(found):
+    def settle(self, used: Collection[str]) -> int:
+        """After a stream: what it used is the newest now, and the oldest others go until the limit holds.
+
+        Never deletes a chunk of `used`. What a killed process left half-written goes too. Returns the bytes freed.
+        """
+        kept, rows, freed = set(used), [], 0
+        now_s = time.time()
+        for path in (self.folder / CHUNKS).glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):  # another process settles too
+                found = path.stat()
+                if path.suffix == PARTIAL_SUFFIX:
+                    if now_s - found.st_mtime > PARTIAL_AGE_S:
+                        path.unlink()
+                    continue
+                if path.name in kept:
+                    os.utime(path)
+                rows.append((found.st_mtime, found.st_size, path))
+        total = sum(size for _, size, _ in rows)
+        for _, size, path in sorted(rows):
             if total - freed <= self.limit_bytes:
                 break
             if path.name not in kept:
                 path.unlink(missing_ok=True)
                 freed += size
         return freed
-
-    def touch(self, addresses: Collection[str]) -> None:
-        """These were used now."""
-        for address in addresses:
-            path = self._store.chunk_path(address)
-            if path.exists():
-                os.utime(path)

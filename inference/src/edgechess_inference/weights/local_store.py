@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 CHUNKS = "chunks"
@@ -49,12 +48,6 @@ class LocalStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, data)
         return True
-
-    def addresses(self) -> Iterator[tuple[str, Path]]:
-        """Of every chunk here, sorted."""
-        for path in sorted((self.folder / CHUNKS).glob("??/*")):
-            if path.suffix != PARTIAL_SUFFIX:
-                yield path.name, path
 
 
 def write_whole(path: Path, data: bytes | bytearray | memoryview) -> None:

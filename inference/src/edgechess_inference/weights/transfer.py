@@ -6,6 +6,7 @@ What `open_stream`, unpacking and copying have in common. Chunk i of the list go
 from __future__ import annotations
 
 import dataclasses
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from edgechess_inference.weights.chunk_cache import ChunkCache
 from edgechess_inference.weights.errors import StreamStopped, WeightsError
 from edgechess_inference.weights.fetch_plan import Limits
 from edgechess_inference.weights.host_buffer import Destination
@@ -21,6 +23,8 @@ from edgechess_inference.weights.manifest import CHUNK_BYTES, Chunk
 from edgechess_inference.weights.model import Model
 from edgechess_inference.weights.progress import Progress
 from edgechess_inference.weights.receivers_adapter import Receivers
+
+log = logging.getLogger(__name__)
 
 HOST_BYTES = 64 << 20  # beside the destination, whatever the model's size
 OWN_BYTES = 8 << 20  # of them for the books of the transfer and the heads of answers
@@ -169,3 +173,12 @@ async def open_transfer(
         receivers.stop()
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(receivers.join)
+            if model.cache is not None:
+                await anyio.to_thread.run_sync(_settle, model.cache, model)
+
+
+def _settle(cache: ChunkCache, model: Model) -> None:
+    try:
+        cache.settle(model.manifest.chunks())
+    except OSError as error:
+        log.warning("the cache %s cannot be tidied: %s", cache.folder, error)
