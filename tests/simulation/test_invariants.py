@@ -10,6 +10,7 @@ import chess
 from edgechess_cli.invariants import STOP_S, Invariants, pieces_to_take
 from edgechess_cli.virtual_time import run_virtual
 from edgechess_kit import messages as m
+from edgechess_kit.clock import VirtualClock
 from edgechess_kit.topics import Topics
 from edgechess_twin.table import Table
 
@@ -85,6 +86,46 @@ def test_a_second_lease_for_a_job_is_found() -> None:
     assert judged(act) == ["job j1 was given lease 1 and lease 2: executed twice"]
 
 
+def arm_event(kind: str, **data: object) -> m.EdgeEvent:
+    return m.EdgeEvent(component="arm-controller", kind=kind, seq=1, at=VirtualClock().unix_s(), data=data)
+
+
+def test_a_repair_that_takes_more_pieces_than_it_said_and_one_repair_too_many_are_found() -> None:
+    def repair(number: int) -> m.ArmJob:
+        return m.ArmJob(job_id=f"j1-r{number}", kind="repair", session_id="s", before=START, after=E4)
+
+    async def act(judge: Invariants) -> None:
+        carries = [{"from_place": "hand-white", "to_place": "e4"}, {"from_place": "e2", "to_place": "e4"}]
+        tell(judge, TOPICS.arm_job, repair(1))
+        tell(judge, TOPICS.events, arm_event("job-accepted", job_id="j1-r1", carries=carries))
+        judge.world.closings += 2
+        for number in (1, 2, 3):
+            tell(judge, TOPICS.arm_job, repair(number))
+
+    assert judged(act) == [
+        "job j1-r1 () closed the fingers more than 1 times",
+        "a move got 3 repairs: j1-r3",
+    ]
+
+
+def test_a_lease_given_or_given_back_with_an_arm_above_the_board_is_found() -> None:
+    async def act(judge: Invariants) -> None:
+        tell(judge, TOPICS.events, arm_event("lease-granted", arm="white", token=1, job_id="j1"))
+        move(judge, "white", 0.0, -50.0, 300.0)
+        await anyio.sleep(2.0)
+        tell(judge, TOPICS.events, arm_event("lease-granted", arm="white", token=2, job_id="j2"))
+        tell(judge, TOPICS.events, arm_event("lease-granted", arm="black", token=3, job_id="j3"))
+        tell(judge, TOPICS.events, arm_event("lease-released", arm="white", token=2))
+        late = arm_event("lease-released", arm="white", token=2)
+        await anyio.sleep(2.0)
+        tell(judge, TOPICS.events, late)
+
+    assert judged(act) == [
+        "lease 3 was given to black with white above the board",
+        "lease 2 was given back by white above the board",
+    ]
+
+
 def request(token: str) -> m.GameRequest:
     return m.GameRequest(action="move", session_id="s", task_token=token, before=START, after=E4, lan="e2e4")
 
@@ -97,6 +138,15 @@ def test_a_move_that_the_world_does_not_show_is_found() -> None:
     breaches = judged(act)
     assert len(breaches) == 1
     assert "e4 is empty, expected a white pawn" in breaches[0]
+
+
+def test_a_table_that_is_not_set_up_although_somebody_says_so_is_found() -> None:
+    async def act(judge: Invariants) -> None:
+        wanted = m.GameRequest(action="setup", session_id="s", task_token="t", before=E4)
+        tell(judge, TOPICS.cloud_request, wanted)
+        tell(judge, TOPICS.cloud_response, m.GameResponse(status=200, task_token="t"))
+
+    assert len(judged(act)) == 1
 
 
 def test_a_second_answer_and_a_missing_one_are_found() -> None:

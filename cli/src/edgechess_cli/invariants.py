@@ -1,10 +1,10 @@
 """What must hold at every event of a simulated match, whatever goes wrong. Each breach is a sentence, told once.
 
 1. No arm job is executed twice: the fingers close no oftener for a job than it has pieces to take, and a lease is granted
-   once per job id.
-2. Nothing is confirmed that the world does not show.
+   once per job id. A move has so many repairs and no more.
+2. Nothing is confirmed that the world does not show, and no table is said to be set up that is not.
 3. Nothing moves after a stop, nor after an emergency stop, until a person's word.
-4. At most one arm is above the board.
+4. At most one arm is above the board. The lease is given while no other arm is, and given back when its own is not.
 5. Every task token has exactly one outcome, and every repeat of it gets the identical answer.
 
 Judged by the world itself wherever it can tell, not by what the components say of themselves.
@@ -19,7 +19,9 @@ import anyio
 import chess
 
 from edgechess_board.placement import Difference, Placement
+from edgechess_game_manager.settings import Settings as GameManagerSettings
 from edgechess_kit import messages as m
+from edgechess_kit.clock import VirtualClock
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
 from edgechess_twin.table import Table
@@ -27,13 +29,14 @@ from edgechess_twin.world import World
 
 STILL_MM = 0.05  # numerical noise of the kinematics is far below, a motion of one feedback period far above
 STOP_S = 3.0  # from the message to standing arms: the bus, the driver's Stop, and braking from 250 mm/s
+FRESH_S = 0.5  # an event that waited longer for the broker says nothing of the world as it is now
 BREACH_LIMIT = 100  # of different sentences: more tell nothing more
 
 Tip = tuple[float, float, float]
 
 
 def pieces_to_take(job: m.ArmJob) -> int | None:
-    """How many pieces an arm takes for a move; None for other jobs."""
+    """How many pieces an arm takes for a move; None for other jobs, of which only the controller knows."""
     if job.kind != "move":
         return None
     board, move = chess.Board(job.before), chess.Move.from_uci(job.lan)
@@ -55,6 +58,10 @@ class Invariants:
     _asked: dict[str, None] = dataclasses.field(default_factory=dict)
     _granted: dict[str, int] = dataclasses.field(default_factory=dict)
     _leases: dict[int, str] = dataclasses.field(default_factory=dict)
+    _takes: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Pieces that the controller said it would take for repairs and setups, by job."""
+    _repairs: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    _clock: VirtualClock = dataclasses.field(default_factory=VirtualClock)
     _job: m.ArmJob | None = None
     _closings_before: int = 0
     _rest: dict[str, tuple[float, Tip | None]] = dataclasses.field(default_factory=dict)
@@ -99,8 +106,8 @@ class Invariants:
 
     def _request(self, request: m.GameRequest) -> None:
         self._asked[request.task_token] = None
-        if request.action == "move":
-            self._afters.setdefault(request.task_token, request.after)
+        if request.action != "start":
+            self._afters.setdefault(request.task_token, request.after or request.before)
 
     def _response(self, response: m.GameResponse, payload: bytes) -> None:
         token = response.task_token
@@ -134,22 +141,47 @@ class Invariants:
         """The manager has one job under way at a time; the same one sent again is not a new one."""
         if self._job is None or job.job_id != self._job.job_id:
             self._job, self._closings_before = job, self.world.closings
+        if job.kind == "repair":
+            repairs = self._repairs.setdefault(job.job_id.rpartition("-r")[0], set())
+            repairs.add(job.job_id)
+            if len(repairs) > GameManagerSettings().repairs_per_move:
+                self._breach(f"a move got {len(repairs)} repairs: {job.job_id}")
 
     def _no_job_twice(self) -> None:
         if self._job is None:
             return
         limit, closings = pieces_to_take(self._job), self.world.closings - self._closings_before
+        if limit is None:
+            limit = self._takes.get(self._job.job_id)
         if limit is not None and closings > limit:
             self._breach(f"job {self._job.job_id} ({self._job.lan}) closed the fingers more than {limit} times")
 
     def _event(self, event: m.EdgeEvent) -> None:
-        if event.component != "arm-controller" or event.kind != "lease-granted":
+        if event.component != "arm-controller":
+            return
+        if event.kind == "job-accepted":
+            carries = event.data.get("carries", ())
+            self._takes[str(event.data.get("job_id"))] = sum("hand-" not in str(c["from_place"]) for c in carries)
+        self._lease(event)
+        if event.kind != "lease-granted":
             return
         job, token = str(event.data.get("job_id")), int(event.data.get("token", 0))
         if self._leases.setdefault(token, job) != job:
             self._breach(f"lease {token} was granted to {self._leases[token]} and to {job}")
         if self._granted.setdefault(job, token) != token:
             self._breach(f"job {job} was given lease {self._granted[job]} and lease {token}: executed twice")
+
+    def _lease(self, event: m.EdgeEvent) -> None:
+        if self._clock.unix_s() - event.at > FRESH_S:
+            return
+        arm = str(event.data.get("arm"))
+        above = self.world.arms_above_board()
+        if event.kind == "lease-granted" and any(other != arm for other in above):
+            self._breach(
+                f"lease {event.data.get('token')} was given to {arm} with {' and '.join(above)} above the board"
+            )
+        if event.kind == "lease-released" and arm in above:
+            self._breach(f"lease {event.data.get('token')} was given back by {arm} above the board")
 
     # -- 3 ---------------------------------------------------------------------------------------------------------
 
