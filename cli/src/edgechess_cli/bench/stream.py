@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import select
 import shutil
 import statistics
 import subprocess
@@ -36,7 +37,7 @@ EACH_BYTES_S = 80e6  # what one S3 connection gives
 FIRST_BYTE_S = 0.02
 DROP, DAMAGE = 0.05, 0.01
 HOST_MIB = 64
-ITERATION_TIMEOUT_S = 300.0
+ANSWER_TIMEOUT_S = 90.0  # of one iteration: first touch of memory takes half a minute on a busy virtual machine
 BUCKET = "bucket"
 DISK = ("safetensors touched", "safetensors cloned", "torch.load", "torch.load mapped", "torch DCP")
 DISK_PEERS = ("runai", "fastsafetensors", "tensorizer")
@@ -79,6 +80,10 @@ class Loader:
 
     def _answer(self) -> dict[str, Any] | None:
         assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
+            self.absent = f"no answer within {ANSWER_TIMEOUT_S:g} s"
+            self.process.kill()
+            return None
         line = self.process.stdout.readline()
         try:
             answer: dict[str, Any] = json.loads(line)
