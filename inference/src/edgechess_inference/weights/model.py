@@ -53,13 +53,13 @@ class Model:
         if found is None:
             names = ", ".join(file.name for file in self.manifest.files) or "none"
             raise ManifestError(f"{self.manifest.card.name} has no file {name!r}; it has {names}")
-        parts = [await anyio.to_thread.run_sync(_chunk, self, chunk) for chunk in found.chunks]
+        parts = [await anyio.to_thread.run_sync(chunk_blocking, self, chunk) for chunk in found.chunks]
         return b"".join(parts)
 
 
 async def open_model(address: str, options: ModelOptions = ModelOptions()) -> Model:
     """Reads and checks the manifest. Raises SourceError, ManifestError or SignatureError."""
-    return await anyio.to_thread.run_sync(_open, address, options)
+    return await anyio.to_thread.run_sync(open_blocking, address, options)
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -82,7 +82,8 @@ def source_of(folder: str, options: ModelOptions) -> Source:
     raise SourceError(f"{folder}: there are paths, http, https and s3, not {scheme!r}")
 
 
-def _open(address: str, options: ModelOptions) -> Model:
+def open_blocking(address: str, options: ModelOptions) -> Model:
+    """`open_model` for worker threads, and for virtual time, in which nothing may wait outside the scheduler."""
     folder, name = split_address(address)
     first = source_of(folder, options)
     data = _read(first, name)
@@ -114,8 +115,8 @@ def _read(source: Source, key: str) -> bytes:
         connection.close()
 
 
-def _chunk(model: Model, chunk: Chunk) -> bytes:
-    """One chunk from the first source that has it whole."""
+def chunk_blocking(model: Model, chunk: Chunk) -> bytes:
+    """One chunk, verified, from the first source that has it whole. Raises SourceError or DamageError."""
     text = "there is no source"
     into = bytearray(chunk.bytes)
     assert chunk.bytes <= CHUNK_BYTES
