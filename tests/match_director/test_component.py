@@ -436,3 +436,20 @@ async def test_a_recorded_game_is_replayed_to_its_recorded_end(table: Any, tmp_p
         assert table.summary["termination"] == "stalemate"
     if "threefold" in file.name:
         assert table.summary["termination"] in ("threefold-repetition", "agreement")
+
+
+async def test_several_matches_are_played_and_the_arms_set_the_table_up_in_between(
+    new_table: Any, tmp_path: Any
+) -> None:
+    path = tmp_path / "match.pgn"
+    table = new_table()
+    await played(table, settings(max_plies=2, matches=3, session_id="s", pgn_path=str(path)))
+    actions = [(request.action, request.session_id) for request in table.manager.requests if request.action != "move"]
+    assert actions == [("start", "s"), ("setup", "s"), ("start", "s-2"), ("setup", "s-2"), ("start", "s-3")]
+    assert len(table.of("summary")) == 3
+    assert [name.name for name in sorted(tmp_path.iterdir())] == ["match-2.pgn", "match-3.pgn", "match.pgn"]
+    assert '[Round "3"]' in (tmp_path / "match-3.pgn").read_text()
+    # started once more, it says how the last one ended and plays no fourth
+    again = len(table.manager.requests)
+    await played(table, settings(max_plies=2, matches=3, session_id="s"))
+    assert len(table.manager.requests) == again

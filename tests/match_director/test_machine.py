@@ -612,3 +612,66 @@ def test_every_prefix_of_a_journal_can_be_taken_up() -> None:
         other.restart()
         tokens = [entry.key for entry in other.entries if entry.kind == "requested"]
         assert len(tokens) == len(set(tokens))
+
+
+# ---------------------------------------------------------------- the table is set up before the start
+
+
+SETUP = plan(number=2, resets="s0")
+MESS = "rnbqkbnr/ppp1pppp/8/3p4/4P3/8/PPPP1PPP/RNBQKBNR"
+
+
+def board(placement_: str) -> e.BoardShown:
+    return e.BoardShown(50.0, BoardView(True, placement_))
+
+
+def test_the_arms_set_the_table_up_and_then_the_match_is_started() -> None:
+    driver = Driver(SETUP)
+    driver.feed(e.Start(1.0))
+    asked = driver.published
+    assert (asked.action, asked.session_id, placement(asked.before)) == ("setup", "s0", placement(START))
+    driver.restart()
+    assert driver.published == asked, "the same token after a kill"
+    driver.answer(200)
+    assert (driver.published.action, driver.published.session_id) == ("start", "s1")
+    assert driver.published.task_token != asked.task_token
+    driver.restart()
+    driver.answer(200)
+    assert isinstance(driver.match.step, Asking)
+    assert summary_helped(driver) == 0
+
+
+def test_a_setup_that_needs_a_person_goes_on_when_the_board_shows_what_was_asked_for() -> None:
+    driver = Driver(SETUP)
+    driver.feed(e.Start(1.0))
+    first = driver.published.task_token
+    wanted = MESS.replace("PPPP1PPP", "PPPP1PP1")
+    driver.answer(500, "dropped", found=MESS, expected=wanted)
+    driver.restart()
+    driver.feed(board(MESS))
+    assert driver.effects == []
+    driver.feed(board(wanted))  # only the piece that was missing: the rest is the arms' work again
+    driver.tick()
+    assert (driver.published.action, driver.published.task_token != first) == ("setup", True)
+    driver.answer(200)
+    driver.restart()
+    driver.answer(200)
+    assert summary_helped(driver) == 1
+
+
+def test_a_setup_waits_for_stopped_arms_and_is_never_left_to_a_person_to_carry_out() -> None:
+    driver = Driver(SETUP)
+    driver.feed(e.Start(1.0))
+    driver.feed(e.ArmsShown(2.0, ArmsView(ready=False, moving=False)))
+    driver.answer(500, "arm-refused", found=MESS, expected=MESS)
+    driver.feed(board(MESS))
+    for _ in range(80):
+        driver.tick()
+        if any(isinstance(effect, e.Publish) for effect in driver.effects):
+            break
+    assert (driver.published.action, driver.published.executor) == ("setup", None)
+
+
+def summary_helped(driver: Driver) -> object:
+    driver.feed(e.Resign(99.0, "w"))
+    return summary(driver.match)["helped"]

@@ -79,6 +79,33 @@ def test_a_promotion_and_a_capture_end_where_the_rules_say() -> None:
     assert "Q" in outcome.report.final_placement.squares
 
 
+@pytest.mark.slow
+def test_two_vendors_play_set_the_table_up_and_play_again_unattended() -> None:
+    outcome = simulate(short(12, "nominal", arms=("dobot", "ro1"), matches=2))
+    assert outcome.breaches == ()
+    assert outcome.report is not None
+    assert [summary.confirmed for summary in outcome.report.summaries] == [SHORT_PLIES, SHORT_PLIES]
+    assert outcome.report.summary.final_fen != outcome.report.summaries[0].final_fen
+
+
+@pytest.mark.slow
+def test_grasps_that_miss_are_put_right_by_the_arm_and_nobody_is_asked() -> None:
+    outcome = simulate(short(3, "missed-grasp=0.25"))
+    assert outcome.breaches == ()
+    assert outcome.report is not None
+    assert outcome.report.summary.repaired >= 1
+    assert outcome.report.summary.helped == 0
+
+
+@pytest.mark.slow
+def test_a_link_lost_with_a_piece_in_the_hand_costs_a_repair_and_no_confirmation() -> None:
+    """Seed 45 once confirmed a knight that an arm, at a standstill, held low over its square."""
+    outcome = simulate(short(45, "link-lost=0.6"))
+    assert outcome.breaches == ()
+    assert outcome.report is not None
+    assert outcome.report.summary.repaired > 0
+
+
 PROGRAM = """
 from edgechess_cli.match_options import MatchOptions
 from edgechess_cli.virtual_match import play_virtual
