@@ -59,6 +59,5 @@ def write_whole(path: Path, data: bytes | bytearray | memoryview) -> None:
             while rest:
                 rest = rest[file.write(rest) :]
         os.replace(beside, path)
-    except BaseException:
+    finally:
         beside.unlink(missing_ok=True)
-        raise

@@ -15,7 +15,7 @@ import anyio.to_thread
 from edgechess_inference.weights.chunk_cache import ChunkCache
 from edgechess_inference.weights.digests import Rigour, intact
 from edgechess_inference.weights.disk_adapter import DiskSource
-from edgechess_inference.weights.errors import DamageError, ManifestError, SourceError
+from edgechess_inference.weights.errors import DamageError, ManifestError, SourceError, WeightsError
 from edgechess_inference.weights.http_adapter import HttpSource
 from edgechess_inference.weights.local_store import SIGNATURE_SUFFIX, chunk_key
 from edgechess_inference.weights.manifest import CHUNK_BYTES, Chunk, Manifest, parse
@@ -117,7 +117,7 @@ def _read(source: Source, key: str) -> bytes:
 
 def chunk_blocking(model: Model, chunk: Chunk) -> bytes:
     """One chunk, verified, from the first source that has it whole. Raises SourceError or DamageError."""
-    text = "there is no source"
+    reason: WeightsError = SourceError("there is no source")
     into = bytearray(chunk.bytes)
     assert chunk.bytes <= CHUNK_BYTES
     for source in model.sources:
@@ -125,7 +125,7 @@ def chunk_blocking(model: Model, chunk: Chunk) -> bytes:
         try:
             connection.fetch(chunk_key(chunk.address), memoryview(into))
         except FetchFailed as failed:
-            text = failed.text
+            reason = SourceError(failed.text)
             continue
         finally:
             connection.close()
@@ -134,5 +134,5 @@ def chunk_blocking(model: Model, chunk: Chunk) -> bytes:
                 model.cache.put(chunk.address, memoryview(into))
             return bytes(into)
         source.discard(chunk_key(chunk.address))
-        text = f"{source.name}: chunk {chunk.address[:12]}… does not match its digest"
-    raise DamageError(text) if "digest" in text else SourceError(text)
+        reason = DamageError(f"{source.name}: chunk {chunk.address[:12]}… does not match its digest")
+    raise reason

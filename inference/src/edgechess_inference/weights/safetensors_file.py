@@ -10,6 +10,7 @@ import dataclasses
 import json
 import mmap
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -37,21 +38,17 @@ class Checkpoint:
 
     def __init__(self, files: Sequence[Path]) -> None:
         """Raises ManifestError (not safetensors) or OSError."""
-        self._maps: list[mmap.mmap] = []
         self._places: dict[str, tuple[Entry, mmap.mmap]] = {}
-        try:
+        with ExitStack() as stack:
             for file in files:
-                self._add(file)
-        except BaseException:
-            self.close()
-            raise
+                self._add(file, stack)
+            self._maps = stack.pop_all()
         self.names = tuple(self._places)
 
-    def _add(self, file: Path) -> None:
+    def _add(self, file: Path, stack: ExitStack) -> None:
         with file.open("rb") as opened:
             entries = read_header(opened, file.name)
-            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        self._maps.append(mapped)
+            mapped = stack.enter_context(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
         for entry in entries:
             if entry.name in self._places:
                 raise ManifestError(f"{file.name}: tensor {entry.name!r} is in another file too")
@@ -73,9 +70,7 @@ class Checkpoint:
             mapped.madvise(mmap.MADV_DONTNEED, begin, entry.end - begin)
 
     def close(self) -> None:
-        for mapped in self._maps:
-            mapped.close()
-        self._maps.clear()
+        self._maps.close()
 
     def __enter__(self) -> Self:
         return self
