@@ -21,6 +21,7 @@ VERBS = {
     "twin": ("edgechess_cli.twin_command", "app"),
     "up": ("edgechess_cli.up", "app"),
     "recipes": ("edgechess_cli.recipes_command", "app"),
+    "build": ("edgechess_cli.build_command", "command"),
     "publish": ("edgechess_cli.publish_command", "app"),
     "arm": ("edgechess_cli.arm_command", "app"),
     "board": ("edgechess_cli.board_command", "app"),
