@@ -98,6 +98,36 @@ def test_trailing_bytes_wait() -> None:
     assert len(reader.feed(CONNECT[50:])) == 1
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [string("a", "x"), int32(":stream-id", 7), string("b", "y")],
+        [int32(":stream-id", 7)],
+        [string("a", "\x0a:stream-id\x04abcd"), string("b", "y")],  # it stands inside a value
+        [string("a", "\x0a:stream-id\x04abcd"), int32(":stream-id", 7)],
+        [Header("a", HeaderType.BYTES, b"\x0a:stream-id\x04"), int32(":stream-id", 7), string("b", "y")],
+        [int32(":stream-id", 7), int32(":stream-id", 8)],
+        [string("a", "first"), int32(":stream-id", 7), string("A", "second")],
+    ],
+)
+def test_what_is_remembered_of_a_frame_is_right(headers: list[Header]) -> None:
+    """Frames that are alike but for one number: read again, alone and after each other, they say the same."""
+    data = encode(headers)
+    other = encode([int32(":stream-id", 9) if header == int32(":stream-id", 7) else header for header in headers])
+    reader = FrameReader()
+    for expected in (data, other, data, other):
+        (again,), (alone,) = reader.feed(expected), FrameReader().feed(expected)
+        assert again == alone
+        first: dict[str, Header] = {}
+        for header in (
+            headers
+            if expected is data
+            else [int32(":stream-id", 9) if header == int32(":stream-id", 7) else header for header in headers]
+        ):
+            first.setdefault(header.name.lower(), header)
+        assert list(again.headers.values()) == list(first.values())
+
+
 def test_names_are_compared_without_regard_to_case() -> None:
     (frame,) = FrameReader().feed(encode((string("Service-Model-Type", "x"), string("service-model-type", "y"))))
     assert frame.text("service-model-type") == "x"

@@ -27,13 +27,14 @@ from edgechess_nucleus.ipc_protocol import (
     error,
     response,
 )
+from edgechess_nucleus.readable_adapter import Readable
 from edgechess_nucleus.refusal import Kind, Refused
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 1024  # what one read takes; about a hundred small requests
 HANDSHAKE_TIMEOUT_S = 10.0  # the stock client gives up a connection after as long
-FAREWELL_TIMEOUT_S = 1.0  # for the last words to a client that is thrown out
+FAREWELL_TIMEOUT_S = 0.2  # for the last words to a client that is thrown out; the stock one closes at once
 CALLS_LIMIT = 1000  # subscriptions and waiting operations of one client
 SERVICE = "aws.greengrass#GreengrassCoreIPC"
 _SHOWN_CHARS = 100  # of an operation's name that nobody knows
@@ -113,6 +114,7 @@ class Session:
             frame_limit_bytes=flavour.frame_limit_bytes, speaks_on_stream_0=flavour.speaks_on_stream_0
         )
         self._outlet = Outlet(sock, batch)
+        self._readable = Readable(sock)
         self._calls: dict[int, OpenCall] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
         self._patience = anyio.CancelScope()
@@ -125,8 +127,7 @@ class Session:
                 self._patience = anyio.CancelScope(deadline=anyio.current_time() + HANDSHAKE_TIMEOUT_S)
                 with self._patience:
                     await self._read()
-                with anyio.move_on_after(FAREWELL_TIMEOUT_S):
-                    await self._outlet.drained()
+                await self._say_farewell()
                 tasks.cancel_scope.cancel()
         finally:
             self._connection.lose()
@@ -134,7 +135,15 @@ class Session:
             for call in list(self._calls.values()):
                 call.end()
             self._calls.clear()
+            self._readable.close()
             self._socket.close()
+
+    async def _say_farewell(self) -> None:
+        """Waits a moment for the client to close first: one that sees last words and the end at once may read neither."""
+        with anyio.move_on_after(FAREWELL_TIMEOUT_S):
+            await self._outlet.drained()
+            while self._flavour.speaks_on_stream_0 and await self._receive():
+                pass
 
     def end(self) -> None:
         """Its component has another token now."""
@@ -164,7 +173,7 @@ class Session:
     async def _receive(self) -> bytes:
         """Empty at the end. Every call lets other tasks run, since waiting does, even for what is there already."""
         while True:
-            await anyio.wait_readable(self._socket)
+            await self._readable.wait()
             try:
                 return self._socket.recv(CHUNK_BYTES)
             except BlockingIOError:
