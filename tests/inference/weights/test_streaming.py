@@ -339,5 +339,5 @@ async def test_a_cache_keeps_what_is_used_and_forgets_the_oldest(
     assert len(workshop.stored(tmp_path)) == 5
     used = [Path(key).name for key in workshop.chunk_keys(server.folder / "tiny.json")]
     small = chunk_cache.ChunkCache(tmp_path, limit_bytes=CHUNK_BYTES)
-    assert small.settle(used) == len(b"of another model")
+    assert small.prune(used) == len(b"of another model")
     assert sorted(workshop.stored(tmp_path)) == sorted(used)

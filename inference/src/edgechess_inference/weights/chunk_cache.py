@@ -47,7 +47,7 @@ class ChunkCache:
             self.problem = f"the cache {self.folder} takes no more chunks: {error.strerror or error}"
             log.warning("%s; streaming goes on without it", self.problem)
 
-    def settle(self, used: Collection[str]) -> int:
+    def prune(self, used: Collection[str]) -> int:
         """After a stream: what it used is the newest now, and the oldest others go until the limit holds.
 
         Never deletes a chunk of `used`. What a killed process left half-written goes too. Returns the bytes freed.

@@ -174,11 +174,11 @@ async def open_transfer(
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(receivers.join)
             if model.cache is not None:
-                await anyio.to_thread.run_sync(_settle, model.cache, model)
+                await anyio.to_thread.run_sync(_prune, model.cache, model)
 
 
-def _settle(cache: ChunkCache, model: Model) -> None:
+def _prune(cache: ChunkCache, model: Model) -> None:
     try:
-        cache.settle(model.manifest.chunks())
+        cache.prune(model.manifest.chunks())
     except OSError as error:
         log.warning("the cache %s cannot be tidied: %s", cache.folder, error)
