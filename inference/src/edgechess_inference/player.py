@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
+import anyio.abc
 import chess
+
+from edgechess_inference.ladder.account import Account
 
 Seat = Literal["answers", "person", "hand"]
 
@@ -35,6 +38,8 @@ class Answer:
     by: str
     reason: str | None = None
     resigns: bool = False
+    account: Account | None = None
+    """Of players that climb the ladder: every attempt, and whether an engine moved instead."""
 
 
 class Player(Protocol):
@@ -58,6 +63,9 @@ class PlayerOptions:
     inline: bool = False
     ask: Callable[[str], Awaitable[str]] | None = None
     """How `human` asks at the prompt, where there is one."""
+    tasks: anyio.abc.TaskGroup | None = None
+    """Where a player may run what outlasts a question (weights that stream, a search nobody waits for). Whoever opens
+    players for long gives one; without it, players that need it are opened by `registry.seated`."""
 
 
 PlayerFactory = Callable[[str, PlayerOptions], Awaitable[Player]]

@@ -7,16 +7,20 @@ Two groups of entry points, so that a package brings players by being installed:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
-from edgechess_inference.errors import PlayerWordError
+import anyio
+
+from edgechess_inference.errors import PlayerFailed, PlayerWordError
 from edgechess_inference.player import Player, PlayerFactory, PlayerOptions
 from edgechess_inference.words import split_word
 
-__all__ = ["check_word", "open_player", "player_names", "split_word"]
+__all__ = ["check_word", "open_player", "player_names", "seated", "split_word"]
 
 GROUP = "edgechess.players"
 CHECK_GROUP = "edgechess.player_checks"
@@ -47,6 +51,26 @@ async def open_player(word: str, options: PlayerOptions | None = None) -> Player
     name, rest = split_word(word)
     factory = cast(PlayerFactory, _factory_point(name, word).load())
     return await factory(rest, options or PlayerOptions())
+
+
+@asynccontextmanager
+async def seated(word: str, options: PlayerOptions | None = None) -> AsyncIterator[Player]:
+    """A player for the length of a block, with a task group of its own. Raises like `open_player`."""
+    failure: PlayerWordError | PlayerFailed | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            player = await open_player(word, dataclasses.replace(options or PlayerOptions(), tasks=tasks))
+        except (PlayerWordError, PlayerFailed) as error:
+            failure = error  # raised below: a task group would wrap it
+        else:
+            try:
+                yield player
+            finally:
+                with anyio.CancelScope(shield=True):  # bounded by the players' own timeouts
+                    await player.close()
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 def _factory_point(name: str, word: str) -> EntryPoint:
