@@ -1,0 +1,1 @@
+"""What computes: torch, onnxruntime, Hugging Face models; and what they share: loading, batching, swapping."""
