@@ -200,9 +200,9 @@ class Match(RuleBasedStateMachine):
         outcome=st.sampled_from(OUTCOMES),
         moved=st.booleans(),
         parked=st.booleans(),
-        slips=st.integers(0, 5),
+        slips=st.integers(0, 2),
     )
-    def arm(self, data: st.DataObject, outcome: m.Outcome, moved: bool, parked: bool, slips: int = 5) -> None:
+    def arm(self, data: st.DataObject, outcome: m.Outcome, moved: bool, parked: bool, slips: int = 1) -> None:
         job = data.draw(st.sampled_from(self.to_arm))
         if data.draw(st.integers(0, 2)):
             self.to_arm.remove(job)
@@ -299,7 +299,7 @@ class Match(RuleBasedStateMachine):
                 data.draw(st.booleans()),
                 data.draw(st.booleans()),
             )
-            self.arm(data, outcome, moved, parked, data.draw(st.integers(0, 5)))
+            self.arm(data, outcome, moved, parked, data.draw(st.integers(0, 2)))
         elif work.stage is Stage.PERSON:
             self.hand(data.draw(st.booleans()))
         elif work.stage is Stage.PARKING:
