@@ -7,6 +7,7 @@ import hashlib
 import random
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,8 +120,9 @@ def image(packed: Path) -> str:
 class FaultyServer:
     """Objects below `folder` over HTTP/1.1. `fault` decides about each request for a chunk; `sent` counts body bytes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         self.folder = folder
+        self._tls = tls
         self.manifest_bytes = (folder / "tiny.json").stat().st_size
         self.fault: Fault = lambda key, before: ""
         self.sent = 0
@@ -130,7 +132,7 @@ class FaultyServer:
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._open: list[socket.socket] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -150,8 +152,9 @@ class FaultyServer:
                 self._open.append(accepted)
                 threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
-    def _serve(self, link: socket.socket) -> None:
-        with contextlib.suppress(OSError), link:
+    def _serve(self, accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError), accepted:
+            link = self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted
             waiting = b""
             while True:
                 while b"\r\n\r\n" not in waiting:
@@ -201,5 +204,41 @@ class FaultyServer:
 @pytest.fixture
 def server(packed: Path) -> Iterator[FaultyServer]:
     made = FaultyServer(packed.parent)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 and its key, in one file."""
+    pytest.importorskip("cryptography")
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    address, now = x509.IPAddress(ipaddress.ip_address("127.0.0.1")), datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+def tls_server(packed: Path, certificate: Path) -> Iterator[FaultyServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    made = FaultyServer(packed.parent, context)
     yield made
     made.close()

@@ -173,6 +173,22 @@ async def test_a_slow_chunk_is_hedged(workshop: Any, server: Any, buffer: HostBu
     assert tally.hedged >= 1
 
 
+async def test_over_tls_with_faults(
+    workshop: Any, tls_server: Any, certificate: Path, buffer: HostBuffer, image: str
+) -> None:
+    tls_server.fault = lambda key, before: ("drop", "damage", "")[min(before, 2)]
+    tally = await streamed(f"{tls_server.url}/tiny.json", buffer, ca_file=certificate)
+    assert workshop.digest(buffer) == image
+    assert (tally.broken, tally.healed_chunks) == (4, 4)
+
+
+async def test_a_certificate_that_nobody_vouches_for(tls_server: Any, packed: Path) -> None:
+    with pytest.raises(SourceError, match="certificate is not trusted"):
+        await open_model(f"{tls_server.url}/tiny.json")
+    with pytest.raises(SourceError, match="holds no certificates"):
+        await open_model(f"{tls_server.url}/tiny.json", ModelOptions(ca_file=packed))
+
+
 async def test_nobody_there(buffer: HostBuffer) -> None:
     with pytest.raises(SourceError, match="Connection refused"):
         await open_model("http://127.0.0.1:1/tiny.json")

@@ -30,7 +30,7 @@ BURST_S = 0.01  # of the cap that may go at once after a pause
 RECORDS_BYTES = 1 << 20  # read and encrypted at once under TLS
 SMALLEST_FAULTY = 1 << 20  # bytes of an answer; a manifest always comes whole
 STATIC = 'ETag: "1"\r\nLast-Modified: Sun, 22 Nov 2026 00:00:00 GMT\r\nAccept-Ranges: bytes\r\n'
-_REQUEST = re.compile(rb"(GET|HEAD) (/\S*) HTTP/1\.1\r\n")
+_REQUEST = re.compile(rb"(GET|HEAD) (?:https?://[^/]*)?(/\S*) HTTP/1\.1\r\n")
 _RANGE = re.compile(rb"\r\n[Rr]ange: bytes=(\d+)-(\d*)\r\n")
 
 

@@ -52,8 +52,11 @@ class TorchBuffer:
         else:
             try:
                 self.memory = torch.empty(size, dtype=torch.uint8, device=self.device)
-            except RuntimeError as error:  # torch's own out-of-memory error is one
-                raise WeightsError(f"{self.device} has no room for {size} bytes of weights: {error}") from error
+            except (
+                RuntimeError,
+                AssertionError,
+            ) as error:  # out of memory is the first, a torch without CUDA the second
+                raise WeightsError(f"{size} bytes of weights cannot be held on {self.device}: {error}") from error
         self._staged = self.device.type != "cpu" if staged is None else staged
 
     @property
@@ -94,9 +97,9 @@ class _Stage:
     """One receiver's pinned chunk and its way to the device."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream: torch.Stream | None = None
+        cuda = cast(Any, torch.cuda)  # its streams have no types
+        self._stream = cuda.Stream(device) if device.type == "cuda" else None
         if device.type == "cuda":
-            self._stream = torch.Stream(device)
             self._memory = torch.empty(CHUNK_BYTES, dtype=torch.uint8, pin_memory=True)  # begins a page, as all pinned
             self.view = memoryview(cast(Any, self._memory.numpy()))  # numpy's stubs do not know that arrays are buffers
         else:
@@ -108,6 +111,6 @@ class _Stage:
         if self._stream is None:
             place.copy_(source)
             return
-        with self._stream:
+        with torch.cuda.stream(self._stream):
             place.copy_(source, non_blocking=True)
         self._stream.synchronize()
