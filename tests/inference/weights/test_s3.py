@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Options:
-    """Credentials and an empty bucket."""
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Options:
+    """Credentials; nobody answers at the endpoint."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -40,11 +41,17 @@ def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Opti
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
-    client.create_bucket(Bucket="models")
-    return S3Options(endpoint=endpoint, region="us-east-1")
+    return S3Options(endpoint="http://127.0.0.1:1", region="us-east-1")
 
 
+@pytest.fixture
+def s3(endpoint: str, account: S3Options) -> S3Options:
+    """A server with the bucket `models`."""
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="models")
+    return dataclasses.replace(account, endpoint=endpoint)
+
+
+@pytest.mark.slow
 async def test_pushed_and_streamed_back(
     workshop: Any, s3: S3Options, packed: Path, buffer: HostBuffer, image: str
 ) -> None:
@@ -60,16 +67,19 @@ async def test_pushed_and_streamed_back(
     assert await model.file("tokenizer.json") == b'{"a": 1}'
 
 
+@pytest.mark.slow
 async def test_a_bucket_that_does_not_exist(s3: S3Options) -> None:
     with pytest.raises(SourceError, match="there is no bucket nowhere"):
         await open_model("s3://nowhere/tiny.json", ModelOptions(s3=s3))
 
 
+@pytest.mark.slow
 async def test_a_key_that_does_not_exist(s3: S3Options) -> None:
     with pytest.raises(SourceError, match=r"s3://models has no key 'else\.json'"):
         await open_model("s3://models/else.json", ModelOptions(s3=s3))
 
 
+@pytest.mark.slow
 async def test_pushing_to_no_bucket(s3: S3Options, packed: Path) -> None:
     with pytest.raises(SourceError, match="NoSuchBucket"):
         await push(packed, "s3://nowhere/tiny.json", s3)
@@ -77,14 +87,14 @@ async def test_pushing_to_no_bucket(s3: S3Options, packed: Path) -> None:
         await push(packed, "/tmp/tiny.json", s3)
 
 
-def test_no_credentials(s3: S3Options, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_credentials(account: S3Options, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(SourceError, match="no credentials"):
-        s3_source("s3://models/x", s3)
+        s3_source("s3://models/x", account)
 
 
-def test_a_profile_that_does_not_exist(s3: S3Options) -> None:
+def test_a_profile_that_does_not_exist(account: S3Options) -> None:
     with pytest.raises(SourceError, match="nobody"):
         s3_source("s3://models/x", S3Options(profile="nobody"))
 
@@ -129,20 +139,20 @@ def test_what_passes_is_tried_again() -> None:
     assert errors("k", 502, {}, b"<html>") is None
 
 
-def test_where_a_bucket_is(s3: S3Options) -> None:
+def test_where_a_bucket_is(account: S3Options) -> None:
     amazon = S3Options(region="eu-west-1")
     assert s3_source("s3://models/a/b", amazon).host == "models.s3.eu-west-1.amazonaws.com"
     assert s3_source("s3://my.models/a", amazon).path == "/my.models/a"
-    assert s3_source("s3://models/a", s3).path == "/models/a"
+    assert s3_source("s3://models/a", account).path == "/models/a"
     assert split_s3("s3://models") == ("models", "")
     for wrong in ("s3://", "s3://a b/c"):
         with pytest.raises(SourceError, match="no name of a bucket"):
             split_s3(wrong)
 
 
-def test_requests_are_signed(s3: S3Options) -> None:
-    source = s3_source("s3://models/a", s3)
+def test_requests_are_signed(account: S3Options) -> None:
+    source = s3_source("s3://models/a", account)
     assert source.sign is not None
-    headers = source.sign(f"{s3.endpoint}/models/a/k", {"Host": source.authority, "Range": "bytes=5-"})
+    headers = source.sign(f"{account.endpoint}/models/a/k", {"Host": source.authority, "Range": "bytes=5-"})
     assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=testing/")
     assert "host;range;x-amz-content-sha256;x-amz-date" in headers["Authorization"]
