@@ -22,6 +22,7 @@ VERBS = {
     "up": ("edgechess_cli.up", "app"),
     "recipes": ("edgechess_cli.recipes_command", "app"),
     "build": ("edgechess_cli.build_command", "command"),
+    "deploy": ("edgechess_cli.deploy_command", "command"),
     "publish": ("edgechess_cli.publish_command", "app"),
     "arm": ("edgechess_cli.arm_command", "app"),
     "board": ("edgechess_cli.board_command", "app"),
