@@ -13,13 +13,16 @@ import anyio
 import pytest
 
 from edgechess_inference.weights import chunk_cache
+from edgechess_inference.weights import manifest as m
 from edgechess_inference.weights.copying import pull
 from edgechess_inference.weights.errors import DamageError, ManifestError, SourceError, StreamStopped, WeightsError
-from edgechess_inference.weights.fetch_plan import Limits, Tally
+from edgechess_inference.weights.fetch_plan import Fault, Limits, Tally
 from edgechess_inference.weights.host_buffer import HostBuffer
+from edgechess_inference.weights.http_adapter import HttpSource
 from edgechess_inference.weights.manifest import CHUNK_BYTES
 from edgechess_inference.weights.model import ModelOptions, open_model
 from edgechess_inference.weights.packing import pack
+from edgechess_inference.weights.source import FetchFailed
 from edgechess_inference.weights.streamer import open_stream
 from edgechess_inference.weights.transfer import StreamSettings
 
@@ -221,6 +224,21 @@ async def test_cancelled_at_any_moment_nothing_is_left(server: Any, buffer: Host
     server.let_go.set()
     await until(lambda: len(os.listdir("/proc/self/fd")) <= files + len(server._open))
     assert receiving() == []
+
+
+def test_an_interruption_between_two_fetches_is_not_lost(workshop: Any, server: Any) -> None:
+    key, into = workshop.chunk_keys(server.folder / "tiny.json")[-1], bytearray(buffer_of(server))
+    connection = HttpSource(server.url).connect()
+    connection.interrupt()
+    with pytest.raises(FetchFailed) as failed:
+        connection.fetch(key, memoryview(into))
+    assert failed.value.fault is Fault.CANCELLED
+    connection.fetch(key, memoryview(into))
+    connection.close()
+
+
+def buffer_of(server: Any) -> int:
+    return int(m.parse((server.folder / "tiny.json").read_bytes()).shards[0].chunks[-1].bytes)
 
 
 async def until(true: Any) -> None:

@@ -174,7 +174,7 @@ class HttpConnection:
     # ------------------------------------------------------------ the port
 
     def fetch(self, key: str, into: memoryview, start: int = 0) -> None:
-        self._interrupted, self._got = False, start
+        self._got = start
         try:
             parser, response = self._request(key, start)
             self._check(key, parser, response, start, len(into))
@@ -188,17 +188,20 @@ class HttpConnection:
         except FetchFailed:
             self._drop()  # unread bytes of another answer may follow
             raise
+        finally:
+            self._interrupted = False
         if self._closing:
             self._drop()
 
     def read(self, key: str) -> bytes:
-        self._interrupted, self._got = False, 0
+        self._got = 0
         try:
             parser, response = self._request(key, 0)
             body = self._rest_of(parser, OBJECT_BYTES_MAX, key)
         except (OSError, h11.RemoteProtocolError) as error:
             raise self._failed(error) from error
         finally:
+            self._interrupted = False
             self._drop()
         if response.status_code != 200:
             raise self._refused(key, response, body)
@@ -218,6 +221,8 @@ class HttpConnection:
 
     def _request(self, key: str, start: int) -> tuple[h11.Connection, h11.Response]:
         """Sends and reads the head; once more on a new connection where a kept one turns out to be gone."""
+        if self._interrupted:  # between two fetches: whoever did it means the one that begins
+            raise ConnectionAbortedError("interrupted")
         reused = self._used and self._link is not None
         try:
             return self._exchange(key, start)

@@ -327,3 +327,5 @@ def _refuse_others(plain: Any) -> None:
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         found = repr(plain.get("format"))[:64] if isinstance(plain, dict) else type(plain).__name__
         raise ManifestError(f"not a manifest of weights: format is {found}, not {FORMAT!r}")
+    for key in ("version", "chunkBytes", "alignment"):  # we have values for them; a file must say its own
+        _require(key in plain, f"the manifest has no {key}")

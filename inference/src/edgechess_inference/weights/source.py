@@ -35,7 +35,7 @@ class Connection(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """A fetch under way ends soon with CANCELLED; the connection can be used again. Never raises."""
+        """The fetch under way, or the next one, ends soon with CANCELLED; then it can be used again. Never raises."""
         ...
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from edgechess_inference.weights.cutting import spans
 from edgechess_inference.weights.element_types import byte_length
+from edgechess_inference.weights.errors import ManifestError
 from edgechess_inference.weights.host_buffer import HostBuffer
 from edgechess_inference.weights.local_store import PARTIAL_SUFFIX, write_whole
 from edgechess_inference.weights.manifest import CHUNK_BYTES, Manifest, Tensor
@@ -84,9 +85,11 @@ async def unpack(
     settings: StreamSettings = StreamSettings(),  # noqa: B008 — frozen
     watch: Watch = silently,
 ) -> None:
-    """Writes `path`, and the model's side files beside it. Raises OSError, SourceError or DamageError; then `path` is
+    """Writes `path`, and the model's side files beside it. Raises ManifestError, OSError, SourceError or DamageError; then `path` is
     as it was before."""
     manifest = model.manifest
+    if manifest.file(path.name) is not None:
+        raise ManifestError(f"{manifest.card.name} carries a file of that name: unpack to another than {path.name}")
     rows = [(t.name, t.dtype, whole_shape(t, len(manifest.shards))) for t in manifest.of_shard(0)]
     header = header_bytes(rows, METADATA)
     places, size = {}, len(header)
