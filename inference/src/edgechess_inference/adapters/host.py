@@ -48,16 +48,12 @@ async def load_adapter(model: Model, adapter: Adapter, settings: StreamSettings,
     """Streams it. `inline`: without threads, for virtual time. Raises SourceError or DamageError."""
     shard = model.manifest.shards[0]
     buffer = HostBuffer(shard.bytes)
-    try:
-        if inline:
-            await anyio.lowlevel.checkpoint()
-            fill_blocking(model, buffer)
-        else:
-            async with open_stream(model, buffer, settings=settings) as stream:
-                await stream.done()
-    except BaseException:
-        buffer.close()
-        raise
+    if inline:
+        await anyio.lowlevel.checkpoint()
+        fill_blocking(model, buffer)
+    else:
+        async with open_stream(model, buffer, settings=settings) as stream:
+            await stream.done()
     return HostAdapter(adapter, buffer)
 
 

@@ -98,6 +98,7 @@ class LoadedModel:
             await anyio.lowlevel.checkpoint()
             return
         self._closed = True
+        self._arrival.abandon()
         with anyio.CancelScope(shield=True):  # what runs ends within one token, for its caller is being cancelled too
             while self._running:
                 self._idle = anyio.Event()

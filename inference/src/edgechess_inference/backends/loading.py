@@ -25,6 +25,7 @@ from edgechess_inference.backends.arrival import Arrival
 from edgechess_inference.backends.compute_adapter import Compute
 from edgechess_inference.backends.loaded_model import Backend, LoadedModel
 from edgechess_inference.move_model import Description, Kind, ModelError, MoveModel
+from edgechess_inference.weights.element_types import BITS
 from edgechess_inference.weights.errors import WeightsError
 from edgechess_inference.weights.identity import weights_digest
 from edgechess_inference.weights.manifest import CHUNK_BYTES
@@ -36,6 +37,7 @@ from edgechess_inference.weights.transfer import StreamSettings
 BackendName = Literal["auto", "torch", "onnxruntime"]
 POLICY = "edgechess-policy"
 ADAPTER = "lora"
+NARROW = ("I8", "F16", "BF16")  # policy networks are computed in F32 on a processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +55,24 @@ class LoadOptions:
     """Virtual time: nothing waits outside the scheduler. Everything is loaded before the model is returned."""
 
 
-Opened = Callable[[Model, Stream], None]
+Opened = Callable[[Stream], None]
 
 
 @asynccontextmanager
 async def load_model(
-    address: str,
+    address: str | Model,
     options: LoadOptions = LoadOptions(),
     *,
     adapters: AdapterTable | None = None,
     resident: Source | None = None,
-    opened: Opened = lambda model, stream: None,
+    opened: Opened = lambda stream: None,
 ) -> AsyncIterator[MoveModel]:
     """Streams weights into a backend; leaving the block frees them. `adapters`: the table that requests may name from.
 
     `resident`: a source asked before all others: the weights that another loaded model shares with this one.
     `opened` is called as soon as the stream runs, to watch it. Raises ModelError (cannot run here), WeightsError.
     """
-    model = open_blocking(address, options.model) if options.inline else await open_model(address, options.model)
+    model = await opened_model(address, options) if isinstance(address, str) else address
     if resident is not None:
         model = _after(resident, model)
     kind = _kind(model)
@@ -82,13 +84,29 @@ async def load_model(
                 yield loaded
             return
         async with open_stream(model, destination, settings=options.stream) as stream:
-            opened(model, stream)
+            opened(stream)
             async with _loaded(model, kind, backend, destination, stream, options, adapters) as loaded:
                 yield loaded
     finally:
         close = getattr(destination, "close", None)
         if close is not None:
             close()
+
+
+async def opened_model(address: str, options: LoadOptions) -> Model:
+    """The manifest and its sources. Raises SourceError, ManifestError or SignatureError."""
+    if not options.inline:
+        return await open_model(address, options.model)
+    await anyio.lowlevel.checkpoint()
+    return open_blocking(address, options.model)
+
+
+def weights_bytes(model: Model, options: LoadOptions) -> int:
+    """What a model will take, told from its manifest: its image, and what is widened beside it on a processor."""
+    tensors = model.manifest.of_shard(0)
+    narrow = NARROW if _kind(model) == "policy" and options.device == "cpu" else ()
+    widened = sum(4 * tensor.length * 8 // BITS[tensor.dtype] for tensor in tensors if tensor.dtype in narrow)
+    return model.manifest.shards[0].bytes + widened
 
 
 @asynccontextmanager
