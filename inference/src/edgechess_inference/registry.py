@@ -16,7 +16,7 @@ from typing import cast
 
 import anyio
 
-from edgechess_inference.errors import PlayerFailed, PlayerWordError
+from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.player import Player, PlayerFactory, PlayerOptions
 from edgechess_inference.words import split_word
 
@@ -56,21 +56,19 @@ async def open_player(word: str, options: PlayerOptions | None = None) -> Player
 @asynccontextmanager
 async def seated(word: str, options: PlayerOptions | None = None) -> AsyncIterator[Player]:
     """A player for the length of a block, with a task group of its own. Raises like `open_player`."""
-    failure: PlayerWordError | PlayerFailed | None = None
-    async with anyio.create_task_group() as tasks:
-        try:
+    try:
+        async with anyio.create_task_group() as tasks:
             player = await open_player(word, dataclasses.replace(options or PlayerOptions(), tasks=tasks))
-        except (PlayerWordError, PlayerFailed) as error:
-            failure = error  # raised below: a task group would wrap it
-        else:
             try:
                 yield player
             finally:
                 with anyio.CancelScope(shield=True):  # bounded by the players' own timeouts
                     await player.close()
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+                tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None  # what the block raised: that there are tasks beside it is our affair
+        raise
 
 
 def _factory_point(name: str, word: str) -> EntryPoint:

@@ -406,7 +406,9 @@ class _Director:
         """Opens both players. Raises SettingsError with the key, "white" or "black", that names none."""
         await self._leave_chairs()
         settings = self._context.settings
-        options = PlayerOptions(seed=settings.seed + number - 1, inline=settings.inline, ask=self._ask)
+        options = PlayerOptions(
+            seed=settings.seed + number - 1, inline=settings.inline, ask=self._ask, tasks=self._tasks
+        )
         for color, word in (("w", white), ("b", black)):
             timeout_s = settings.person_timeout_s if is_person(word) else settings.think_timeout_s
             chair = Chair(word, options, timeout_s, self._opener)

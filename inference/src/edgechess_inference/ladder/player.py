@@ -23,11 +23,13 @@ SEED_BITS = 31  # what samplers take
 
 @dataclasses.dataclass(slots=True)
 class Ladder:
-    """What a ladder player is made of. `seed`: of everything that the voice draws. `owned`: closed with the player."""
+    """What a ladder player is made of. `seed`: of everything that the voice draws. `owned`: the reserve is closed with
+    the player. `tasks`: where attempts run, which a blocked model may keep from ending when they are cancelled."""
 
     voice: Voice
     reserve: EngineReserve
     attempts: int
+    tasks: anyio.abc.TaskGroup
     seed: int = 0
     owned: bool = True
     latency: Latency = dataclasses.field(default_factory=Latency)
@@ -67,7 +69,7 @@ class _Ascent:
         self._question = question
         self._board = question.board()
         self._asking = anyio.CancelScope()
-        self._tasks: anyio.abc.TaskGroup
+        self._over = False
         self._send: MemoryObjectSendStream[m.Event]
 
     async def run(self) -> m.Finish:
@@ -80,14 +82,18 @@ class _Ascent:
         )
         if climb.number == 0:
             ladder.latency.passed_over()
-        async with self._send, inbox, anyio.create_task_group() as self._tasks:
-            self._tasks.start_soon(self._hear_the_engine, reserved, name="ladder engine")
-            self._tasks.start_soon(self._watch_the_clock, climb.cutoff, name="ladder clock")
-            finish = self._do(climb, effects)
-            while finish is None:
-                climb, effects = m.decide(climb, await inbox.receive())
+        try:
+            async with self._send, inbox, anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hear_the_engine, reserved, name="ladder engine")
+                tasks.start_soon(self._watch_the_clock, climb.cutoff, name="ladder clock")
                 finish = self._do(climb, effects)
-            self._tasks.cancel_scope.cancel()
+                while finish is None:
+                    climb, effects = m.decide(climb, await inbox.receive())
+                    finish = self._do(climb, effects)
+                tasks.cancel_scope.cancel()
+        finally:
+            self._over = True
+            self._asking.cancel()  # not waited for: a model that computes notices it when it can
         assert finish is not None  # the loop ends with it
         return finish
 
@@ -96,7 +102,7 @@ class _Ascent:
             match effect:
                 case m.AskModel():
                     self._asking = anyio.CancelScope()
-                    self._tasks.start_soon(self._ask, climb, effect, self._asking, name="ladder attempt")
+                    self._ladder.tasks.start_soon(self._ask, climb, effect, self._asking, name="ladder attempt")
                 case m.StopModel():
                     self._asking.cancel()
                     self._ladder.latency.measured(anyio.current_time() - climb.asked_at)
@@ -122,6 +128,8 @@ class _Ascent:
                     now, ask.number, error.failure, str(error), ladder.latency.expected_s, error.again
                 )  # fmt: skip
             else:
+                if self._over:
+                    return
                 now = anyio.current_time()
                 ladder.latency.measured(now - climb.asked_at)
                 event = m.Said(
@@ -135,7 +143,8 @@ class _Ascent:
                     said.adapter,
                     said.weights,
                 )
-            self._send.send_nowait(event)
+            if not self._over:
+                self._send.send_nowait(event)
 
     async def _hear_the_engine(self, reserved: Reserved) -> None:
         await reserved.ready.wait()

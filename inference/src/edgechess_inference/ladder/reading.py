@@ -22,6 +22,7 @@ NAMED_LIMIT = 5  # moves named in one failure
 
 _MOVE_TAG = re.compile(r"<\s*move\s*>\s*(.*?)\s*(?:<\s*/\s*move\s*>|$|\n)", re.IGNORECASE | re.DOTALL)
 _REASON_TAG = re.compile(r"<\s*reason\s*>\s*(.*?)\s*(?:<\s*/\s*reason\s*>|<\s*move|$)", re.IGNORECASE | re.DOTALL)
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
 _JSON_OBJECT = re.compile(r"\{[^{}]*\}")
 _MOVE_KEYS = ("move", "bestmove", "best_move", "san", "uci", "lan", "answer")
 _REASON_KEYS = ("reason", "reasoning", "explanation", "why")
@@ -76,7 +77,9 @@ def read_answer(board: chess.Board, text: str | None) -> Read | Unread:
     if text is None or not text.strip():
         return Unread("no-answer", "The answer was empty.")
     text = text if len(text) <= ANSWER_LIMIT else text[: ANSWER_LIMIT // 2] + "\n" + text[-ANSWER_LIMIT // 2 :]
-    text = text.translate(_FIGURINES)
+    text = _THOUGHT.sub(" ", text).translate(_FIGURINES)
+    if not text.strip():
+        return Unread("no-answer", "There are thoughts, and no answer after them.")
     reason = _reason(text)
     tagged = _MOVE_TAG.findall(text)
     if tagged:

@@ -11,6 +11,7 @@ import logging
 
 import anyio
 import anyio.abc
+import chess
 
 from edgechess_inference.embedded_engine import BuiltinPlayer
 from edgechess_inference.errors import PlayerFailed
@@ -18,6 +19,7 @@ from edgechess_inference.player import Answer, Player, PlayerFactory, PlayerOpti
 
 LOG = logging.getLogger(__name__)
 
+START_TIMEOUT_S = 5.0  # of an engine on a busy small machine
 FREE_SHARE = 0.3  # of a question's time is spent waiting for a free engine; then the built-in one answers
 ENGINE_SHARE = 0.45  # of a question's time for the engine itself
 SPARE_NODES = 150  # of the built-in engine where it stands in: about 0.05 s
@@ -51,9 +53,12 @@ class EngineReserve:
         self._spare = BuiltinPlayer("builtin", seed=options.seed, nodes=SPARE_NODES, inline=options.inline)
 
     async def start(self) -> str | None:
-        """Opens one engine now, so that the first question does not wait for it; why it cannot be, or None."""
+        """Opens one engine now and has it search once, so that the first question waits for neither its start nor its
+        network file; why it cannot be, or None."""
         try:
-            self._idle.append(await self._factory(self._rest, self._options))
+            player = await self._factory(self._rest, self._options)
+            self._idle.append(player)
+            await player.choose(Question(chess.STARTING_FEN, (), START_TIMEOUT_S))
         except PlayerFailed as error:
             return str(error)
         return None
