@@ -423,22 +423,112 @@ class InferenceRequest(Message, frozen=True, kw_only=True):
 
 
 class InferenceAttempt(Message, frozen=True, kw_only=True):
-    """One try of the ladder: who answered what, and why it was not taken."""
+    """One try of the ladder: who answered what, and why it was not taken (`error`; absent: it was taken).
+
+    `failure`: "no-answer", "no-move", "ambiguous", "illegal", "late", "unavailable" or "refused".
+    """
 
     by: ShortText
     took_s: float
     answer: ShortText | None = None
+    failure: ShortText | None = None
     error: Text | None = None
+    constrained: bool = False
 
 
 class InferenceResponse(Message, frozen=True, kw_only=True):
-    """`inference/response`. 200 carries a legal move and who really chose it."""
+    """`inference/response`. 200 carries a legal move and who really chose it. 503: too much is asked at once, ask again.
+
+    `fallback`: the engine moved, not whom the player's word names. `constrained`: the model could choose among legal
+    moves only. `skipped`: why a further attempt was not started. `weights`: digest of what made the move.
+    """
 
     request_id: Identifier
-    status: Literal[200, 400, 500]
+    status: Literal[200, 400, 500, 503]
     lan: Lan | None = None
     san: ShortText | None = None
     by: ShortText | None = None
     reason: Text | None = None
     attempts: tuple[InferenceAttempt, ...] = ()
     took_s: float | None = None
+    fallback: bool = False
+    constrained: bool = False
+    skipped: Text | None = None
+    adapter: ShortText | None = None
+    weights: ShortText | None = None
+    resigns: bool = False
+
+
+class InferenceControl(Message, frozen=True, kw_only=True):
+    """`inference/control`: change what a node serves. The same `requestId` again: the same answer, nothing done twice.
+
+    "load" brings a model under a name that is new, "swap" replaces one that serves, "rollback" brings back what served
+    before; "adapter-add", "-update" and "-remove" name an `adapter`. `source`: path or address of the packed weights.
+    "list" names adapters after `after`; "status" asks for nothing but the answer.
+    """
+
+    command: Literal[
+        "load", "swap", "rollback", "unload", "adapter-add", "adapter-update", "adapter-remove", "list", "status"
+    ]
+    request_id: Identifier
+    model: Identifier | None = None
+    adapter: Identifier | None = None
+    source: Text | None = None
+    after: Annotated[str, msgspec.Meta(max_length=128)] = ""
+
+
+class ModelState(Message, frozen=True, kw_only=True):
+    """One model of a node. While weights stream: `landedBytes` of `totalBytes`, at `rateBytesS`."""
+
+    model: Identifier
+    state: Literal["empty", "loading", "serving", "swapping", "draining", "closed"]
+    name: ShortText | None = None
+    """On the card of the weights that serve."""
+    weights: ShortText | None = None
+    loading: ShortText | None = None
+    landed_bytes: int | None = None
+    total_bytes: int | None = None
+    rate_bytes_s: float | None = None
+    remarks: ShortText | None = None
+    """"2 healed", "1 throttled": what was not as it should be, and was put right."""
+    waiting: int = 0
+    swaps: int = 0
+    problem: Text | None = None
+
+
+class AdapterState(Message, frozen=True, kw_only=True):
+    """One adapter of a node, with what it was used for."""
+
+    adapter: Identifier
+    source: Text
+    tier: ShortText
+    weights: ShortText
+    requests: int = 0
+    legal: int = 0
+    illegal: int = 0
+    loads: int = 0
+    load_max_s: float = 0.0
+    latency_mean_s: float = 0.0
+
+
+class InferenceControlResponse(Message, frozen=True, kw_only=True):
+    """`inference/control/response`, once it is done. `more`: there are adapters after the last one named."""
+
+    request_id: Identifier
+    command: ShortText
+    status: Literal[200, 400, 500]
+    reason: Text | None = None
+    models: tuple[ModelState, ...] = ()
+    adapters: tuple[AdapterState, ...] = ()
+    more: bool = False
+
+
+class InferenceStatus(Message, frozen=True, kw_only=True):
+    """`inference/status`, retained: what a node serves now, and how its weights stream."""
+
+    models: tuple[ModelState, ...] = ()
+    adapters: int = 0
+    in_work: int = 0
+    answered: int = 0
+    fallbacks: int = 0
+    at: float = 0.0

@@ -84,3 +84,6 @@ class Topics:
         self.events = topic("edge/events", m.EdgeEvent)
         self.inference_request = topic("inference/request", m.InferenceRequest)
         self.inference_response = topic("inference/response", m.InferenceResponse)
+        self.inference_control = topic("inference/control", m.InferenceControl)
+        self.inference_control_response = topic("inference/control/response", m.InferenceControlResponse)
+        self.inference_status = topic("inference/status", m.InferenceStatus, retain=True)
