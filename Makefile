@@ -7,7 +7,7 @@ SEED  ?= 1
 PROJECTS := $(wildcard pyproject.toml */pyproject.toml greengrass-components/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup play test fast check sim bench clean
+.PHONY: help setup play test fast check sim trials bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ check: setup  ## ruff and mypy --strict
 sim: setup  ## whole games under the virtual clock with faults: 200 nominal, 20 harsh (SEED=1)
 	@$(BIN)/edgechess sim --seed $(SEED) --games 200 --faults nominal $(ARGS)
 	@$(BIN)/edgechess sim --seed $(SEED) --games 20 --faults harsh $(ARGS)
+
+GAMES ?= $(firstword $(wildcard ../shared/data/players/Carlsen.pgn.zst))
+
+trials: setup  ## over 20,000 moves of every class with both kinds of arm and a noise sweep: docs/reliability.md (hours; Ctrl-C and again)
+	@$(BIN)/edgechess trials --seed $(SEED) --sweep 200 $(if $(GAMES),--games $(GAMES)) --out docs/reliability.md $(ARGS)
 
 bench: setup  ## measured figures: manager overhead per move, recognition latency, as ratios inside one run
 	@$(BIN)/edgechess bench $(ARGS)

@@ -30,6 +30,7 @@ VERBS = {
     "model": ("edgechess_cli.model_command", "app"),
     "doctor": ("edgechess_cli.doctor", "command"),
     "sim": ("edgechess_cli.simulate", "command"),
+    "trials": ("edgechess_cli.trials", "command"),
     "bench": ("edgechess_cli.bench.command", "command"),
 }
 
