@@ -250,7 +250,7 @@ async def test_the_example(check: Check, example: ModuleType) -> None:
 
 def test_the_example_is_as_short_as_promised() -> None:
     code = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if line.strip()]
-    assert len(code) < 200
+    assert len(code) < 130
 
 
 def test_an_arm_is_brought_by_an_installed_package(

@@ -682,7 +682,7 @@ async def test_a_stop_during_recovery_wins(arm: DobotArm, controller: Controller
                 failures.append(stopped)
 
         def pressed(text: str) -> bytes:
-            arm._order_stop("stopped", "stopped again")
+            group.start_soon(arm.stop)
             return f"0,{{100}},{text};".encode()
 
         controller.answers["SpeedFactor"] = pressed

@@ -11,27 +11,16 @@ import dataclasses
 import math
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Literal
 
 import anyio
 import anyio.abc
 
-from edgechess_robots.arm import (
-    ArmState,
-    CheckedPlan,
-    Close,
-    Grasp,
-    Mode,
-    Open,
-    Outcome,
-    Park,
-    Plan,
-    Report,
-    Step,
-    Verify,
-)
+from edgechess_robots.arm import ArmState, CheckedPlan, Close, Open, Park, Plan, Report, Step, Verify
 from edgechess_robots.body import Floats
 from edgechess_robots.calibration import Calibration
+from edgechess_robots.conduct import Conduct, Ending, Interrupted, MayClear, Progress, SeeStanding, Ways
 from edgechess_robots.dobot import done, planner, protocol
 from edgechess_robots.dobot.frame_protocol import Frame, FrameSplitter
 from edgechess_robots.dobot.gripper import Gripper
@@ -52,23 +41,17 @@ from edgechess_robots.errors import (
 )
 from edgechess_robots.kinematics import CR10A, Chain, Joints
 from edgechess_robots.poses import Pose
-from edgechess_robots.states import Event, after
 
 CONNECT_TIMEOUT_S = 5.0  # a controller in the same room answers in milliseconds, one that boots in none
-LINK_WAIT_S = 10.0  # how long `ensure_ready` waits for a link: two attempts to connect
 FIRST_FRAME_S = 3.0  # of a new feedback link: the slowest documented period is one second
-BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 5.0)  # between attempts to connect
 COMMAND_TIMEOUT_S = 2.0  # immediate commands answer in milliseconds; a busy controller was seen to take one second
 POWER_ON_TIMEOUT_S = 15.0  # PowerOn takes about ten seconds (reference section 6)
 ENABLE_TIMEOUT_S = 10.0  # brakes release in two or three
-READY_TIMEOUT_S = 60.0  # everything from power-off to enabled
 MODE_POLL_S = 0.2
 STOP_REPLY_S = 1.0  # a Stop that is not acknowledged in a second is not believed
 STANDSTILL_S = 2.0  # 250 mm/s ends in half a second; then the emergency stop is pressed
 BURST_S = 0.02  # our own scheduler was late, not the frame: what lies in the socket is read before it is called stale
-START_TOLERANCE_DEG = 0.5  # a plan is valid from the posture it was checked from
 MOTIONS_AHEAD = 2  # commands in the controller's queue: the next one waits there, a lost link leaves one more at most
-STATE_INTERVAL_S = 0.25  # of `states()`, for what only moves
 SHOWN_DEG = 0.05  # a joint that turned less has not moved
 FEEDBACK_BYTES = 65_536
 
@@ -77,9 +60,6 @@ NOT_TCP_MODE = (
     "the controller is not in TCP mode: choose TCP/IP control in its app, or disable the arm there, so that it lets itself"
     " be switched over"
 )
-
-MayClear = Literal["nothing", "alarms", "everything"]
-"""Which alarms getting ready may clear: "alarms" are those that are no emergency stop, for which a person must look."""
 
 StopEnd = Literal["stands", "unseen", "lost"]
 """What became of a stop: seen to stand, not seen to stand, or the link is gone."""
@@ -93,22 +73,8 @@ class _Flight:
     command_id: int | None
 
 
-@dataclasses.dataclass(slots=True)
-class _Progress:
-    """How far an execution came; what its report is made of."""
-
-    completed: int = 0
-    grasps: list[Grasp] = dataclasses.field(default_factory=list)
-    sent: bool = False
-    flight: deque[_Flight] = dataclasses.field(default_factory=deque)
-
-
-class _Interrupted(Exception):
-    """An execution cannot go on. Never leaves this module."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
+class _Blind(ArmLost):
+    """The link is there, but shows no state of the arm."""
 
 
 class DobotArm:
@@ -133,24 +99,25 @@ class DobotArm:
         self._geometry: Geometry | None = None
         if calibration is not None:
             self._adopt(calibration)
-        self._mode: Mode = "offline"
-        self._held = False
-        self._why = ("link-lost", "the arm was never connected")
-        self._alarm: str | None = None
-        self._stops = 0
-        self._pressed = False
+        self._conduct = Conduct(
+            name,
+            Ways(
+                posture=self._posture,
+                prepare=self._prepare,
+                run=self._run,
+                halt=self._halt,
+                explain=self._alarms_if_told,
+                clears_at_start="alarms" if settings.clear_alarms_at_start else "nothing",
+            ),
+        )
         self._unstopped = False  # a motion was commanded, and neither its end nor an answered Stop was seen
-        self._newest_token: int | None = None
+        self._flight: deque[_Flight] = deque()  # of the execution under way
         self._link: CommandLink | None = None
         self._gripper: Gripper | None = None
-        self._holding: bool | None = None
         self._frame: Frame | None = None
         self._frame_at = -math.inf
         self._shown: Frame | None = None
         self._read_off: tuple[Frame, Pose | None, bool] | None = None  # tool and parked, worked out once a frame
-        self._frame_event = anyio.Event()
-        self._change = anyio.Event()
-        self._procedure = anyio.Lock()
 
     # --- what is measured ---------------------------------------------------------------------------------------------
 
@@ -160,7 +127,7 @@ class DobotArm:
 
     def calibrate(self, calibration: Calibration) -> None:
         """From now on this is where the board is; plans checked before are void. Raises ArmStopped in motion."""
-        if self._mode == "moving":
+        if self._conduct.mode == "moving":
             raise ArmStopped("an arm in motion is not calibrated")
         self._adopt(calibration)
 
@@ -172,8 +139,7 @@ class DobotArm:
         """Where the fingertips are in the base frame once the arm stands still, from frames that are newer than this
         call. For calibration: it waits for the link if there is none yet; the deadline is the caller's. Raises ArmLost.
         """
-        while self._mode == "offline":
-            await self._frame_event.wait()
+        await self._conduct.until_linked()
         frame, standing = self._frame, 0
         while standing < done.CONSECUTIVE_FRAMES:
             frame = await self._after_or_lost(frame)
@@ -183,25 +149,20 @@ class DobotArm:
     def state(self) -> ArmState:
         frame = self._frame
         if frame is None:
-            return ArmState(self._mode, (), None, False, self._holding, self._alarm, math.inf)
+            return self._conduct.state((), None, parked=False, age_s=math.inf)
         if self._read_off is None or self._read_off[0] is not frame:
             self._read_off = (frame, self._tool(frame), self._parked(frame))
         _, tool, parked = self._read_off
         age_s = anyio.current_time() - self._frame_at
-        joints = frame.q_actual_deg
-        return ArmState(self._mode, joints, tool, parked, self._holding, self._alarm, age_s, _pressed(frame))
+        return self._conduct.state(frame.q_actual_deg, tool, parked=parked, age_s=age_s, emergency=_pressed(frame))
 
     def _tool(self, frame: Frame) -> Pose | None:
         if self._calibration is None:
             return None
         return self._calibration.to_board(Pose.from_matrix(Pose(*frame.tool_actual).matrix() @ self._tip))
 
-    async def states(self) -> AsyncIterator[ArmState]:
-        while True:
-            yield self.state()
-            await anyio.sleep(STATE_INTERVAL_S)
-            await self._change.wait()
-            self._change = anyio.Event()
+    def states(self) -> AsyncIterator[ArmState]:
+        return self._conduct.states(self.state)
 
     def check(self, plan: Plan) -> CheckedPlan:
         """Raises PlanRefused, also without calibration or measured posture ("unreachable")."""
@@ -236,18 +197,14 @@ class DobotArm:
         )
 
     def _fresh_frame(self) -> Frame:
-        if self._frame is None or self._mode == "offline":
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+        if self._frame is None or self._conduct.mode == "offline":
+            raise self._conduct.offline()
         return self._frame
 
     # --- the links ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        attempt = 0
-        while True:
-            linked = await self._serve()
-            attempt = 0 if linked else attempt + 1
-            await anyio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+        await self._conduct.keep_linked(self._serve)
 
     async def _serve(self) -> bool:
         """One connection, until it fails. Returns whether it came up."""
@@ -255,8 +212,8 @@ class DobotArm:
             with anyio.fail_after(CONNECT_TIMEOUT_S):
                 commands, feedback = await self._connect_both()
         except (OSError, anyio.BrokenResourceError) as error:  # TimeoutError is an OSError
-            if not self._held:
-                self._why = ("link-lost", f"no connection ({error or type(error).__name__}): {NO_CONNECTION_CURE}")
+            words = f"no connection ({error or type(error).__name__}): {NO_CONNECTION_CURE}"
+            self._conduct.not_linked("link-lost", words)
             return False
         link = CommandLink(commands, lambda: self._unstopped)
         linked = False
@@ -298,9 +255,7 @@ class DobotArm:
                     limit = anyio.current_time() + self.settings.stale_s
                     self._measured(frame)
                 elif anyio.current_time() > limit:  # bytes without a frame in them are as blind as silence
-                    if self._mode == "moving":
-                        self._why = ("stale-feedback", f"no feedback for {self.settings.stale_s:.1f} s")
-                    return link.fail(ArmLost(f"no feedback for {self.settings.stale_s:.1f} s"))
+                    return link.fail(_Blind(f"no feedback for {self.settings.stale_s:.1f} s"))
         except anyio.EndOfStream:
             link.fail(ArmLost("the controller closed the feedback link"))
         except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
@@ -343,62 +298,45 @@ class DobotArm:
         other alarms of an arm that was not in motion are for `ensure_ready` to judge."""
         pressed = _pressed(frame)
         emergency = pressed or bool(protocol.EMERGENCY_STOP_ALARMS.intersection(alarms))
-        if emergency or (alarms and self._held):
+        if emergency or (alarms and self._conduct.held):
             words = _in_words(alarms)
             reason = f"an emergency stop is pressed ({words})" if pressed else words
-            self._hold("linked-alarm", "emergency-stop" if emergency else "alarm", reason)
+            self._conduct.hold("linked-alarm", "emergency-stop" if emergency else "alarm", reason)
         else:
-            self._step("linked-held" if self._held else "linked")
+            self._conduct.linked()
 
     def _unlink(self, link: CommandLink) -> None:
-        code = "protocol" if isinstance(link.failure, ArmProtocolError) else "link-lost"
-        reason = str(link.failure or "the connection was closed")
-        if self._mode == "moving":
-            self._held = True
-            if self._why[0] != "stale-feedback":
-                self._why = (code, reason)
-        elif not self._held:
-            self._why = (code, reason)
+        match link.failure:
+            case ArmProtocolError():
+                code = "protocol"
+            case _Blind():
+                code = "stale-feedback"
+            case _:
+                code = "link-lost"
         self._link = None
-        self._step("lost")
+        self._conduct.unlinked(code, str(link.failure or "the connection was closed"))
 
     # --- frames and modes ---------------------------------------------------------------------------------------------
 
     def _measured(self, frame: Frame) -> None:
-        before = self._frame
+        conduct, before = self._conduct, self._frame
         self._frame, self._frame_at = frame, anyio.current_time()
         if _pressed(frame) and not (before is not None and _pressed(before)):
-            self._stops += 1  # whoever gets the arm ready was told before that: their word counts no more
-        self._frame_event.set()
-        self._frame_event = anyio.Event()
-        if self._mode in ("idle", "moving"):
-            if self._mode == "idle" and frame.robot_mode == RobotMode.DRAG:
-                self._step("unready")
+            conduct.stops += 1  # whoever gets the arm ready was told before that: their word counts no more
+        conduct.measured()
+        if conduct.mode in ("idle", "moving"):
+            if conduct.mode == "idle" and frame.robot_mode == RobotMode.DRAG:
+                conduct.step("unready")
             elif (trouble := done.trouble(frame)) is not None:
-                self._hold("alarm", trouble.code, trouble.reason)
+                conduct.hold("alarm", trouble.code, trouble.reason)
         if self._shown is None or _differs(frame, self._shown):
             self._shown = frame
-            self._change.set()
-
-    def _step(self, event: Event) -> None:
-        before, self._mode = self._mode, after(self._mode, event)
-        if before != self._mode:
-            self._frame_event.set()  # whoever waits for a frame must look at the mode first
-            self._frame_event = anyio.Event()
-            self._change.set()
-
-    def _hold(self, event: Event, code: str, reason: str) -> None:
-        """Nothing moves from here on until `recover`."""
-        self._held = True
-        self._why = (code, reason)
-        if event in ("alarm", "linked-alarm"):
-            self._alarm = reason
-        self._step(event)
+            conduct.show()
 
     async def _after(self, frame: Frame | None) -> Frame:
         """The next frame measured after this one."""
         while self._frame is None or self._frame is frame:
-            await self._frame_event.wait()
+            await self._conduct.news.wait()
         return self._frame
 
     # --- commands -----------------------------------------------------------------------------------------------------
@@ -415,7 +353,7 @@ class DobotArm:
     async def _exchange(self, command: Command, timeout_s: float) -> Reply | NotTcpMode:
         link = self._link
         if link is None:
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+            raise self._conduct.offline()
         pending = link.submit(command)
         try:
             with anyio.fail_after(timeout_s):
@@ -430,76 +368,38 @@ class DobotArm:
     # --- getting ready ------------------------------------------------------------------------------------------------
 
     async def ensure_ready(self) -> None:
-        async with self._procedure:
-            await self._until_linked()
-            if self._held:
-                raise ArmStopped(f"arm {self.name} is held ({self._why[1]}): recover it first")
-            if self._mode in ("idle", "moving"):
-                return
-            try:
-                await self._prepare(self._stops, "alarms" if self.settings.clear_alarms_at_start else "nothing")
-            except (ArmAlarm, ArmStopped) as alarm:
-                if self._mode == "starting":
-                    self._hold("alarm", "alarm", str(alarm))
-                raise
-            self._step("ready")
+        await self._conduct.ensure_ready()
 
     async def recover(self, *, confirmed: bool) -> None:
-        async with self._procedure:
-            await self._until_linked()
-            if self._mode in ("idle", "moving"):
-                return
-            stops = self._stops
-            if not confirmed and (self._pressed or self._alarm is not None):
-                why = self._alarm or "its emergency stop was pressed, for it did not acknowledge a Stop"
-                raise ArmAlarm(f"arm {self.name}: {why}: a person must look first")
-            if self._pressed:
-                await self._ask(protocol.emergency_stop(False))
-                self._pressed = False
-            try:
-                await self._prepare(stops, "everything" if confirmed else "nothing")
-            except (ArmAlarm, ArmStopped) as alarm:
-                if self._stops == stops and self._mode != "offline":
-                    self._hold("alarm", "alarm", str(alarm))
-                raise
-            self._held = False
-            self._alarm = None
-            self._step("ready" if self._mode == "starting" else "recovered")
+        await self._conduct.recover(confirmed=confirmed)
 
     async def drag(self, on: bool) -> None:
         """Hand guiding, for calibration: the arm yields to a hand, or stops doing so. Afterwards `ensure_ready`.
 
         Raises ArmStopped unless the arm is idle or being guided, ArmRefused, ArmLost.
         """
-        if self._held or self._mode not in ("idle", "starting"):
-            raise ArmStopped(f"arm {self.name} is {self._mode}: only an idle arm is guided by hand")
+        conduct = self._conduct
+        if conduct.held or conduct.mode not in ("idle", "starting"):
+            raise ArmStopped(f"arm {self.name} is {conduct.mode}: only an idle arm is guided by hand")
         await self._ask(protocol.start_drag() if on else protocol.stop_drag())
-        if self._mode == "idle":
-            self._step("unready")
-
-    async def _until_linked(self) -> None:
-        try:
-            with anyio.fail_after(LINK_WAIT_S):
-                while self._mode == "offline":
-                    await self._frame_event.wait()
-        except TimeoutError:
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}") from None
+        if conduct.mode == "idle":
+            conduct.step("unready")
 
     async def _prepare(self, stops: int, may_clear: MayClear) -> None:
         """From any state of the controller to enabled, limited and with a gripper. A stop in between raises ArmStopped."""
-        try:
-            with anyio.fail_after(READY_TIMEOUT_S):
-                await self._enable(stops, may_clear)
-                await self._ask(protocol.speed_factor(self.settings.speed_factor_percent))
-                await self._plain_frames()
-                gripper = Gripper(self._ask, self.settings)
-                self._holding = await gripper.prepare()
-                self._gripper = gripper
-                frame = await self._new_frame()
-                while frame.robot_mode != RobotMode.ENABLED or not done.standing(frame):
-                    frame = await self._new_frame()
-        except TimeoutError:
-            raise ArmRefused(f"arm {self.name} did not get ready within {READY_TIMEOUT_S:.0f} s") from None
+        conduct = self._conduct
+        if conduct.last_resort is not None:
+            await self._ask(protocol.emergency_stop(False))
+            conduct.last_resort = None
+        await self._enable(stops, may_clear)
+        await self._ask(protocol.speed_factor(self.settings.speed_factor_percent))
+        await self._plain_frames()
+        gripper = Gripper(self._ask, self.settings)
+        conduct.holding = await gripper.prepare()
+        self._gripper = gripper
+        frame = await self._new_frame()
+        while frame.robot_mode != RobotMode.ENABLED or not done.standing(frame):
+            frame = await self._new_frame()
         self._unless_stopped_since(stops)
         trouble = done.trouble(self._fresh_frame())
         if trouble is not None:
@@ -517,15 +417,11 @@ class DobotArm:
         """The next frame. Raises ArmLost."""
         frame = await self._after_or_lost(self._frame)
         if self._link is None or frame is None:
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+            raise self._conduct.offline()
         return frame
 
     def _unless_stopped_since(self, stops: int) -> None:
-        if self._stops == stops:
-            return
-        if self._frame is not None and _pressed(self._frame):
-            raise ArmStopped(f"arm {self.name}: an emergency stop is pressed")
-        raise ArmStopped(f"arm {self.name} was stopped while it got ready")
+        self._conduct.unless_stopped_since(stops, emergency=self._frame is not None and _pressed(self._frame))
 
     async def _enable(self, stops: int, may_clear: MayClear) -> None:
         cleared = False
@@ -594,67 +490,12 @@ class DobotArm:
     # --- execution ----------------------------------------------------------------------------------------------------
 
     async def execute(self, plan: CheckedPlan, token: int) -> Report:
-        began = anyio.current_time()
-        self._admit(token)
-        refusal = self._unfit(plan)
-        if refusal is not None:
-            return Report("refused", *refusal, 0, (), 0.0)
-        progress = _Progress()
-        ended = False
-        self._why = ("stopped", "interrupted")
-        self._step("begin")
-        try:
-            code, reason = await self._perform(plan, progress)
-            ended = True
-        finally:
-            if not ended:  # the task was cancelled, or we have a defect: either way the arm stops first
-                stopping = self._order_stop("stopped", "the task that moved the arm was cancelled")
-                with anyio.CancelScope(shield=True):
-                    await self._see_standing(stopping)
-        if self._mode == "moving":
-            self._step("end")
-        outcome: Outcome = "done" if code == "done" else "unknown" if progress.sent else "refused"
-        took = anyio.current_time() - began
-        return Report(outcome, code, reason, progress.completed, tuple(progress.grasps), took)
+        return await self._conduct.execute(plan, token)
 
-    def _admit(self, token: int) -> None:
-        if self._newest_token is not None and token < self._newest_token:
-            raise PlanRefused("stale-token", f"lease {token} is older than {self._newest_token}")
-        self._newest_token = token
-        if self._held:
-            raise ArmStopped(f"arm {self.name} is held ({self._why[1]}): recover it first")
-
-    def _unfit(self, plan: CheckedPlan) -> tuple[str, str] | None:
-        if self._mode == "moving":
-            return "busy", f"arm {self.name} is executing another plan"
-        if self._mode != "idle" or self._gripper is None or self._geometry is None or self._frame is None:
-            return "not-ready", f"arm {self.name} is {self._mode}"
-        off = max(abs(a - b) for a, b in zip(self._frame.q_actual_deg, plan.start_joints_deg, strict=True))
-        if off > START_TOLERANCE_DEG:
-            return "moved-since-check", f"a joint is {off:.1f}° from where the plan was checked from"
-        return None
-
-    async def _perform(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
-        """Code and reason of the report. A failure that leaves motion behind stops the arm before it is told."""
-        try:
-            return await self._steps(plan, progress)
-        except _Interrupted as interruption:
-            code, reason = interruption.code, str(interruption)
-        except ArmLost as lost:
-            code, reason = "link-lost", str(lost)
-        except ArmStopped as stopped:
-            code, reason = "stopped", str(stopped)
-        except ArmRefused as refused:
-            code, reason = "controller-refused", str(refused)
-        except ArmProtocolError as broken:
-            code, reason = "protocol", str(broken)
-        if self._mode != "moving":
-            code, reason = self._why  # what ended the motion, rather than how we noticed
-        if progress.sent:
-            await self._see_standing(self._order_stop(code, reason))
-            if self._mode == "fault":
-                reason = self._alarm = f"{reason} ({await self._alarms_if_told()})"
-        return code, reason
+    def _posture(self) -> Joints | None:
+        if self._gripper is None or self._geometry is None or self._frame is None:
+            return None
+        return self._frame.q_actual_deg
 
     async def _alarms_if_told(self) -> str:
         try:
@@ -662,12 +503,13 @@ class DobotArm:
         except RobotError as error:
             return f"the alarms are not known: {error}"
 
-    async def _steps(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
+    async def _run(self, plan: CheckedPlan, progress: Progress) -> Ending:
         assert self._geometry is not None
+        self._flight.clear()
         here: Joints = plan.start_joints_deg
         opening: Open | None = None  # fingers that may still be opening while one motion runs
         for step, end in zip(plan.plan.steps, plan.joints_deg, strict=True):
-            if opening is not None and progress.flight:
+            if opening is not None and self._flight:
                 await self._finish_opening(opening, progress)
                 opening = None
             if end is not None:
@@ -675,7 +517,7 @@ class DobotArm:
                 here = end
                 continue
             await self._land(progress, 0)
-            if isinstance(step, Open) and step.ahead and not self._holding:
+            if isinstance(step, Open) and step.ahead and not self._conduct.holding:
                 opening = await self._begin_opening(step, progress)
                 continue
             failure = await self._grip(step, progress)
@@ -688,15 +530,15 @@ class DobotArm:
         if isinstance(plan.plan.steps[-1], Park):
             frame = await self._after(self._frame)
             if not self._parked(frame):
-                raise _Interrupted("not-parked", f"arm {self.name} was not measured at its parking posture")
+                raise Interrupted("not-parked", f"arm {self.name} was not measured at its parking posture")
         return "done", "every step was reached and measured"
 
-    async def _move(self, segment: Segment, progress: _Progress) -> None:
+    async def _move(self, segment: Segment, progress: Progress) -> None:
         """Puts one motion into the controller's queue, when there is room for it."""
-        flight = progress.flight
+        flight = self._flight
         room = MOTIONS_AHEAD if flight and flight[-1].command_id is not None else 1
         await self._land(progress, room - 1)
-        self._unless_interrupted()
+        self._conduct.unless_interrupted()
         before, progress.sent = progress.sent, True
         self._unstopped = True
         try:
@@ -707,21 +549,21 @@ class DobotArm:
             raise
         flight.append(_Flight(segment, reply.integer()))
 
-    async def _land(self, progress: _Progress, keep: int) -> None:
+    async def _land(self, progress: Progress, keep: int) -> None:
         """Until no more than `keep` motions are in the controller's queue."""
-        while len(progress.flight) > keep:
-            head = progress.flight[0]
+        while len(self._flight) > keep:
+            head = self._flight[0]
             limit = head.segment.duration_s * self.settings.deadline_factor + self.settings.deadline_grace_s
             try:
                 with anyio.fail_after(limit):
-                    await self._finish(head, last=len(progress.flight) == 1)
+                    await self._finish(head, last=len(self._flight) == 1)
             except TimeoutError:
-                raise _Interrupted(
+                raise Interrupted(
                     "deadline", f"a motion of {head.segment.duration_s:.1f} s took {limit:.1f} s"
                 ) from None
-            progress.flight.popleft()
+            self._flight.popleft()
             progress.completed += 1
-            self._unstopped = bool(progress.flight)
+            self._unstopped = bool(self._flight)
 
     async def _finish(self, flight: _Flight, *, last: bool) -> None:
         watch = done.Watch(flight.segment.target, flight.command_id)
@@ -734,99 +576,82 @@ class DobotArm:
             if watch.verdict == "done":
                 return
             if watch.verdict == "not-reached":
-                raise _Interrupted("not-reached", "the controller is idle, but the arm is not where it was sent")
+                raise Interrupted("not-reached", "the controller is idle, but the arm is not where it was sent")
 
     async def _next_frame(self, frame: Frame | None) -> Frame:
         while True:
-            self._unless_interrupted()
+            self._conduct.unless_interrupted()
             if self._frame is not None and self._frame is not frame:
                 return self._frame
-            await self._frame_event.wait()
+            await self._conduct.news.wait()
 
-    def _unless_interrupted(self) -> None:
-        if self._mode != "moving":
-            raise _Interrupted(*self._why)
-
-    async def _begin_opening(self, step: Open, progress: _Progress) -> Open:
-        self._unless_interrupted()
+    async def _begin_opening(self, step: Open, progress: Progress) -> Open:
+        self._conduct.unless_interrupted()
         assert self._gripper is not None
         progress.sent = True
         try:
             await self._gripper.begin(step.width_mm)
         except ArmRefused as refused:
-            raise _Interrupted("gripper", str(refused)) from refused
+            raise Interrupted("gripper", str(refused)) from refused
         return step
 
-    async def _finish_opening(self, step: Open, progress: _Progress) -> None:
+    async def _finish_opening(self, step: Open, progress: Progress) -> None:
         assert self._gripper is not None
         try:
             await self._gripper.opened(step.width_mm)
         except ArmRefused as refused:
-            raise _Interrupted("gripper", str(refused)) from refused
-        self._holding = False
-        self._unless_interrupted()
+            raise Interrupted("gripper", str(refused)) from refused
+        self._conduct.let_go()
+        self._conduct.unless_interrupted()
         progress.completed += 1
 
-    async def _grip(self, step: Step, progress: _Progress) -> tuple[str, str] | None:
+    async def _grip(self, step: Step, progress: Progress) -> Ending | None:
         """One gripper step. Returns code and reason when it ends the plan."""
-        self._unless_interrupted()
+        self._conduct.unless_interrupted()
         progress.sent = True
         try:
             return await self._use_gripper(step, progress)
         except ArmRefused as refused:
-            raise _Interrupted("gripper", str(refused)) from refused
+            raise Interrupted("gripper", str(refused)) from refused
 
-    async def _use_gripper(self, step: Step, progress: _Progress) -> tuple[str, str] | None:
-        gripper = self._gripper
+    async def _use_gripper(self, step: Step, progress: Progress) -> Ending | None:
+        gripper, conduct = self._gripper, self._conduct
         assert gripper is not None
-        fingers = self.settings.fingers
         match step:
             case Open():
                 await gripper.open(step.width_mm)
-                self._holding = False
+                conduct.let_go()
+                conduct.unless_interrupted()
+                return None
             case Close() | Verify():
                 reading = await (gripper.close(step.width_mm) if isinstance(step, Close) else gripper.read())
-                self._holding = reading.grip == GripState.CAUGHT
-                progress.grasps.append(Grasp(step.label, self._holding, fingers.width_mm(reading.position)))
+                width_mm = self.settings.fingers.width_mm(reading.position)
+                return conduct.felt(step, reading.grip == GripState.CAUGHT, width_mm, progress)
             case _:
                 raise ValueError(f"{step} is no gripper step")
-        self._change.set()
-        self._unless_interrupted()
-        if self._holding or isinstance(step, Open):
-            return None
-        if isinstance(step, Close):
-            return "missed-grasp", f"the fingers closed on nothing at {step.label}"
-        return "lost-piece", f"the fingers hold nothing any more at {step.label}"
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
-        stopping = self._order_stop("stopped", "stopped")
-        with anyio.CancelScope(shield=True):
-            end = await self._see_standing(stopping)
+        await self._conduct.stop()
+
+    def _halt(self) -> SeeStanding:
+        """Hands the stop to the task that owns the link."""
+        stopping = None if self._link is None else self._link.submit_urgent(protocol.stop())
+        return partial(self._see_standing, stopping)
+
+    async def _see_standing(self, stopping: Pending | None) -> None:
+        """Until the stop is acknowledged and the arm seen to stand; if it is not, the emergency stop is pressed."""
+        end: StopEnd = "lost" if stopping is None else await self._stands_after(stopping)
+        if end == "unseen" and self._link is not None:
+            self._conduct.last_resort = "its emergency stop was pressed, for it did not acknowledge a Stop"
+            end = await self._stands_after(self._link.submit_urgent(protocol.emergency_stop(True)))
+        elif end == "unseen":
+            end = "lost"
         if end == "lost":
-            raise ArmLost(f"stop not confirmed: arm {self.name} is offline ({self._why[1]})")
+            raise ArmLost(f"stop not confirmed: {self._conduct.offline()}")
         if end == "unseen":
             raise ArmRefused(f"stop not confirmed: arm {self.name} was not seen to stand, nor after its emergency stop")
-
-    def _order_stop(self, code: str, reason: str) -> Pending | None:
-        """Hands the stop to the task that owns the link, without waiting: no cancellation can come between."""
-        self._stops += 1
-        if self._mode == "moving" or not self._held:
-            self._why = (code, reason)
-        self._held = True
-        self._step("stop")
-        return None if self._link is None else self._link.submit_urgent(protocol.stop())
-
-    async def _see_standing(self, stopping: Pending | None) -> StopEnd:
-        """Until the stop is acknowledged and the arm seen to stand; if it is not, the emergency stop is pressed."""
-        if stopping is None:
-            return "lost"
-        end = await self._stands_after(stopping)
-        if end != "unseen" or self._link is None:
-            return "lost" if self._link is None else end
-        self._pressed = True
-        return await self._stands_after(self._link.submit_urgent(protocol.emergency_stop(True)))
 
     async def _stands_after(self, stopping: Pending) -> StopEnd:
         try:
@@ -848,7 +673,7 @@ class DobotArm:
 
     async def _after_or_lost(self, frame: Frame | None) -> Frame | None:
         while self._link is not None and (self._frame is None or self._frame is frame):
-            await self._frame_event.wait()
+            await self._conduct.news.wait()
         return self._frame
 
 

@@ -8,7 +8,6 @@ ends the motion. It then holds the arm until `recover`, and motion is never sent
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -16,24 +15,10 @@ from typing import Literal
 import anyio
 import anyio.abc
 
-from edgechess_robots.arm import (
-    ArmState,
-    CheckedPlan,
-    Close,
-    Grasp,
-    Mode,
-    Open,
-    Outcome,
-    Park,
-    Plan,
-    Report,
-    Step,
-    Straight,
-    Travel,
-    Verify,
-)
+from edgechess_robots.arm import ArmState, CheckedPlan, Close, Open, Park, Plan, Report, Step, Straight, Travel, Verify
 from edgechess_robots.body import Floats
 from edgechess_robots.calibration import Calibration
+from edgechess_robots.conduct import Conduct, Ending, Interrupted, MayClear, Progress, SeeStanding, Ways
 from edgechess_robots.dobot.tcp import Connect
 from edgechess_robots.errors import (
     ArmAlarm,
@@ -47,55 +32,31 @@ from edgechess_robots.errors import (
 from edgechess_robots.joint_planner import Reach, check_plan
 from edgechess_robots.kinematics import RO1, Chain, Joints
 from edgechess_robots.poses import Pose
-from edgechess_robots.standard_bots import api_protocol as api
 from edgechess_robots.standard_bots import measured
-from edgechess_robots.standard_bots.api_protocol import ApiBroken, ApiRefused, Motion, NotOffered
+from edgechess_robots.standard_bots.api_protocol import ApiBroken, ApiRefused, NotOffered
 from edgechess_robots.standard_bots.client import Client, Site, Token
 from edgechess_robots.standard_bots.grippers import Gripper, gripper_of
+from edgechess_robots.standard_bots.heart import Heart, Waiting
 from edgechess_robots.standard_bots.measured import Look
 from edgechess_robots.standard_bots.orders import Order, motion_s, order, straight
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
 from edgechess_robots.standard_bots.units import WrongUnit
-from edgechess_robots.states import Event, after
 
-LINK_WAIT_S = 10.0  # how long `ensure_ready` waits for a link: two attempts to connect
 GREET_S = 8.0  # the longest that a new connection may take to be answered and to show an arm that stands
-BACKOFF_S = (0.5, 1.0, 2.0, 4.0, 5.0)  # between attempts to connect
-READY_TIMEOUT_S = 60.0  # everything from a robot that boots to brakes released
 READY_POLL_S = 0.3
 CLOSE_LOOK_S = 0.05  # between looks while somebody waits for the arm to stand
 LOOKS_STANDING = 2  # in a row: one may fall between two motions
 STANDSTILL_S = 3.0  # 0.3 s until a missing beat counts, a second to brake from full speed, and looks to see it
 NOT_REACHED_S = 1.0  # the motion is over, but the arm is elsewhere for so long: it ended early
-START_TOLERANCE_DEG = 0.5  # a plan is valid from the posture it was checked from
 MODEL_ERROR_MM = 30.0
 """A travel ends this much beside its target at most, for the chain is nominal: a real RO1 was 15 mm off (reference,
 kinematics). What is beyond the tolerance is put right by a straight motion at the travel's own height."""
 MODEL_ERROR_DEG = 2.0
-STATE_INTERVAL_S = 0.25  # of `states()`, for what only moves
 SHOWN_DEG = 0.05  # a joint that turned less has not moved
 LOST_CONTROL = frozenset({"api_control_required", "brakes_must_be_disengaged"})  # getting ready again puts it right
 
-MayClear = Literal["nothing", "everything"]
 StopEnd = Literal["stands", "unseen", "lost"]
 """What became of a stop: seen to stand, not seen to stand, or the link is gone."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Progress:
-    """How far an execution came; what its report is made of."""
-
-    completed: int = 0
-    grasps: list[Grasp] = dataclasses.field(default_factory=list)
-    sent: bool = False
-
-
-class _Interrupted(Exception):
-    """An execution cannot go on. Never leaves this module."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
 
 
 class StandardBotsArm:
@@ -121,23 +82,14 @@ class StandardBotsArm:
         self._reach: Reach | None = None
         if calibration is not None:
             self._adopt(calibration)
-        self._mode: Mode = "offline"
-        self._held = False
-        self._why = ("link-lost", "the arm was never connected")
-        self._alarm: str | None = None
-        self._stops = 0
-        self._cut_power = False  # we pressed the emergency stop: only a person's word undoes that
-        self._newest_token: int | None = None
+        ways = Ways(posture=self._posture, prepare=self._prepare, run=self._run, halt=self._halt, unready=LOST_CONTROL)
+        self._conduct = Conduct(name, ways)
         self._client: Client | None = None
         self._gripper: Gripper | None = None
         self._controlled = True  # the release offers controlled motions, until it says that it does not
         self._tooltip_mm = settings.tooltip_mm or 0.0
-        self._holding: bool | None = None
         self._look: Look | None = None
         self._shown: Look | None = None
-        self._looked = anyio.Event()
-        self._change = anyio.Event()
-        self._procedure = anyio.Lock()
 
     # --- what is measured ---------------------------------------------------------------------------------------------
 
@@ -147,7 +99,7 @@ class StandardBotsArm:
 
     def calibrate(self, calibration: Calibration) -> None:
         """From now on this is where the board is; plans checked before are void. Raises ArmStopped in motion."""
-        if self._mode == "moving":
+        if self._conduct.mode == "moving":
             raise ArmStopped("an arm in motion is not calibrated")
         self._adopt(calibration)
 
@@ -158,8 +110,7 @@ class StandardBotsArm:
     async def measure_tip(self) -> Pose:
         """Where the fingertips are in the base frame once the arm stands still, from looks newer than this call. For
         calibration: it waits for the link if there is none yet; the deadline is the caller's. Raises ArmLost."""
-        while self._mode == "offline":
-            await self._looked.wait()
+        await self._conduct.until_linked()
         client = self._linked_client()
         standing, before = 0, self._fresh().joints_deg
         while standing < LOOKS_STANDING:
@@ -177,20 +128,16 @@ class StandardBotsArm:
     def state(self) -> ArmState:
         now = self._look
         if now is None:
-            return ArmState(self._mode, (), None, False, self._holding, self._alarm, math.inf)
+            return self._conduct.state((), None, parked=False, age_s=math.inf)
         tool = None
         if self._calibration is not None:
             tool = self._calibration.to_board(measured.tip(now.flange, self._tip_in_flange()))
         age_s = anyio.current_time() - now.at_s
         parked = self._parked(now)
-        return ArmState(self._mode, now.joints_deg, tool, parked, self._holding, self._alarm, age_s, now.emergency)
+        return self._conduct.state(now.joints_deg, tool, parked=parked, age_s=age_s, emergency=now.emergency)
 
-    async def states(self) -> AsyncIterator[ArmState]:
-        while True:
-            yield self.state()
-            await anyio.sleep(STATE_INTERVAL_S)
-            await self._change.wait()
-            self._change = anyio.Event()
+    def states(self) -> AsyncIterator[ArmState]:
+        return self._conduct.states(self.state)
 
     @property
     def stroke_mm(self) -> float:
@@ -236,18 +183,14 @@ class StandardBotsArm:
         return now.standing and off <= self.settings.parked_tolerance_deg
 
     def _fresh(self) -> Look:
-        if self._look is None or self._mode == "offline":
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+        if self._look is None or self._conduct.mode == "offline":
+            raise self._conduct.offline()
         return self._look
 
     # --- the link -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        attempt = 0
-        while True:
-            linked = await self._serve()
-            attempt = 0 if linked else attempt + 1
-            await anyio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+        await self._conduct.keep_linked(self._serve)
 
     async def _serve(self) -> bool:
         """One connection, until it fails. Returns whether it came up."""
@@ -258,7 +201,8 @@ class StandardBotsArm:
             try:
                 code, reason = await self._watch(client)
             finally:
-                self._unlink(code, reason)
+                self._client = None
+                self._conduct.unlinked(code, reason)
         return True
 
     async def _greet(self, client: Client) -> bool:
@@ -302,18 +246,18 @@ class StandardBotsArm:
         self._tooltip_mm = measured.tooltip_mm(flange, position.tooltip)
 
     def _not_linked(self, code: str, reason: str) -> bool:
-        if not self._held:
-            self._why = (code, reason)
+        self._conduct.not_linked(code, reason)
         return False
 
     def _linked(self, now: Look) -> None:
         """What happened while nobody looked is shown at once. An emergency stop holds the arm even after its release;
         another failure of an arm that was not in motion is for `ensure_ready` to judge."""
         trouble = measured.trouble(now.recovery)
-        if trouble is not None and now.recovery.failed and (self._held or trouble.code == "emergency-stop"):
-            self._hold("linked-alarm", trouble.code, trouble.reason)
+        conduct = self._conduct
+        if trouble is not None and now.recovery.failed and (conduct.held or trouble.code == "emergency-stop"):
+            conduct.hold("linked-alarm", trouble.code, trouble.reason)
         else:
-            self._step("linked-held" if self._held else "linked")
+            conduct.linked()
 
     async def _watch(self, client: Client) -> tuple[str, str]:
         """Looks at the robot until it cannot be seen. Returns code and reason."""
@@ -338,14 +282,6 @@ class StandardBotsArm:
                 continue  # somebody else looked meanwhile
             return "stale-feedback", f"no state for {stale_s:g} s ({last})"
 
-    def _unlink(self, code: str, reason: str) -> None:
-        if self._mode == "moving":
-            self._held = True
-        if self._mode == "moving" or not self._held:
-            self._why = (code, reason)
-        self._client = None
-        self._step("lost")
-
     async def _see(self, client: Client) -> Look:
         """One look. Raises ArmLost, ApiBroken, ApiRefused, WrongUnit."""
         asked_s = anyio.current_time()
@@ -358,104 +294,48 @@ class StandardBotsArm:
         return now
 
     def _took(self, before: Look | None, now: Look) -> None:
-        self._look = now
+        conduct, self._look = self._conduct, now
         if now.emergency and not (before is not None and before.emergency):
-            self._stops += 1  # whoever gets the arm ready was told before that: their word counts no more
-        self._looked.set()
-        self._looked = anyio.Event()
+            conduct.stops += 1  # whoever gets the arm ready was told before that: their word counts no more
+        conduct.measured()
         trouble = measured.trouble(now.recovery)
-        if trouble is not None and self._mode == "idle" and trouble.code == "guided":
-            self._step("unready")
+        if trouble is not None and conduct.mode == "idle" and trouble.code == "guided":
+            conduct.step("unready")
         elif trouble is not None and (
-            self._mode in ("idle", "moving") or (now.recovery.failed and self._mode == "stopped")
+            conduct.mode in ("idle", "moving") or (now.recovery.failed and conduct.mode == "stopped")
         ):
-            self._hold("alarm", trouble.code, trouble.reason)  # the heart may have heard of it, and stopped, before
+            conduct.hold("alarm", trouble.code, trouble.reason)  # the heart may have heard of it, and stopped, before
         if self._shown is None or _differs(now, self._shown):
             self._shown = now
-            self._change.set()
-
-    def _step(self, event: Event) -> None:
-        before, self._mode = self._mode, after(self._mode, event)
-        if before != self._mode:
-            self._looked.set()  # whoever waits for a look must see the mode first
-            self._looked = anyio.Event()
-            self._change.set()
-
-    def _hold(self, event: Event, code: str, reason: str) -> None:
-        """Nothing moves from here on until `recover`."""
-        self._held = True
-        self._why = (code, reason)
-        if event in ("alarm", "linked-alarm"):
-            self._alarm = reason
-        self._step(event)
+            conduct.show()
 
     def _linked_client(self) -> Client:
         if self._client is None:
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}")
+            raise self._conduct.offline()
         return self._client
 
     # --- getting ready ------------------------------------------------------------------------------------------------
 
     async def ensure_ready(self) -> None:
-        async with self._procedure:
-            await self._until_linked()
-            if self._held:
-                raise ArmStopped(f"arm {self.name} is held ({self._why[1]}): recover it first")
-            if self._mode in ("idle", "moving"):
-                return
-            try:
-                await self._prepare(self._stops, "nothing")
-            except (ArmAlarm, ArmStopped) as alarm:
-                if self._mode == "starting":
-                    self._hold("alarm", "alarm", str(alarm))
-                raise
-            self._step("ready")
+        await self._conduct.ensure_ready()
 
     async def recover(self, *, confirmed: bool) -> None:
-        async with self._procedure:
-            await self._until_linked()
-            if self._mode in ("idle", "moving"):
-                return
-            stops = self._stops
-            if not confirmed and (self._cut_power or self._alarm is not None):
-                why = self._alarm or "its power was cut, for it was not seen to stand after a stop"
-                raise ArmAlarm(f"arm {self.name}: {why}: a person must look first")
-            try:
-                await self._prepare(stops, "everything" if confirmed else "nothing")
-            except (ArmAlarm, ArmStopped) as alarm:
-                if self._stops == stops and self._mode != "offline":
-                    self._hold("alarm", "alarm", str(alarm))
-                raise
-            self._held = self._cut_power = False
-            self._alarm = None
-            self._step("ready" if self._mode == "starting" else "recovered")
-
-    async def _until_linked(self) -> None:
-        try:
-            with anyio.fail_after(LINK_WAIT_S):
-                while self._mode == "offline":
-                    await self._looked.wait()
-        except TimeoutError:
-            raise ArmLost(f"arm {self.name} is offline: {self._why[1]}") from None
+        await self._conduct.recover(confirmed=confirmed)
 
     async def _prepare(self, stops: int, may_clear: MayClear) -> None:
         """Health, control, failure, brakes, gripper: the order of the reference. A stop in between raises ArmStopped."""
         client = self._linked_client()
-        try:
-            with anyio.fail_after(READY_TIMEOUT_S):
-                await self._started(client)
-                await self._take_control(client)
-                await self._clear(client, stops, may_clear)
-                await self._healthy(client)
-                self._unless_stopped_since(stops)
-                await self._release_brakes(client)
-                await self._learn_tooltip(client)
-                gripper = gripper_of(client, self.settings)
-                self._holding = await gripper.prepare()
-                self._gripper = gripper
-                now = await self._stands(client)
-        except TimeoutError:
-            raise ArmRefused(f"arm {self.name} did not get ready within {READY_TIMEOUT_S:.0f} s") from None
+        await self._started(client)
+        await self._take_control(client)
+        await self._clear(client, stops, may_clear)
+        await self._healthy(client)
+        self._unless_stopped_since(stops)
+        await self._release_brakes(client)
+        await self._learn_tooltip(client)
+        gripper = gripper_of(client, self.settings)
+        self._conduct.holding = await gripper.prepare()
+        self._gripper = gripper
+        now = await self._stands(client)
         self._unless_stopped_since(stops)
         self._linked_client()  # the link may have gone meanwhile
         trouble = measured.trouble(now.recovery)
@@ -547,83 +427,34 @@ class StandardBotsArm:
             )
 
     def _unless_stopped_since(self, stops: int) -> None:
-        if self._stops == stops:
-            return
-        if self._look is not None and self._look.emergency:
-            raise ArmStopped(f"arm {self.name}: an emergency stop is pressed")
-        raise ArmStopped(f"arm {self.name} was stopped while it got ready")
+        self._conduct.unless_stopped_since(stops, emergency=self._look is not None and self._look.emergency)
 
     # --- execution ----------------------------------------------------------------------------------------------------
 
     async def execute(self, plan: CheckedPlan, token: int) -> Report:
-        began = anyio.current_time()
-        self._admit(token)
-        refusal = self._unfit(plan)
-        if refusal is not None:
-            return Report("refused", *refusal, 0, (), 0.0)
-        progress = _Progress()
-        ended = False
-        self._why = ("stopped", "interrupted")
-        self._step("begin")
-        try:
-            code, reason = await self._perform(plan, progress)
-            ended = True
-        finally:
-            if not ended:  # the task was cancelled, or we have a defect: either way the arm stops first
-                self._order_stop("stopped", "the task that moved the arm was cancelled")
-                with anyio.CancelScope(shield=True):
-                    await self._see_standing()
-        if self._mode == "moving":
-            self._step("end")
-            if code in LOST_CONTROL:
-                self._step("unready")
-        outcome: Outcome = "done" if code == "done" else "unknown" if progress.sent else "refused"
-        took = anyio.current_time() - began
-        return Report(outcome, code, reason, progress.completed, tuple(progress.grasps), took)
+        return await self._conduct.execute(plan, token)
 
-    def _admit(self, token: int) -> None:
-        if self._newest_token is not None and token < self._newest_token:
-            raise PlanRefused("stale-token", f"lease {token} is older than {self._newest_token}")
-        self._newest_token = token
-        if self._held:
-            raise ArmStopped(f"arm {self.name} is held ({self._why[1]}): recover it first")
+    def _posture(self) -> Joints | None:
+        if self._gripper is None or self._reach is None or self._look is None:
+            return None
+        return self._look.joints_deg
 
-    def _unfit(self, plan: CheckedPlan) -> tuple[str, str] | None:
-        if self._mode == "moving":
-            return "busy", f"arm {self.name} is executing another plan"
-        if self._mode != "idle" or self._gripper is None or self._reach is None or self._look is None:
-            return "not-ready", f"arm {self.name} is {self._mode}"
-        off = measured.farthest_deg(self._look.joints_deg, plan.start_joints_deg)
-        if off > START_TOLERANCE_DEG:
-            return "moved-since-check", f"a joint is {off:.1f}° from where the plan was checked from"
-        return None
-
-    async def _perform(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
-        """Code and reason of the report. A failure that leaves motion behind stops the arm before it is told."""
+    async def _run(self, plan: CheckedPlan, progress: Progress) -> Ending:
         try:
             return await self._steps(plan, progress)
-        except _Interrupted as interruption:
-            code, reason = interruption.code, str(interruption)
-        except ArmLost as lost:
-            code, reason = "link-lost", str(lost)
         except ApiRefused as refused:
-            code = refused.error if refused.error in LOST_CONTROL else "controller-refused"
-            reason = str(refused)
-        except (ArmProtocolError, WrongUnit) as broken:
-            code, reason = "protocol", str(broken)
-        if self._mode != "moving":
-            code, reason = self._why  # what ended the motion, rather than how we noticed
-        if progress.sent:
-            self._order_stop(code, reason)
-            await self._see_standing()
-        return code, reason
+            if refused.error in LOST_CONTROL:
+                raise Interrupted(refused.error, str(refused)) from refused
+            raise
+        except WrongUnit as broken:
+            raise Interrupted("protocol", str(broken)) from broken
 
-    async def _steps(self, plan: CheckedPlan, progress: _Progress) -> tuple[str, str]:
+    async def _steps(self, plan: CheckedPlan, progress: Progress) -> Ending:
         reach = self._reach
         assert reach is not None
         here: Joints = plan.start_joints_deg
         for step, end in zip(plan.plan.steps, plan.joints_deg, strict=True):
-            self._unless_interrupted()
+            self._conduct.unless_interrupted()
             if isinstance(step, Travel | Straight | Park):
                 assert end is not None
                 await self._move(order(step, here, end, reach, self._tooltip_mm), progress)
@@ -636,21 +467,21 @@ class StandardBotsArm:
                     return failure
             progress.completed += 1
         if isinstance(plan.plan.steps[-1], Park) and not self._parked(await self._standing_look()):
-            raise _Interrupted("not-parked", f"arm {self.name} was not measured at its parking posture")
+            raise Interrupted("not-parked", f"arm {self.name} was not measured at its parking posture")
         return "done", "every step was reached and measured"
 
-    async def _correct(self, step: Travel, reach: Reach, progress: _Progress) -> None:
+    async def _correct(self, step: Travel, reach: Reach, progress: Progress) -> None:
         """A travel goes where the nominal chain has its target; a straight motion takes the real arm the rest."""
         wanted = reach.flange(step.target)
         off_mm, off_deg = measured.apart(self._fresh().flange, wanted)
         if off_mm <= self.settings.tolerance_mm and off_deg <= self.settings.tolerance_deg:
             return
         if off_mm > MODEL_ERROR_MM or off_deg > MODEL_ERROR_DEG:
-            raise _Interrupted("not-reached", f"a travel ended {off_mm:.0f} mm and {off_deg:.1f}° beside its target")
+            raise Interrupted("not-reached", f"a travel ended {off_mm:.0f} mm and {off_deg:.1f}° beside its target")
         duration_s = off_mm / step.speed_mm_s + self.settings.deadline_grace_s
         await self._move(straight(wanted, step.speed_mm_s, duration_s, self._tooltip_mm), progress)
 
-    async def _move(self, motion: Order, progress: _Progress) -> None:
+    async def _move(self, motion: Order, progress: Progress) -> None:
         """One motion, until it is measured to be over."""
         settings = self.settings
         limit_s = motion.duration_s * settings.deadline_factor + settings.deadline_grace_s
@@ -660,7 +491,7 @@ class StandardBotsArm:
                 if not (self._controlled and await self._with_heart(motion)):
                     await self._without_heart(motion, limit_s)
         except TimeoutError:
-            raise _Interrupted("deadline", f"a motion of {motion.duration_s:.1f} s took {limit_s:.1f} s") from None
+            raise Interrupted("deadline", f"a motion of {motion.duration_s:.1f} s took {limit_s:.1f} s") from None
         except ApiRefused as refused:
             if refused.status < 500 or refused.error == "service_initializing":
                 progress.sent = before  # the robot says that it did nothing
@@ -675,26 +506,26 @@ class StandardBotsArm:
         except NotOffered:
             self._controlled = False
             return False
-        heart = _Heart(client, begun, self.settings.beat_s)
+        heart = Heart(client, begun, self.settings.beat_s)
         async with anyio.create_task_group() as group:
             group.start_soon(heart.beat, name=f"{self.name} heart")
-            while not heart.over and self._mode == "moving":
-                await self._either(heart.heard, self._looked)
+            while not heart.over and self._conduct.mode == "moving":
+                await self._either(heart.heard, self._conduct.news)
             group.cancel_scope.cancel()
-        self._unless_interrupted()
+        self._conduct.unless_interrupted()
         heart.judge()
         return True
 
     async def _without_heart(self, motion: Order, limit_s: float) -> None:
         """The blocking motion of older releases: nothing here can end it but the robot, so a stop asks the robot."""
         client = self._linked_client()
-        waiting = _Waiting()
+        waiting = Waiting()
         async with anyio.create_task_group() as group:
             group.start_soon(waiting.wait, client, motion, limit_s, name=f"{self.name} motion")
-            while not waiting.over.is_set() and self._mode == "moving":
-                await self._either(waiting.over, self._looked)
+            while not waiting.over.is_set() and self._conduct.mode == "moving":
+                await self._either(waiting.over, self._conduct.news)
             group.cancel_scope.cancel()
-        self._unless_interrupted()
+        self._conduct.unless_interrupted()
         waiting.judge()
 
     async def _either(self, one: anyio.Event, other: anyio.Event) -> None:
@@ -714,11 +545,11 @@ class StandardBotsArm:
         limit_s = anyio.current_time() + NOT_REACHED_S
         while True:
             now = await self._see(client)
-            self._unless_interrupted()
+            self._conduct.unless_interrupted()
             if now.recovery.status not in measured.BUSY and self._reached(motion, now):
                 return
             if anyio.current_time() > limit_s:
-                raise _Interrupted("not-reached", "the robot says that it is there, but it is not where it was sent")
+                raise Interrupted("not-reached", "the robot says that it is there, but it is not where it was sent")
             await anyio.sleep(CLOSE_LOOK_S)
 
     def _reached(self, motion: Order, now: Look) -> bool:
@@ -733,13 +564,9 @@ class StandardBotsArm:
         client = self._linked_client()
         with anyio.move_on_after(STANDSTILL_S):
             return await self._stands(client)
-        raise _Interrupted("not-reached", "the arm was not seen to stand")
+        raise Interrupted("not-reached", "the arm was not seen to stand")
 
-    def _unless_interrupted(self) -> None:
-        if self._mode != "moving":
-            raise _Interrupted(*self._why)
-
-    async def _grip(self, step: Step, progress: _Progress) -> tuple[str, str] | None:
+    async def _grip(self, step: Step, progress: Progress) -> Ending | None:
         """One gripper step. Returns code and reason when it ends the plan."""
         progress.sent = True
         gripper = self._gripper
@@ -747,56 +574,43 @@ class StandardBotsArm:
         try:
             if isinstance(step, Open):
                 await gripper.open(step.width_mm)
-                self._holding = False
-                self._change.set()
+                self._conduct.let_go()
                 return None
             assert isinstance(step, Close | Verify)
             reading = await (gripper.close(step.width_mm) if isinstance(step, Close) else gripper.read())
         except ArmRefused as refused:
-            raise _Interrupted("gripper", str(refused)) from refused
-        self._holding = reading.holding
-        progress.grasps.append(Grasp(step.label, reading.holding, reading.width_mm))
-        self._change.set()
-        self._unless_interrupted()
-        if reading.holding is not False:
-            return None
-        if isinstance(step, Close):
-            return "missed-grasp", f"the fingers closed on nothing at {step.label}"
-        return "lost-piece", f"the fingers hold nothing any more at {step.label}"
+            raise Interrupted("gripper", str(refused)) from refused
+        return self._conduct.felt(step, reading.holding, reading.width_mm, progress)
 
     # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
-        self._order_stop("stopped", "stopped")
-        with anyio.CancelScope(shield=True):
-            end = await self._see_standing()
-        if end == "lost":
-            raise ArmLost(f"stop not confirmed: arm {self.name} is offline ({self._why[1]})")
-        if end == "unseen":
-            raise ArmRefused(
-                f"stop not confirmed: arm {self.name} was not seen to stand: press its emergency stop"
-                if not self._cut_power
-                else f"stop not confirmed: arm {self.name} was not seen to stand, nor after its power was cut"
-            )
+        await self._conduct.stop()
 
-    def _order_stop(self, code: str, reason: str) -> None:
-        """From here on the heart beats no more: no cancellation can come between."""
-        self._stops += 1
-        if self._mode == "moving" or not self._held:
-            self._why = (code, reason)
-        self._held = True
-        self._step("stop")
+    def _halt(self) -> SeeStanding:
+        """The heart beats no more: it looks at the mode."""
+        return self._see_standing
 
-    async def _see_standing(self) -> StopEnd:
+    async def _see_standing(self) -> None:
         """The robot is told, and looked at until the arm stands; if it does not, its power is cut where that is allowed."""
+        end, cure = await self._stood(), ": press its emergency stop"
+        if end == "unseen" and self.settings.emergency_stop_as_last_resort:
+            end, cure = await self._stood_without_power(), ", nor after its power was cut"
+        if end == "lost":
+            raise ArmLost(f"stop not confirmed: {self._conduct.offline()}")
+        if end == "unseen":
+            raise ArmRefused(f"stop not confirmed: arm {self.name} was not seen to stand{cure}")
+
+    async def _stood(self) -> StopEnd:
         client = self._client
         if client is None:
             return "lost"
         await self._say_stop(client)
-        end = await self._stands_soon(client)
-        if end != "unseen" or not self.settings.emergency_stop_as_last_resort:
-            return end
-        self._cut_power = True
+        return await self._stands_soon(client)
+
+    async def _stood_without_power(self) -> StopEnd:
+        client = self._linked_client()
+        self._conduct.last_resort = "its power was cut, for it was not seen to stand after a stop"
         try:
             await client.emergency_stop(f"arm {self.name} was not seen to stand after a stop")
         except RobotError:
@@ -820,78 +634,6 @@ class StandardBotsArm:
             await client.stop_routine()
         except RobotError:
             return  # what counts is whether the arm is seen to stand
-
-
-class _Heart:
-    """Beats for one controlled motion, without waiting for answers: a slow one must not stop the arm."""
-
-    def __init__(self, client: Client, begun: Motion, beat_s: float) -> None:
-        self._client = client
-        self._id = begun.id
-        self._beat_s = beat_s
-        self._newest = begun
-        self._sent = self._answered = 0
-        self._failure: RobotError | None = None
-        self.heard = anyio.Event()
-
-    @property
-    def over(self) -> bool:
-        return self._failure is not None or not self._newest.active or self._newest.failed
-
-    async def beat(self) -> None:
-        async with anyio.create_task_group() as group:
-            while not self.over:
-                await anyio.sleep(self._beat_s)
-                self._sent += 1
-                group.start_soon(self._once, self._sent)
-
-    async def _once(self, number: int) -> None:
-        try:
-            told = await self._client.beat(self._id)
-        except ArmLost:
-            return  # the next one may arrive; the robot ends the motion if none does, and the look says so
-        except RobotError as error:
-            if not self.over:
-                self._failure = error
-        else:
-            if number > self._answered and not self.over:
-                self._answered, self._newest = number, told
-        self.heard.set()
-        self.heard = anyio.Event()
-
-    def judge(self) -> None:
-        """Raises _Interrupted unless the motion ended as it should."""
-        if self._failure is not None:
-            raise _Interrupted("motion-failed", f"the robot would not go on: {self._failure}")
-        if not self._newest.done:
-            raise _ended_badly(self._newest.event)
-
-
-class _Waiting:
-    """Waits for the answer of one blocking motion."""
-
-    def __init__(self) -> None:
-        self._end: api.Event | RobotError | None = None
-        self.over = anyio.Event()
-
-    async def wait(self, client: Client, motion: Order, limit_s: float) -> None:
-        try:
-            self._end = await client.move(motion.move, limit_s)
-        except RobotError as error:
-            self._end = error
-        self.over.set()
-
-    def judge(self) -> None:
-        """Raises _Interrupted unless the motion ended as it should, or what the call raised."""
-        assert self._end is not None
-        if isinstance(self._end, RobotError):
-            raise self._end
-        if self._end.kind not in api.ENDED_WELL:
-            raise _ended_badly(self._end)
-
-
-def _ended_badly(event: api.Event) -> _Interrupted:
-    return _Interrupted("motion-failed", f"the robot ended a motion with {event.kind}: {event.reason or 'no reason'}")
 
 
 def _differs(a: Look, b: Look) -> bool:
