@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AdapterCounts:
-    """Since its registration. `legal` and `illegal` are first answers, before any second attempt."""
+    """Since its registration. `legal` and `illegal`: answers that somebody held against the rules."""
 
     requests: int = 0
     legal: int = 0
@@ -23,16 +23,16 @@ class AdapterCounts:
     evictions: int = 0
     """From the device."""
 
-    def answered(self, legal: bool | None, latency_s: float) -> AdapterCounts:
-        """`legal` None: not known here."""
+    def answered(self, latency_s: float) -> AdapterCounts:
         return dataclasses.replace(
             self,
             requests=self.requests + 1,
-            legal=self.legal + (legal is True),
-            illegal=self.illegal + (legal is False),
             latency_s=self.latency_s + latency_s,
             latency_max_s=max(self.latency_max_s, latency_s),
         )
+
+    def judged(self, legal: bool) -> AdapterCounts:
+        return dataclasses.replace(self, legal=self.legal + legal, illegal=self.illegal + (not legal))
 
     def loaded(self, took_s: float) -> AdapterCounts:
         return dataclasses.replace(

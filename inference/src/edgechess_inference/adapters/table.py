@@ -185,10 +185,15 @@ class AdapterTable:
             made_for = ", ".join(base[:12] for base in adapter.bases)
             raise AdapterError(name, f"adapter {name!r} was made for weights {made_for}…, not for {weights[:12]}…")
 
-    def count(self, name: str, *, legal: bool | None, latency_s: float) -> None:
-        """One answer was given. Unknown names (removed meanwhile) are nobody's to count."""
+    def count(self, name: str, latency_s: float) -> None:
+        """One request was answered. Names that were removed meanwhile are nobody's to count."""
         if name in self._counts:
-            self._counts[name] = self._counts[name].answered(legal, latency_s)
+            self._counts[name] = self._counts[name].answered(latency_s)
+
+    def judge(self, name: str, *, legal: bool) -> None:
+        """Somebody held an answer against the rules: a policy network itself, whoever reads a text model's."""
+        if name in self._counts:
+            self._counts[name] = self._counts[name].judged(legal)
 
     # ------------------------------------------------------------ tiers
 

@@ -130,9 +130,13 @@ class LoadedModel:
             self._running -= 1
             self._idle.set()
 
-    def _count(self, adapter: str | None, *, legal: bool | None, latency_s: float) -> None:
-        if adapter is not None and self._adapters is not None:
-            self._adapters.count(adapter, legal=legal, latency_s=latency_s)
+    def _count(self, adapter: str | None, latency_s: float, *, legal: bool | None = None) -> None:
+        """`legal` None: not known here."""
+        if adapter is None or self._adapters is None:
+            return
+        self._adapters.count(adapter, latency_s)
+        if legal is not None:
+            self._adapters.judge(adapter, legal=legal)
 
 
 def _refuse_late(requests: Sequence[PositionRequest | PromptRequest]) -> None:

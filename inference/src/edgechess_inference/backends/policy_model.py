@@ -65,7 +65,7 @@ class PolicyModel(LoadedModel):
     ) -> Ranking:
         legal = legal_indices(board)
         best = int(logits.argmax())
-        self._count(request.adapter, legal=best in legal if legal else None, latency_s=latency_s)
+        self._count(request.adapter, latency_s, legal=best in legal if legal else None)
         win, draw, loss = (float(share) for share in softmax(outlook))
         return Ranking(
             moves=ranked(logits, legal),
