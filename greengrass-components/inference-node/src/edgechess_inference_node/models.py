@@ -1,0 +1,345 @@
+"""The node's models and adapters by name: what is loaded, what is on its way, what a restart brings back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from edgechess_inference.errors import InferenceError
+from edgechess_inference.model_word import address_of
+from edgechess_inference.move_model import (
+    Completion,
+    Description,
+    ModelUnavailable,
+    PositionRequest,
+    PromptRequest,
+    Ranking,
+)
+from edgechess_inference_node.errors import RequestRefused
+from edgechess_inference_node.settings import Settings, named_address
+from edgechess_kit.background import Background
+from edgechess_kit.component import Context
+from edgechess_kit.events import record
+from edgechess_kit.messages import AdapterState, ModelState
+
+if TYPE_CHECKING:
+    from edgechess_inference.adapters.table import AdapterInfo, AdapterTable
+    from edgechess_inference.backends.slot import ModelSlot
+
+LOG = logging.getLogger(__name__)
+
+MODELS_MAX = 16
+SERVES = "model-serves"
+UNLOADED = "model-unloaded"
+ADAPTER_SET = "adapter-set"
+ADAPTER_REMOVED = "adapter-removed"
+PROBLEM_LIMIT = 200  # characters of a problem in a status
+
+
+@dataclasses.dataclass(slots=True)
+class Served:
+    """One name. `address`: of what serves or is to serve; `before`: of what served before that."""
+
+    slot: ModelSlot
+    address: str
+    before: str | None = None
+    problem: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.slot.status().state in ("serving", "swapping")
+
+
+class SlotModel:
+    """A slot as the ladder asks it. A model that still streams in answers nobody: the engine does, at once."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    async def describe(self) -> Description:
+        status = self._served.slot.status()
+        if status.state == "loading":
+            progress = status.progress
+            part = f", {100 * progress.landed_bytes // max(1, progress.total_bytes)} % are here" if progress else ""
+            raise ModelUnavailable(f"the weights are still on their way{part}")
+        if status.serving is None and self._served.problem:
+            raise ModelUnavailable(self._served.problem)
+        return self._served.slot.describe()
+
+    async def rank(self, request: PositionRequest) -> Ranking:
+        return await self._served.slot.rank(request)
+
+    async def complete(self, request: PromptRequest) -> Completion:
+        return await self._served.slot.complete(request)
+
+    async def close(self) -> None:
+        """The slot is the node's."""
+
+
+class NodeModels:
+    """An async context manager; leaving it frees every model."""
+
+    def __init__(self, context: Context[Settings]) -> None:
+        self._context = context
+        self._tasks = Background()
+        self._served: dict[str, Served] = {}
+        self._table: AdapterTable | None = None
+
+    async def __aenter__(self) -> NodeModels:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        self._tasks.cancel()
+        try:
+            return await self._tasks.__aexit__(kind, error, traceback)
+        finally:
+            if self._table is not None:
+                self._table.close()
+
+    # ---------------------------------------------------------------- what there is
+
+    def served(self, name: str) -> Served | None:
+        return self._served.get(name)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._served))
+
+    def states(self) -> tuple[ModelState, ...]:
+        return tuple(_state(name, self._served[name]) for name in self.names())
+
+    def adapters(self) -> tuple[AdapterState, ...]:
+        return tuple(_adapter_state(info) for info in self._table.list()) if self._table is not None else ()
+
+    def problems(self) -> Iterator[str]:
+        """Of models that should serve and do not."""
+        for name in self.names():
+            served = self._served[name]
+            problem = served.problem or served.slot.status().problem
+            if problem and not served.ready:
+                yield f"{name}: {problem}"
+
+    # ---------------------------------------------------------------- what changes
+
+    def wanted(self) -> dict[str, str]:
+        """Names and addresses: the settings', changed by what control has brought since they were last written."""
+        configured = dict(named_address(text) for text in self._context.settings.models)
+        wanted = dict(configured)
+        for entry in self._context.journal.entries(kind=SERVES) + self._context.journal.entries(kind=UNLOADED):
+            name = str(entry.key)
+            newest = self._newest(name, SERVES, UNLOADED)
+            if newest is None or newest.data["configured"] != configured.get(name):
+                continue  # the settings were changed after it
+            if newest.kind == SERVES:
+                wanted[name] = str(newest.data["address"])
+            else:
+                wanted.pop(name, None)
+        return wanted
+
+    def wanted_adapters(self) -> dict[str, str]:
+        """Likewise."""
+        configured = dict(named_address(text) for text in self._context.settings.adapters)
+        wanted = dict(configured)
+        journal = self._context.journal
+        for key in dict.fromkeys(entry.key for entry in journal.entries(kind=ADAPTER_SET)):
+            newest = self._newest(str(key), ADAPTER_SET, ADAPTER_REMOVED)
+            if newest is None or newest.data["configured"] != configured.get(str(key)):
+                continue
+            if newest.kind == ADAPTER_SET:
+                wanted[str(key)] = str(newest.data["address"])
+            else:
+                wanted.pop(str(key), None)
+        return wanted
+
+    async def load(self, name: str, source: str, *, new: bool, told: bool = True) -> None:
+        """`new`: the name must be free; else it must serve. `told`: control asked for it, so that a restart brings it back.
+
+        Raises RequestRefused, InferenceError; what served before then serves on.
+        """
+        served = self._served.get(name)
+        if new and served is not None and served.slot.status().state != "empty":
+            raise RequestRefused(f"there is a model {name!r} already: swap it")
+        if not new and served is None:
+            raise RequestRefused(f"there is no model {name!r}; there are {', '.join(self.names()) or 'none'}")
+        self._permitted(source)
+        if not self._context.settings.inline:
+            await anyio.to_thread.run_sync(_import_backends, self._context.settings.device)
+        served = served or await self._new_slot(name, source)
+        before = served.address if served.slot.status().serving is not None else None
+        served.problem = None
+        try:
+            await served.slot.load(address_of(source))
+        except InferenceError as error:
+            served.problem = None if served.ready else str(error)
+            raise
+        served.address, served.before = source, before if before is not None else served.before
+        if told:
+            self._note(SERVES, name, source, self._context.settings.models)
+
+    async def rollback(self, name: str) -> None:
+        """Raises RequestRefused, InferenceError."""
+        served = self._known(name)
+        if served.before is None:
+            raise RequestRefused(f"no other model has served as {name!r} since the node started")
+        await served.slot.rollback()
+        served.address, served.before = served.before, served.address
+        self._note(SERVES, name, served.address, self._context.settings.models)
+
+    async def unload(self, name: str) -> None:
+        """Its memory is freed; questions for it are answered by the engine. Raises RequestRefused."""
+        await self._known(name).slot.unload()
+        self._note(UNLOADED, name, "", self._context.settings.models)
+
+    async def set_adapter(self, name: str, source: str, *, new: bool, told: bool = True) -> None:
+        """Raises RequestRefused, InferenceError; requests in flight are not touched."""
+        self._permitted(source)
+        table = self._adapter_table()
+        if any(letter in name for letter in "@:#,"):
+            raise RequestRefused(f"{name!r} is no name for an adapter: without @ : # and comma, please")
+        await (table.register(name, address_of(source)) if new else table.update(name, address_of(source)))
+        if told:
+            self._note(ADAPTER_SET, name, source, self._context.settings.adapters)
+
+    def remove_adapter(self, name: str) -> None:
+        """Raises AdapterError."""
+        self._adapter_table().remove(name)
+        self._note(ADAPTER_REMOVED, name, "", self._context.settings.adapters)
+
+    # ---------------------------------------------------------------- inside
+
+    def _known(self, name: str) -> Served:
+        served = self._served.get(name)
+        if served is None:
+            raise RequestRefused(f"there is no model {name!r}; there are {', '.join(self.names()) or 'none'}")
+        return served
+
+    def _permitted(self, source: str) -> None:
+        """Of what control asks for; the settings' own addresses are the operator's."""
+        settings = self._context.settings
+        own = [named_address(text)[1] for text in (*settings.models, *settings.adapters)]
+        if settings.sources and source not in own and not source.startswith(settings.sources):
+            raise RequestRefused(f"{source} is not among the `sources` that this node loads from")
+
+    async def _new_slot(self, name: str, source: str) -> Served:
+        # the backends are imported with the first model: the engine answers before that
+        from edgechess_inference.backends.slot import ModelSlot, SlotSettings
+
+        if len(self._served) >= MODELS_MAX:
+            raise RequestRefused(f"this node serves {MODELS_MAX} models; unload one first")
+        settings = self._context.settings
+        if any(letter in name for letter in "@:#,/"):
+            raise RequestRefused(f"{name!r} is no name for a model: without @ : # / and comma, please")
+        memory = settings.memory_mb * 1_000_000 or None
+        slot = ModelSlot(
+            self._load_options(),
+            adapters=self._adapter_table(),
+            settings=SlotSettings(batch_max=settings.batch, memory_bytes=memory),
+        )
+        await self._tasks.start(_keep, slot, name=f"slot {name}")
+        served = self._served[name] = Served(slot, source)
+        return served
+
+    def _load_options(self) -> Any:
+        from edgechess_inference.backends.loading import LoadOptions
+
+        settings = self._context.settings
+        return LoadOptions(
+            device=settings.device,
+            backend=settings.backend,
+            model=self._model_options(),
+            threads=settings.threads or None,
+            inline=settings.inline,
+        )
+
+    def _model_options(self) -> Any:
+        from edgechess_inference.weights.model import ModelOptions
+
+        settings = self._context.settings
+        cache = Path(settings.cache).expanduser() if settings.cache else None
+        return ModelOptions(mirrors=settings.mirrors, cache=cache, trust=settings.trust)
+
+    def _adapter_table(self) -> AdapterTable:
+        if self._table is None:
+            from edgechess_inference.adapters.table import AdapterLimits, AdapterTable
+
+            settings = self._context.settings
+            limits = AdapterLimits(device_adapters=settings.device_adapters, host_adapters=settings.host_adapters)
+            self._table = AdapterTable(limits, options=self._model_options(), inline=settings.inline)
+        return self._table
+
+    def _newest(self, key: str, *kinds: str) -> Any:
+        found = [entry for kind in kinds if (entry := self._context.journal.last(kind=kind, key=key)) is not None]
+        return max(found, key=lambda entry: entry.seq, default=None)
+
+    def _note(self, kind: str, name: str, address: str, texts: tuple[str, ...]) -> None:
+        configured = dict(named_address(text) for text in texts).get(name)
+        record(self._context, kind, {"address": address, "configured": configured}, key=name)
+
+
+def _import_backends(device: str) -> None:
+    """In a thread: these imports take a second or more, and the engine answers meanwhile. What is not installed is
+    told when a model needs it."""
+    names = ["slot", "policy_model", "onnx_policy"] if device == "cpu" else ["slot", "policy_model", "torch_policy"]
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"edgechess_inference.backends.{name}")
+
+
+async def _keep(slot: ModelSlot, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    """A slot's own task: what it opens is closed where it was opened."""
+    async with slot:
+        task_status.started()
+        await anyio.sleep_forever()
+
+
+def why(error: Exception) -> str:
+    """One line, short enough for a status."""
+    return " ".join(str(error).split())[:PROBLEM_LIMIT] or type(error).__name__
+
+
+def _state(name: str, served: Served) -> ModelState:
+    status = served.slot.status()
+    progress = status.progress
+    problem = served.problem or status.problem
+    return ModelState(
+        model=name,
+        state=status.state,
+        name=status.serving.name[:200] if status.serving else None,
+        weights=status.serving.weights if status.serving else None,
+        loading=status.loading[:200] if status.loading else None,
+        landed_bytes=progress.landed_bytes if progress else None,
+        total_bytes=progress.total_bytes if progress else None,
+        rate_bytes_s=round(progress.rate_bytes_s) if progress else None,
+        remarks=", ".join(progress.remarks())[:200] or None if progress else None,
+        waiting=status.waiting,
+        swaps=status.swaps,
+        problem=problem[:PROBLEM_LIMIT] if problem else None,
+    )
+
+
+def _adapter_state(info: AdapterInfo) -> AdapterState:
+    counts = info.counts
+    return AdapterState(
+        adapter=info.name,
+        source=info.address,
+        tier=info.tier,
+        weights=info.digest,
+        requests=counts.requests,
+        legal=counts.legal,
+        illegal=counts.illegal,
+        loads=counts.loads,
+        load_max_s=round(counts.load_max_s, 4),
+        latency_mean_s=round(counts.latency_s / counts.requests, 4) if counts.requests else 0.0,
+    )
