@@ -61,29 +61,38 @@ class Served:
 
 
 class SlotModel:
-    """A slot as the ladder asks it. A model that still streams in answers nobody: the engine does, at once."""
+    """A name as the ladder asks it. A model that still streams in answers nobody: the engine does, at once."""
 
-    def __init__(self, served: Served) -> None:
-        self._served = served
+    def __init__(self, models: NodeModels, name: str) -> None:
+        self._models = models
+        self._name = name
 
     async def describe(self) -> Description:
-        status = self._served.slot.status()
+        served = self._models.served(self._name)
+        if served is None:
+            raise ModelUnavailable("the model is only just being brought up")
+        status = served.slot.status()
         if status.state == "loading":
             progress = status.progress
             part = f", {100 * progress.landed_bytes // max(1, progress.total_bytes)} % are here" if progress else ""
             raise ModelUnavailable(f"the weights are still on their way{part}")
-        if status.serving is None and self._served.problem:
-            raise ModelUnavailable(self._served.problem)
-        return self._served.slot.describe()
+        if status.serving is None and served.problem:
+            raise ModelUnavailable(served.problem)
+        return served.slot.describe()
 
     async def rank(self, request: PositionRequest) -> Ranking:
-        return await self._served.slot.rank(request)
+        return await self._slot().rank(request)
 
     async def complete(self, request: PromptRequest) -> Completion:
-        return await self._served.slot.complete(request)
+        return await self._slot().complete(request)
 
     async def close(self) -> None:
         """The slot is the node's."""
+
+    def _slot(self) -> ModelSlot:
+        served = self._models.served(self._name)
+        assert served is not None  # it was described a moment ago, and names stay
+        return served.slot
 
 
 class NodeModels:
@@ -93,6 +102,7 @@ class NodeModels:
         self._context = context
         self._tasks = Background()
         self._served: dict[str, Served] = {}
+        self._expected = frozenset(self.wanted())
         self._table: AdapterTable | None = None
 
     async def __aenter__(self) -> NodeModels:
@@ -115,18 +125,21 @@ class NodeModels:
         return self._served.get(name)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._served))
+        """Of what is served, and of what is to be from the start on."""
+        return tuple(sorted({*self._served, *self._expected}))
 
     def states(self) -> tuple[ModelState, ...]:
-        return tuple(_state(name, self._served[name]) for name in self.names())
+        return tuple(
+            _state(name, self._served[name]) if name in self._served else ModelState(model=name, state="loading")
+            for name in self.names()
+        )
 
     def adapters(self) -> tuple[AdapterState, ...]:
         return tuple(_adapter_state(info) for info in self._table.list()) if self._table is not None else ()
 
     def problems(self) -> Iterator[str]:
         """Of models that should serve and do not."""
-        for name in self.names():
-            served = self._served[name]
+        for name, served in sorted(self._served.items()):
             problem = served.problem or served.slot.status().problem
             if problem and not served.ready:
                 yield f"{name}: {problem}"

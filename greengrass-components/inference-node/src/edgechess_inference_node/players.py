@@ -88,11 +88,10 @@ class NodePlayers:
         found = self._ladders.get(word)
         if found is None:
             parsed = parse_model_word(rest)
-            served = self._models.served(parsed.name)
-            if served is None:
+            if parsed.name not in self._models.names():
                 there = ", ".join(self._models.names()) or "none"
                 raise PlayerWordError(f"{word}: this node has no model {parsed.name!r}; it has {there}")
-            voice = ModelVoice(parsed.shown, SlotModel(served), parsed.adapter, parsed.ladder)
+            voice = ModelVoice(parsed.shown, SlotModel(self._models, parsed.name), parsed.adapter, parsed.ladder)
             ladder = Ladder(
                 voice, self._reserve, parsed.ladder.attempts, self._tasks, seed=self._options.seed, owned=False
             )  # fmt: skip
