@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import textwrap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,10 @@ import anyio
 
 from edgechess_nucleus.artifacts import FolderSource
 from edgechess_nucleus.component import ComponentStatus
+from edgechess_nucleus.component_updates import ComponentUpdates
+from edgechess_nucleus.configuration import KeyPath
 from edgechess_nucleus.deployed import Prepared, prepare
+from edgechess_nucleus.deployer import Deployer, Order, Usual
 from edgechess_nucleus.deployment import Deployment, read_deployment
 from edgechess_nucleus.flavour import JAVA, Flavour
 from edgechess_nucleus.lifecycle import State
@@ -60,14 +63,37 @@ class Rig:
         self.lines: list[tuple[str, str]] = []
         self.states: list[tuple[str, State]] = []
         self.news = anyio.Event()
+        self.updates = ComponentUpdates()
+        self.steps: list[str] = []
+        self.revoked: list[str] = []
+        self.told: list[tuple[str, tuple[KeyPath, ...]]] = []
 
     def recipe(self, name: str, lifecycle: str, **more: str) -> Path:
         return write_recipe(self.recipes, name, lifecycle, **more)
 
-    def deployment(self, *names: str, text: str = "") -> Deployment:
-        path = self.folder / "deployment.yaml"
+    def document(self, *names: str, text: str = "", file: str = "deployment.yaml") -> Path:
+        path = self.folder / file
         path.write_text(text or "components:\n" + "".join(f"  {name}: {{}}\n" for name in names), encoding="utf-8")
-        return read_deployment(path)
+        return path
+
+    def deployment(self, *names: str, text: str = "") -> Deployment:
+        return read_deployment(self.document(*names, text=text))
+
+    def deployer(self, runtime: Runtime) -> Deployer:
+        """The rig stands for the IPC server, and hears what the runtime tells it."""
+        runtime.serve_with(self)
+        usual = Usual(self.recipes, FolderSource(self.folder / "artifacts"), self.flavour, lambda document: document)
+        return Deployer(runtime, self.updates, self.root, usual, lambda: 20.0)
+
+    async def deploy(self, runtime: Runtime, *names: str, text: str = "") -> None:
+        document = self.document(*names, text=text, file="next.yaml")
+        await self.deployer(runtime).deploy(Order(document), self.steps.append)
+
+    def revoke(self, component: str) -> None:
+        self.revoked.append(component)
+
+    def configuration_changed(self, component: str, changed: Sequence[KeyPath]) -> None:
+        self.told.append((component, tuple(changed)))
 
     def prepare(self, deployment: Deployment, now_ms: int = 1_000) -> Prepared:
         kept = read_state(self.root.state)

@@ -187,4 +187,5 @@ def test_the_repositorys_own_recipes_are_read_by_both_nuclei() -> None:
     deployment: Deployment = read_deployment(recipes / "deployments" / "local.yaml")
     for flavour in (None, JAVA, LITE):
         chosen = resolve(deployment, read_recipes(recipes, flavour))
-        assert [note for recipe in chosen for note in recipe.notes] == []
+        notes = {note.partition(": ")[2] for recipe in chosen for note in recipe.notes}
+        assert notes <= {"shutdown: nucleus lite ignores it", "recover: nucleus lite ignores it"}

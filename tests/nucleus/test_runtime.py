@@ -54,6 +54,7 @@ async def test_install_then_run_and_nothing_is_left(rig: Rig) -> None:
     rig.recipe("a.One", "install: echo installing\nrun: echo $PWD; exec sleep 600")
     async with rig.running("a.One") as runtime:
         await rig.until(lambda: len(rig.said("a.One")) == 2)
+        await rig.reached("a.One", "RUNNING")  # output and news of the process come by two ways
         [status] = runtime.status()
         assert status.pid is not None
         assert alive(status.pid)
@@ -252,7 +253,7 @@ async def test_the_operators_socket(rig: Rig) -> None:
     with pytest.raises(ControlError, match="no runtime answers"):
         await ask_status(rig.root.control_socket)
     async with rig.running("a.One") as runtime, anyio.create_task_group() as tasks:
-        await tasks.start(serve_control, runtime, rig.root.control_socket)
+        await tasks.start(serve_control, runtime, rig.deployer(runtime).deploy, rig.root.control_socket)
         assert rig.root.control_socket.stat().st_mode & 0o777 == 0o600
         await rig.until(lambda: rig.said("a.One"))
         [status] = await ask_status(rig.root.control_socket)

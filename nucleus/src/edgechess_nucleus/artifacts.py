@@ -58,17 +58,21 @@ class FolderSource:
         return path
 
 
-def install_artifacts(recipe: Recipe, manifest: Manifest, paths: ComponentPaths, source: ArtifactSource) -> None:
-    """Puts every artifact of the manifest in its place. What lies there unchanged is left alone.
+def install_artifacts(
+    recipe: Recipe, manifest: Manifest, paths: ComponentPaths, source: ArtifactSource
+) -> tuple[bytes, ...]:
+    """Puts every artifact of the manifest in its place, and gives their SHA-256. What lies there unchanged stays.
 
     Raises DocumentError naming the artifact's line: missing, another digest, no ZIP, or one that would write outside
     its folder.
     """
     for folder in (paths.artifacts, paths.unarchived, paths.work):
         folder.mkdir(parents=True, exist_ok=True)
+    digests = []
     for artifact in manifest.artifacts:
         fetched = source.fetch(recipe, artifact)
         digest = sha256(fetched)
+        digests.append(digest)
         if artifact.digest is not None and base64.b64encode(digest).decode() != artifact.digest:
             raise DocumentError(artifact.place, f"{artifact.file_name}: its SHA-256 is not the recipe's Digest")
         target = paths.artifacts / artifact.file_name
@@ -77,6 +81,7 @@ def install_artifacts(recipe: Recipe, manifest: Manifest, paths: ComponentPaths,
         _permit(target, artifact)
         if artifact.unzip:
             _unzip(artifact, target, paths.unarchived / _stem(artifact.file_name), digest)
+    return tuple(digests)
 
 
 def sha256(path: Path) -> bytes:

@@ -46,7 +46,10 @@ ALREADY_SAID = 1000  # warnings of one component that are remembered, so that ea
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ComponentStatus:
-    """What an operator sees. `since_s` is on the runtime's own clock; `pid` is of the newest script."""
+    """What an operator sees. `since_s` is on the runtime's own clock; `pid` is of the newest script.
+
+    `reported`: it has said itself, by UpdateState, that it is RUNNING; of most, RUNNING says only that a process is there.
+    """
 
     name: str
     version: str
@@ -55,6 +58,7 @@ class ComponentStatus:
     pid: int | None
     errors: int
     reason: str | None
+    reported: bool
 
 
 class Component:
@@ -89,7 +93,8 @@ class Component:
         self._deadline = anyio.CancelScope()
         self._groups: list[ProcessGroup] = []
         self.stopped = anyio.Event()
-        """Set when it is STOPPED, for good: only the end of the runtime stops a component so. Or when `run` has ended."""
+        """Set when it is STOPPED, because nobody wants it any more. Or when `run` has ended."""
+        self._tasks = anyio.CancelScope()
         self._said: set[str] = set()
 
     @property
@@ -106,7 +111,13 @@ class Component:
             pid=self._groups[-1].pid if self._groups else None,
             errors=len(self.life.errors_s),
             reason=self.life.reason,
+            reported=self.life.reported,
         )
+
+    @property
+    def filled(self) -> tuple[Deployed, Variables]:
+        """What it was deployed as, and what its variables stand for."""
+        return self.deployed, self._variables
 
     @property
     def kept(self) -> KeptComponent:
@@ -125,15 +136,26 @@ class Component:
             self._news.set()
         if self.life.state != before.state:
             self._note(before)
+        if (self.life.state, self.life.reported) != (before.state, before.reported):
             self._changed(self)
 
+    def adopt(self, deployed: Deployed, variables: Variables) -> None:
+        """Another configuration under the same life: version and scripts are those that it has."""
+        self.deployed = deployed
+        self._variables = variables
+
+    def retire(self) -> None:
+        """Ends `run`. Its life is over; what still runs of it is ended."""
+        self._tasks.cancel()
+
     async def run(self) -> None:
-        """Until cancelled; processes are gone when it returns."""
+        """Until cancelled or retired; processes are gone when it returns."""
         for note in self.deployed.notes:
             self.log.write("nucleus", note)
         try:
-            async with anyio.create_task_group() as processes:
-                await self._obey_orders(processes)
+            with self._tasks:
+                async with anyio.create_task_group() as processes:
+                    await self._obey_orders(processes)
         finally:
             self.stopped.set()
 

@@ -25,6 +25,13 @@ RECHECK_LIMIT_MS = 24 * 3600 * 1000  # a component that defers for longer than a
 Emit = Callable[[bytes], None]
 """ComponentUpdatePolicyEvents."""
 
+Deferred = Callable[[str, int, str], None]
+"""A component puts the deployment off: its name, by how many milliseconds, and why (it may not say)."""
+
+
+def _unheard(component: str, recheck_after_ms: int, why: str) -> None:
+    return
+
 
 @dataclasses.dataclass(eq=False, slots=True)
 class Listener:
@@ -42,6 +49,7 @@ class ComponentUpdates:
         self._asked: dict[str, int | None] = {}
         """By component: None until it answered, then its recheckAfterMs."""
         self._answered = anyio.Event()
+        self._deferred: Deferred = _unheard
 
     def subscribe(self, component: str, emit: Emit) -> Listener:
         made = Listener(component, emit)
@@ -55,7 +63,7 @@ class ComponentUpdates:
             self._asked.pop(listener.component, None)
             self._answered.set()
 
-    def defer(self, component: str, recheck_after_ms: int) -> None:
+    def defer(self, component: str, recheck_after_ms: int, why: str = "") -> None:
         """A component's answer; 0 is consent. Raises Refused."""
         if not any(listener.component == component for listener in self._listeners):
             raise Refused("InvalidArgumentsError", "Component is not subscribed to component update events")
@@ -64,10 +72,20 @@ class ComponentUpdates:
         if self._asked.get(component, 0) is not None:
             raise Refused("ServiceError", "Time limit to respond to PreComponentUpdateEvent exceeded")
         self._asked[component] = recheck_after_ms
+        if recheck_after_ms:
+            self._deferred(component, recheck_after_ms, why)
         self._answered.set()
 
-    async def ready(self, deployment_id: str, *, restarting: bool, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    async def ready(
+        self,
+        deployment_id: str,
+        *,
+        restarting: bool,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        deferred: Deferred = _unheard,
+    ) -> None:
         """Asks all listeners until none of them defers; silence is consent. How long in all is the caller's affair."""
+        self._deferred = deferred
         event = {"preUpdateEvent": {"deploymentId": deployment_id, "isGgcRestarting": restarting}}
         while self._listeners:
             self._asked = {listener.component: None for listener in self._listeners}

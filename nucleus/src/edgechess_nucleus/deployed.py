@@ -20,11 +20,20 @@ from edgechess_nucleus.deployment import ConfigurationUpdate, Deployment
 from edgechess_nucleus.documents import DocumentError
 from edgechess_nucleus.flavour import Flavour
 from edgechess_nucleus.interpolation import ComponentPaths
-from edgechess_nucleus.platform import Platform, manifest_for, this_platform
+from edgechess_nucleus.platform import manifest_for, this_platform
 from edgechess_nucleus.recipe import Lifecycle, Manifest, Recipe
 from edgechess_nucleus.resolution import read_recipes, resolve
 from edgechess_nucleus.root_folder import RootFolder
 from edgechess_nucleus.state import KeptComponent, KeptState
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fetched:
+    """A recipe and its manifest for this machine, with the SHA-256 of its artifacts, which are in their place."""
+
+    recipe: Recipe
+    manifest: Manifest
+    artifacts: tuple[bytes, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Deployed:
 
     recipe: Recipe
     manifest: Manifest
+    artifacts: tuple[bytes, ...]
     lifecycle: Lifecycle
     paths: ComponentPaths
     configuration: Configuration
@@ -73,19 +83,43 @@ def prepare(
     now_ms: int,
 ) -> Prepared:
     """Raises DocumentError with file and line: recipe, platform, dependency, version, artifact or configuration."""
-    found = check(deployment, recipes, flavour)
+    found = fetch(deployment, recipes, root, source, flavour)
+    return configure(deployment, found, root, kept, flavour=flavour, now_ms=now_ms)
+
+
+def fetch(
+    deployment: Deployment, recipes: Path, root: RootFolder, source: ArtifactSource, flavour: Flavour
+) -> tuple[Fetched, ...]:
+    """What is to run, in order, its artifacts in their place. Touches nothing that runs. Raises as `prepare`."""
     platform = this_platform(flavour)
-    fingerprint = _fingerprint(deployment, found)
+    found = []
+    for recipe in check(deployment, recipes, flavour):
+        manifest = manifest_for(recipe, platform)
+        paths = root.paths_of(recipe.name, recipe.version)
+        found.append(Fetched(recipe, manifest, install_artifacts(recipe, manifest, paths, source)))
+    return tuple(found)
+
+
+def configure(
+    deployment: Deployment,
+    found: Sequence[Fetched],
+    root: RootFolder,
+    kept: KeptState,
+    *,
+    flavour: Flavour,
+    now_ms: int,
+) -> Prepared:
+    """Every component with the configuration that follows from what was kept. Raises DocumentError."""
+    fingerprint = _fingerprint(deployment, [one.recipe for one in found])
     updates = {wanted.name: wanted.update for wanted in deployment.components}
     same = fingerprint == kept.deployment
 
-    def one(recipe: Recipe) -> Deployed:
-        update = ConfigurationUpdate() if same else updates.get(recipe.name, ConfigurationUpdate())
-        made = _deployed(recipe, platform, root, kept.components.get(recipe.name), update, flavour, now_ms)
-        install_artifacts(recipe, made.manifest, made.paths, source)
-        return made
+    def one(fetched: Fetched) -> Deployed:
+        name = fetched.recipe.name
+        update = ConfigurationUpdate() if same else updates.get(name, ConfigurationUpdate())
+        return _deployed(fetched, root, kept.components.get(name), update, flavour, now_ms)
 
-    return Prepared(deployment, fingerprint, tuple(one(recipe) for recipe in found))
+    return Prepared(deployment, fingerprint, tuple(one(fetched) for fetched in found))
 
 
 def _fingerprint(deployment: Deployment, recipes: Sequence[Recipe]) -> str:
@@ -100,15 +134,14 @@ def _fingerprint(deployment: Deployment, recipes: Sequence[Recipe]) -> str:
 
 
 def _deployed(
-    recipe: Recipe,
-    platform: Platform,
+    fetched: Fetched,
     root: RootFolder,
     kept: KeptComponent | None,
     update: ConfigurationUpdate,
     flavour: Flavour,
     now_ms: int,
 ) -> Deployed:
-    manifest = manifest_for(recipe, platform)
+    recipe = fetched.recipe
     running = None if kept is None else kept.configuration
     try:
         configuration = resolve_configuration(recipe, running, update, flavour, now_ms)
@@ -116,8 +149,9 @@ def _deployed(
         raise DocumentError(recipe.place, f"{recipe.name}: configuration: {error}") from error
     return Deployed(
         recipe=recipe,
-        manifest=manifest,
-        lifecycle=recipe.lifecycle_of(manifest),
+        manifest=fetched.manifest,
+        artifacts=fetched.artifacts,
+        lifecycle=recipe.lifecycle_of(fetched.manifest),
         paths=root.paths_of(recipe.name, recipe.version),
         configuration=configuration,
         bootstrapped=kept is not None and kept.bootstrapped and kept.version == str(recipe.version),

@@ -26,6 +26,7 @@ from edgechess_nucleus.documents import (
     sequence_of,
     text_of,
     unknown_key,
+    word_of,
 )
 from edgechess_nucleus.mqtt_address import AddressError, MqttAddress, read_address
 from edgechess_nucleus.recipe import component_name
@@ -43,6 +44,8 @@ _COMPONENT = ("componentVersion", "configurationUpdate", "runWith")
 _UPDATE = ("merge", "reset")
 _LOCAL = ("thingName", "region", "recipes", "artifacts", "secrets", "iotCore", "localMqtt", "mqttTopicMapping")
 _BROKER = ("broker", "caFile", "certFile", "keyFile")
+_POLICIES = ("failureHandlingPolicy", "componentUpdatePolicy", "configurationValidationPolicy")
+_UPDATE_POLICY = ("timeoutInSeconds", "action")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]\Z")
 _THING = re.compile(r"[a-zA-Z0-9:_-]+\Z")
 
@@ -74,6 +77,19 @@ class Broker:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Policies:
+    """`deploymentPolicies`, as far as a redeployment needs them; Greengrass' own defaults.
+
+    `rolls_back`: after a failure what ran before runs again. `asks`: components may put the deployment off, and are
+    taken to agree when they are silent for `answer_timeout_s`.
+    """
+
+    rolls_back: bool = True
+    asks: bool = True
+    answer_timeout_s: float = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LocalRuntime:
     """`localRuntime`. Paths are absolute; None: whoever starts the runtime says it."""
 
@@ -95,6 +111,7 @@ class Deployment:
     name: str
     components: tuple[Wanted, ...]
     local: LocalRuntime = LocalRuntime()
+    policies: Policies = Policies()
     extensions: Map[str, Any] = dataclasses.field(default_factory=dict)
 
     def merged(self, more: Map[str, Map[str, Any]]) -> Deployment:
@@ -142,6 +159,7 @@ def read_deployment(path: Path) -> Deployment:
         name=text_of(parts["deploymentName"], "deploymentName") if "deploymentName" in parts else path.stem,
         components=tuple(_wanted(key, node) for key, node in components),
         local=_local(parts["localRuntime"], path.parent) if "localRuntime" in parts else LocalRuntime(),
+        policies=_policies(parts["deploymentPolicies"]) if "deploymentPolicies" in parts else Policies(),
         extensions={key.text: node.data() for key, node in root if key.text.startswith("x-")},
     )
 
@@ -194,6 +212,29 @@ def _pointer(node: Node) -> str:
     except ConfigurationError as error:
         raise DocumentError(node.place, f"reset: {error}") from error
     return pointer
+
+
+def _policies(node: Node) -> Policies:
+    parts = _parts(mapping_of(node, "deploymentPolicies"), _POLICIES, "deploymentPolicies")
+    handling = action = ""
+    timeout_s = Policies().answer_timeout_s
+    if "failureHandlingPolicy" in parts:
+        handling = word_of(parts["failureHandlingPolicy"], "failureHandlingPolicy", ("ROLLBACK", "DO_NOTHING"))
+    if "componentUpdatePolicy" in parts:
+        node = parts["componentUpdatePolicy"]
+        own = _parts(mapping_of(node, "componentUpdatePolicy"), _UPDATE_POLICY, "componentUpdatePolicy")
+        if "action" in own:
+            action = word_of(own["action"], "action", ("NOTIFY_COMPONENTS", "SKIP_NOTIFY_COMPONENTS"))
+        if "timeoutInSeconds" in own:
+            timeout_s = _seconds(own["timeoutInSeconds"])
+    return Policies(handling != "DO_NOTHING", action != "SKIP_NOTIFY_COMPONENTS", timeout_s)
+
+
+def _seconds(node: Node) -> float:
+    text = text_of(node, "timeoutInSeconds")
+    if not text.isdigit():
+        raise DocumentError(node.place, f"timeoutInSeconds: {text!r} is no whole number of seconds")
+    return float(text)
 
 
 # -- localRuntime --------------------------------------------------------------------------------------------------

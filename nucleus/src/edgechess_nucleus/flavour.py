@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 LITE_OPERATIONS = frozenset(
     {
@@ -128,18 +127,3 @@ LITE = Flavour(
     yaml_scalars_are_text=True,
 )
 FLAVOURS: Mapping[str, Flavour] = {flavour.name: flavour for flavour in (JAVA, LITE)}
-
-
-def yaml_scalars_as_text(value: Any) -> Any:
-    """A tree read from YAML, as lite hands it to components: scalars are strings, null an empty one."""
-    match value:
-        case Mapping():
-            return {name: yaml_scalars_as_text(part) for name, part in value.items()}
-        case list():
-            return [yaml_scalars_as_text(part) for part in value]
-        case bool():
-            return "true" if value else "false"
-        case None:
-            return ""
-        case _:
-            return str(value)

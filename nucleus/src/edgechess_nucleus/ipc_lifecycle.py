@@ -56,7 +56,7 @@ class LifecycleOperations:
         return EMPTY
 
     def _defer(self, call: Call, request: DeferComponentUpdate) -> bytes:
-        self._updates.defer(call.component, request.recheck_after_ms)
+        self._updates.defer(call.component, request.recheck_after_ms, request.message)
         return EMPTY
 
     def _put_metric(self, call: Call, request: PutComponentMetric) -> bytes:

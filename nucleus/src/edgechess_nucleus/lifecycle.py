@@ -76,6 +76,7 @@ TRANSITIONS: dict[tuple[State, Word], State] = {
     ("BROKEN", "stop"): "STOPPED",
 }
 SERVING: frozenset[State] = frozenset({"RUNNING", "FINISHED"})  # who depends on it HARD may start
+UP: frozenset[State] = frozenset({"STARTING", "RUNNING"})  # its own script is at it
 AT_REST: frozenset[State] = frozenset({"FINISHED", "STOPPED", "BROKEN"})  # nothing more happens by itself
 
 
@@ -175,7 +176,8 @@ Effect = RunStep | EndProcesses | Pause
 class Life:
     """`steps` are those that the recipe has. `errors_s` are the times of the window's errors, `reason` the last one's.
 
-    `restarting`: what is being stopped is wanted again. `installed`: where to go on after an error.
+    `restarting`: what is being stopped is wanted again. `installed`: where to go on after an error. `reported`: it has
+    said RUNNING since it was started last.
     """
 
     steps: frozenset[StepName]
@@ -184,6 +186,7 @@ class Life:
     reason: str | None = None
     restarting: bool = False
     installed: bool = False
+    reported: bool = False
 
 
 Decision = tuple[Life, tuple[Effect, ...]]
@@ -204,7 +207,7 @@ def decide(life: Life, event: Event, now_s: float) -> Decision:
             return _install(_to(life, "begin"))
         case DependenciesReady() if life.state == "INSTALLED":
             return _start(_to(life, "dependencies ready"))
-        case DependencyLost() if life.state in ("STARTING", "RUNNING"):
+        case DependencyLost() if life.state in UP:
             stopping = dataclasses.replace(life, restarting=True, reason="a dependency is gone")
             return _to(stopping, "dependency lost"), (EndProcesses(shutdown=True),)
         case StepStarted(step="run") if life.state == "STARTING":
@@ -229,7 +232,8 @@ def decide(life: Life, event: Event, now_s: float) -> Decision:
 
 
 def _to(life: Life, word: Word) -> Life:
-    return dataclasses.replace(life, state=after(life.state, word))
+    state = after(life.state, word)
+    return dataclasses.replace(life, state=state, reported=life.reported and state in UP)
 
 
 def _install(life: Life) -> Decision:
@@ -272,8 +276,9 @@ def _step_ended(life: Life, event: StepEnded, now_s: float) -> Decision:
 
 def _reported(life: Life, state: ReportedState, now_s: float) -> Decision:
     if state == "RUNNING":
+        life = dataclasses.replace(life, reported=life.state in UP)
         return (_to(life, "up") if life.state == "STARTING" else life), ()
-    if life.state in ("STARTING", "RUNNING"):
+    if life.state in UP:
         return _failed(life, "it reported ERRORED", now_s)
     return life, ()
 

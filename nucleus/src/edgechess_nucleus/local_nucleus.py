@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -25,6 +26,7 @@ from edgechess_nucleus.artifacts import ArtifactSource
 from edgechess_nucleus.bridge import Bridge
 from edgechess_nucleus.control import serve_control
 from edgechess_nucleus.deployed import Prepared, prepare
+from edgechess_nucleus.deployer import Deploy, Deployer, Order, Say, Usual
 from edgechess_nucleus.deployment import Deployment
 from edgechess_nucleus.flavour import LITE, Flavour
 from edgechess_nucleus.iot_core_mqtt_adapter import MqttBroker
@@ -39,7 +41,11 @@ from edgechess_nucleus.state import read_state
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NucleusOptions:
-    """What the document does not say. `iot_core` and `local_mqtt`: the brokers in these places; None: there is none."""
+    """What the document does not say. `iot_core` and `local_mqtt`: the brokers in these places; None: there is none.
+
+    `amend` adds to a document that is deployed later what was added to the first one, or refuses it. `say` gets a line
+    at every step of such a deployment.
+    """
 
     flavour: Flavour
     recipes: Path
@@ -48,6 +54,8 @@ class NucleusOptions:
     local_mqtt: MqttAddress | None
     echo: Echo
     observe: Observer
+    amend: Callable[[Deployment], Deployment]
+    say: Say
 
 
 class LocalNucleus:
@@ -91,7 +99,12 @@ class LocalNucleus:
         local, flavour = self._deployment.local, self._options.flavour
         iot_core = self._broker(self._options.iot_core, local.thing_name)
         local_mqtt = self._broker(self._options.local_mqtt, f"{local.thing_name}-bridge")
-        server = IpcServer(runtime, flavour="lite" if flavour is LITE else "java", broker=iot_core)
+        server = IpcServer(
+            runtime,
+            flavour="lite" if flavour is LITE else "java",
+            broker=iot_core,
+            shadow_file=self._root.shadows,
+        )
         bridge = Bridge(local.bridge, server.topics, local_mqtt=local_mqtt, iot_core=iot_core)
         runtime.serve_with(server)
         with anyio.CancelScope(shield=True):
@@ -101,10 +114,25 @@ class LocalNucleus:
                         tasks.start_soon(broker.run, name=name)
                 await tasks.start(bridge.run, name="bridge")
                 await tasks.start(server.serve, self._root.ipc_socket, name="ipc")
-                await tasks.start(serve_control, runtime, self._root.control_socket, name="control")
+                deploy = self._deploy(runtime, server)
+                await tasks.start(serve_control, runtime, deploy, self._root.control_socket, name="control")
                 task_status.started()
                 await self._over.wait()
                 tasks.cancel_scope.cancel()
+
+    def _deploy(self, runtime: Runtime, server: IpcServer) -> Deploy:
+        options = self._options
+        usual = Usual(options.recipes, options.artifacts, options.flavour, options.amend)
+        deployer = Deployer(runtime, server.updates, self._root, usual, time.time)
+
+        async def deploy(order: Order, say: Say) -> None:
+            def say_twice(text: str) -> None:
+                options.say(f"deployment: {text}")
+                say(text)
+
+            await deployer.deploy(order, say_twice)
+
+        return deploy
 
     def _broker(self, address: MqttAddress | None, name: str) -> MqttBroker | None:
         flavour = self._options.flavour

@@ -19,11 +19,11 @@ class AddressError(NucleusError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MqttAddress:
-    """`tls` None is a plain connection, allowed on loopback only."""
+    """`tls` None is a plain connection, allowed on loopback only. Two are equal when they lead to the same place."""
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
+    tls: ssl.SSLContext | None = dataclasses.field(default=None, compare=False)
 
 
 def read_address(

@@ -27,6 +27,7 @@ class RootFolder:
         self.path = path.absolute()
         self.logs = self.path / "logs"
         self.state = self.path / "config" / "state.json"
+        self.shadows = self.path / "config" / "shadows.json"
         self.ipc_socket = self.path / "ipc.socket"
         self.control_socket = self.path / "control.socket"
 

@@ -11,23 +11,29 @@ async with anyio.create_task_group() as tasks:
 from __future__ import annotations
 
 import logging
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import anyio
-from anyio.abc import TaskStatus
+import anyio.lowlevel
+from anyio.abc import TaskGroup, TaskStatus
 
+from edgechess_nucleus.changes import Changes, changes, differing_keys
 from edgechess_nucleus.component import Component, ComponentStatus
 from edgechess_nucleus.configuration import Configuration, KeyPath
 from edgechess_nucleus.deployed import Deployed, Prepared
+from edgechess_nucleus.deployment import Deployment
 from edgechess_nucleus.environment import component_environment, new_token
+from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.flavour import LITE, Flavour
 from edgechess_nucleus.host import ReportedState, Secrets
 from edgechess_nucleus.interpolation import Variables
 from edgechess_nucleus.lifecycle import (
     SERVING,
+    UP,
     Begin,
     DependenciesReady,
     DependencyLost,
@@ -45,14 +51,21 @@ log = logging.getLogger(__name__)
 
 HAD_ITS_TURN: frozenset[State] = frozenset({"STARTING", "RUNNING", "ERRORED", "BACKING_OFF", "FINISHED", "BROKEN"})
 DOWN: frozenset[State] = frozenset({"STOPPED"})
+GIVEN_UP: frozenset[State] = frozenset({"BROKEN", "STOPPED"})  # a deployment gives them another chance
+STEADY_S = 5.0  # a script that fails at once was RUNNING for a moment: Python needs a second or two to refuse settings
 
 Observer = Callable[[ComponentStatus], None]
+
+
+class RuntimeEnding(NucleusError):
+    """Nothing is deployed any more: the runtime has been told to end."""
 
 
 class Server(Protocol):
     """What the runtime tells its IPC server."""
 
     def revoke(self, component: str) -> None: ...
+    def configuration_changed(self, component: str, changed: Sequence[KeyPath]) -> None: ...
 
 
 class Runtime:
@@ -84,18 +97,15 @@ class Runtime:
         self.thing_name = prepared.deployment.local.thing_name
         self.region = prepared.deployment.local.region
         self.secrets = secrets
+        self._clock = clock
+        self._echo = echo
+        self._tasks: TaskGroup | None = None
+        self._applying: anyio.CancelScope | None = None
+        self._ending = False
+        self._held: frozenset[str] = frozenset()
+        self._news = anyio.Event()
         deployed = {one.name: one for one in prepared.components}
-        self._components = {
-            name: Component(
-                one,
-                flavour,
-                self._variables(one, deployed),
-                ComponentLog(name, root.logs, clock, echo),
-                self._environment_of(one),
-                self._changed,
-            )
-            for name, one in deployed.items()
-        }
+        self._components = {name: self._component(one, deployed) for name, one in deployed.items()}
 
     def serve_with(self, server: Server) -> None:
         self._server = server
@@ -109,6 +119,7 @@ class Runtime:
         async with anyio.create_task_group() as waiting, anyio.create_task_group() as tasks:
             waiting.start_soon(self._stop_when_cancelled, tasks.cancel_scope, name="stop when cancelled")
             tasks.cancel_scope.shield = True  # a cancelled runtime stops its components in order, not all at once
+            self._tasks = tasks
             for component in self._components.values():
                 tasks.start_soon(component.run, name=component.name)
             for component in self._components.values():
@@ -117,6 +128,11 @@ class Runtime:
         self._keep()
 
     # -- for an operator -------------------------------------------------------------------------------------------
+
+    @property
+    def deployment(self) -> Deployment:
+        """What is in force."""
+        return self._prepared.deployment
 
     def status(self) -> list[ComponentStatus]:
         """In the order of dependencies."""
@@ -137,6 +153,99 @@ class Runtime:
             raise KeyError(f"no component {name}; there are {', '.join(self._components)}")
         return found[0]
 
+    # -- another deployment ----------------------------------------------------------------------------------------
+
+    @property
+    def kept(self) -> KeptState:
+        """Everything that is remembered, as it is now."""
+        kept = {name: component.kept for name, component in self._components.items()}
+        return KeptState(self._prepared.fingerprint, kept)
+
+    @property
+    def prepared(self) -> Prepared:
+        """What runs, as it was prepared; its configurations go on changing."""
+        return self._prepared
+
+    async def apply(self, resolve: Callable[[KeptState], Prepared]) -> tuple[str, ...]:
+        """Makes what runs into what `resolve` gives for the state that is kept at that moment.
+
+        What goes or changes is ended, dependents first; then everything is in force at once, configurations are told
+        to their subscribers, and what is new or changed starts, dependencies first. Gives the names of those. One at a
+        time. Raises RuntimeEnding, StateError, and what `resolve` raises.
+        """
+        self._keep()
+        try:
+            with anyio.CancelScope() as self._applying:
+                if self._ending:
+                    self._applying.cancel()
+                coming = self._changes_to(resolve(self.kept))
+                self._held = frozenset(coming.held)
+                await self._take_down(coming.ending, coming.held)
+                await anyio.lowlevel.checkpoint()  # the last chance of an end of the runtime; nobody comes in between
+                self._put_in_force(resolve(self.kept), coming)
+                return (*coming.beginning, *coming.held)
+        finally:
+            self._applying = None
+            self._held = frozenset()  # whatever happened, nobody stands still for ever
+            self._look_at_all()
+        raise RuntimeEnding("the runtime is ending")
+
+    async def settled(self, names: Collection[str]) -> list[ComponentStatus]:
+        """Waits until these serve, and have done so for STEADY_S. Gives those of them, or of what they depend on, that
+        are BROKEN: nothing more will come of it then."""
+        while True:
+            concerned = self._with_dependencies(names)
+            broken = [one.status for one in concerned if one.life.state == "BROKEN"]
+            rest_s = max((_unsteady_s(one.status) for one in concerned), default=0.0)
+            if broken or rest_s <= 0.0:
+                return broken
+            news = self._news
+            with anyio.move_on_after(rest_s):
+                await news.wait()
+
+    def _changes_to(self, prepared: Prepared) -> Changes:
+        deployed = {one.name: one for one in prepared.components}
+        return changes(
+            {name: one.filled for name, one in self._components.items()},
+            {name: (one, self._variables(one, deployed)) for name, one in deployed.items()},
+            [name for name, one in self._components.items() if one.life.state in GIVEN_UP],
+        )
+
+    def _put_in_force(self, prepared: Prepared, coming: Changes) -> None:
+        """In one step: nobody sees half of it."""
+        assert self._tasks is not None
+        before, self._prepared, self._components = self._components, prepared, {}
+        for name in coming.ending:
+            before[name].retire()
+            self._tokens.pop(name, None)
+            self._revoke(name)
+        deployed = {one.name: one for one in prepared.components}
+        told: dict[str, list[KeyPath]] = {}
+        for name, one in deployed.items():
+            if name in before:
+                running = before[name].deployed.configuration
+                told[name] = differing_keys(running.snapshot(), one.configuration.snapshot())
+            if name in coming.beginning:
+                self._components[name] = self._component(one, deployed)
+            else:
+                self._components[name] = before[name]
+                before[name].adopt(one, self._variables(one, deployed))
+        self._keep_or_say("the new deployment")
+        for name, paths in told.items():
+            if paths and self._server is not None:
+                self._server.configuration_changed(name, paths)
+        for name in coming.beginning:
+            self._tasks.start_soon(self._components[name].run, name=name)
+            self._components[name].tell(Begin())
+
+    def _with_dependencies(self, names: Collection[str]) -> list[Component]:
+        """In the order of dependencies, those that HARD dependencies lead to included."""
+        concerned = set(names)
+        for name, one in reversed(self._components.items()):
+            if name in concerned:
+                concerned |= {d.name for d in one.deployed.recipe.dependencies if d.kind == "HARD"}
+        return [one for name, one in self._components.items() if name in concerned]
+
     # -- the IPC server's host -------------------------------------------------------------------------------------
 
     def component_of(self, token: str) -> str | None:
@@ -147,10 +256,7 @@ class Runtime:
         return None if known is None else known.deployed.configuration
 
     def configuration_changed(self, component: str, changed: Sequence[KeyPath]) -> None:
-        try:
-            self._keep()
-        except StateError as error:
-            log.error("%s: its changed configuration is not kept: %s", component, error)
+        self._keep_or_say(f"the changed configuration of {component}")
 
     def report_state(self, component: str, state: ReportedState) -> None:
         if component in self._components:
@@ -159,20 +265,32 @@ class Runtime:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        kept = {name: component.kept for name, component in self._components.items()}
-        write_state(self._root.state, KeptState(self._prepared.fingerprint, kept))
+        write_state(self._root.state, self.kept)
+
+    def _keep_or_say(self, what: str) -> None:
+        try:
+            self._keep()
+        except StateError as error:
+            log.error("%s is not kept: %s", what, error)
 
     def _changed(self, component: Component) -> None:
         self._observe(component.status)
-        for other in self._components.values():
-            self._look(other)
+        self._look_at_all()
+        self._news.set()
+        self._news = anyio.Event()
+
+    def _look_at_all(self) -> None:
+        for component in self._components.values():
+            self._look(component)
 
     def _look(self, component: Component) -> None:
         """Tells a component what has become of those it depends on."""
         state = component.life.state
+        if component.name in self._held:
+            return
         if state == "INSTALLED" and all(map(self._allows_start, component.deployed.recipe.dependencies)):
             component.tell(DependenciesReady())
-        elif state in ("STARTING", "RUNNING") and not all(map(self._serves, component.deployed.recipe.dependencies)):
+        elif state in UP and not all(map(self._serves, component.deployed.recipe.dependencies)):
             component.tell(DependencyLost())
 
     def _allows_start(self, dependency: Dependency) -> bool:
@@ -190,26 +308,49 @@ class Runtime:
         try:
             await anyio.sleep_forever()
         finally:
+            self._ending = True
+            if self._applying is not None:
+                self._applying.cancel()
             with anyio.CancelScope(shield=True):
-                async with anyio.create_task_group() as stopping:
-                    for name in self._components:
-                        stopping.start_soon(self._stop, name, name=f"stop {name}")
+                await self._take_down(self._components)
             components.cancel()
 
-    async def _stop(self, name: str) -> None:
-        """After all that depend on it. A SOFT circle is cut by the order in which things were started."""
-        order = list(self._components)
-        dependents = [
-            other
-            for other in order[order.index(name) + 1 :]
-            if any(d.name == name for d in self._components[other].deployed.recipe.dependencies)
-        ]
-        for other in dependents:
-            await self._components[other].stopped.wait()
-        self._components[name].tell(Stop())
-        await self._components[name].stopped.wait()
+    async def _take_down(self, stop: Collection[str], hold: Collection[str] = ()) -> None:
+        """`stop` for good, `hold` until they are no longer held; each after those of them that depend on it."""
+        async with anyio.create_task_group() as tasks:
+            for name in self._components:
+                if name in stop or name in hold:
+                    tasks.start_soon(self._take_one_down, name, stop, hold, name=f"stop {name}")
 
-    def _variables(self, one: Deployed, deployed: dict[str, Deployed]) -> Variables:
+    async def _take_one_down(self, name: str, stop: Collection[str], hold: Collection[str]) -> None:
+        """A SOFT circle is cut by the order in which things were started."""
+        order = list(self._components)
+        for other in order[order.index(name) + 1 :]:
+            depends = any(one.name == name for one in self._components[other].deployed.recipe.dependencies)
+            if depends and (other in stop or other in hold):
+                await self._is_down(other, stop)
+        self._components[name].tell(Stop() if name in stop else Restart())
+        await self._is_down(name, stop)
+
+    async def _is_down(self, name: str, stop: Collection[str]) -> None:
+        component = self._components[name]
+        if name in stop:
+            await component.stopped.wait()
+            return
+        while component.life.state in UP | {"STOPPING", "FINISHED"}:
+            await self._news.wait()
+
+    def _component(self, one: Deployed, deployed: Mapping[str, Deployed]) -> Component:
+        return Component(
+            one,
+            self._flavour,
+            self._variables(one, deployed),
+            ComponentLog(one.name, self._root.logs, self._clock, self._echo),
+            self._environment_of(one),
+            self._changed,
+        )
+
+    def _variables(self, one: Deployed, deployed: Mapping[str, Deployed]) -> Variables:
         lite = self._flavour is LITE
         named = [] if lite else [d.name for d in one.recipe.dependencies if d.name in deployed]
         return Variables(
@@ -227,8 +368,7 @@ class Runtime:
         def environment(step: StepName) -> dict[str, str]:
             if step in ("run", "startup") or one.name not in self._tokens:
                 self._tokens[one.name] = new_token(self._flavour, self._rng)
-                if self._server is not None:
-                    self._server.revoke(one.name)
+                self._revoke(one.name)
             return component_environment(
                 flavour=self._flavour,
                 socket=self._root.ipc_socket,
@@ -241,6 +381,17 @@ class Runtime:
 
         return environment
 
+    def _revoke(self, component: str) -> None:
+        if self._server is not None:
+            self._server.revoke(component)
+
     def _root_ca(self) -> Path:
         broker = self._prepared.deployment.local.iot_core
         return broker.ca_file if broker and broker.ca_file else self._root.path / "rootCA.pem"
+
+
+def _unsteady_s(status: ComponentStatus) -> float:
+    """How long it still has to serve; infinite as long as it does not."""
+    if status.state == "FINISHED":
+        return 0.0
+    return STEADY_S - (anyio.current_time() - status.since_s) if status.state == "RUNNING" else math.inf
