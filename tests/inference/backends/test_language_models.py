@@ -85,7 +85,9 @@ async def test_logits_and_greedy_text_are_those_of_from_pretrained(store: Path, 
     for prompt, completion in zip(prompts, found, strict=True):
         ids = words(prompt, return_tensors="pt")
         with torch.inference_mode():
-            out = theirs.generate(**ids, max_new_tokens=6, do_sample=False, pad_token_id=0)[0, ids["input_ids"].shape[1] :]
+            out = theirs.generate(**ids, max_new_tokens=6, do_sample=False, pad_token_id=0)[
+                0, ids["input_ids"].shape[1] :
+            ]
         assert completion.text == words.decode(out, skip_special_tokens=True)
         assert completion.finish == ("end" if 2 in out.tolist() else "length")
 
@@ -187,7 +189,11 @@ async def test_wrong_questions_are_refused_by_name(store: Path, tmp_path: Path) 
     with pytest.raises(ModelError, match=r"no config\.json"):
         async with load_model(str(tmp_path / "bare.json")):
             pass
-    files = [store / "gpt2" / "config.json", store / "gpt2" / "tokenizer.json", store / "gpt2" / "tokenizer_config.json"]
+    files = [
+        store / "gpt2" / "config.json",
+        store / "gpt2" / "tokenizer.json",
+        store / "gpt2" / "tokenizer_config.json",
+    ]
     pack(store / "llama", tmp_path / "mixed.json", card, files=files)
     with pytest.raises(ModelError, match="needs the tensor"):
         async with load_model(str(tmp_path / "mixed.json")):

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("numpy")
 
-from edgechess_inference.policy.moves import MOVES, PAIRS, UNDERPROMOTIONS, index_of, legal_indices, move_at  # noqa: E402
+from edgechess_inference.policy.moves import MOVES, PAIRS, UNDERPROMOTIONS, index_of, legal_indices, move_at
 
 
 def test_there_are_4096_pairs_and_66_underpromotions() -> None:

@@ -113,7 +113,9 @@ def _skeleton(name: str, config: Any, dtype: torch.dtype, device: torch.device) 
     """Parameters on the meta device; buffers where they are computed with, and computed."""
     try:
         with torch.device("meta"):
-            network: Any = cast(Any, AutoModelForCausalLM).from_config(config, dtype=dtype, trust_remote_code=False).eval()
+            network: Any = (
+                cast(Any, AutoModelForCausalLM).from_config(config, dtype=dtype, trust_remote_code=False).eval()
+            )
     except (ValueError, ImportError) as error:
         raise ModelError(f"{name}: transformers cannot build {config.model_type!r}: {error}") from error
     for owner in network.modules():

@@ -211,8 +211,8 @@ async def _made(
         files = {file.name: await _file(model, file.name, options) for file in model.manifest.files}
         made: Backend = await compute.run(lambda stop: module.HfModel(card.name, files, destination, tensors, arrival))
         return made
-    architecture = _module("policy.architecture", "onnx").parse(card.extra.get("config", ""))
     _check_encoding(card.name, card.encoding)
+    architecture = _module("policy.architecture", "onnx").parse(card.extra.get("config", ""))
     if backend == "torch":
         module = _module("backends.torch_policy", "torch")
         return await compute.run(lambda stop: module.TorchPolicy(architecture, destination, tensors, arrival))
