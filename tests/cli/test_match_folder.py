@@ -84,5 +84,6 @@ def test_the_summary_has_the_fields_that_scripts_read() -> None:
     event = MatchSummary("1-0", "checkmate", 33, 33, 0, 0, "8/8/8/8/8/8/8/8 w - - 0 1", 61.5).as_event()
     assert list(event) == [
         "event", "result", "termination", "plies", "confirmed", "repaired", "helped", "final_fen", "seconds",
+        "model_moves", "fallback_moves",
     ]  # fmt: skip
     assert event["event"] == "summary"

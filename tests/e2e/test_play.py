@@ -18,7 +18,19 @@ from .conftest import Command, connected, events, moves_made
 
 pytestmark = pytest.mark.slow
 
-SUMMARY = {"event", "result", "termination", "plies", "confirmed", "repaired", "helped", "final_fen", "seconds"}
+SUMMARY = {
+    "event",
+    "result",
+    "termination",
+    "plies",
+    "confirmed",
+    "repaired",
+    "helped",
+    "final_fen",
+    "seconds",
+    "model_moves",
+    "fallback_moves",
+}
 FAST = ("--speed", "60", "--json")
 ENGINES = ("--white", "stockfish:nodes=2000", "--black", "stockfish:nodes=1000")
 

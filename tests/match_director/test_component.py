@@ -58,6 +58,7 @@ async def test_a_random_game_goes_to_its_natural_end(table: Any, tmp_path: Path)
     summary = table.summary
     assert list(summary) == [
         "result", "termination", "plies", "confirmed", "repaired", "helped", "final_fen", "seconds",
+        "model_moves", "fallback_moves",
     ]  # fmt: skip
     with path.open() as file:
         game = chess.pgn.read_game(file)

@@ -54,6 +54,9 @@ class MatchSummary:
     helped: int
     final_fen: str
     seconds: float
+    model_moves: int = 0
+    fallback_moves: int = 0
+    """Of the moves asked of models, those that the engine behind them made."""
 
     @classmethod
     def told_by(cls, event: EdgeEvent) -> MatchSummary | None:

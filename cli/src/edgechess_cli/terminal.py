@@ -43,8 +43,14 @@ def closing_line(summary: MatchSummary) -> str:
     helps = f"{summary.helped} helped by a person" if summary.helped else "no help needed"
     return (
         f"{summary.result} by {summary.termination}: {summary.confirmed} of {summary.plies} plies confirmed on the board, "
-        f"{helps}, {summary.seconds:.0f} s"
+        f"{helps}, {_models(summary)}{summary.seconds:.0f} s"
     )
+
+
+def _models(summary: MatchSummary) -> str:
+    """How much of a model's game was its own; nothing where no model played."""
+    asked = summary.model_moves + summary.fallback_moves
+    return f"the engine made {summary.fallback_moves} of {asked} moves of models, " if asked else ""
 
 
 class _Lines:

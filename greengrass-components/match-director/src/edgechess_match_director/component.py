@@ -15,7 +15,7 @@ import chess
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from edgechess_inference.errors import PlayerWordError
-from edgechess_inference.player import PlayerOptions, Question
+from edgechess_inference.player import Player, PlayerOptions, Question
 from edgechess_inference.registry import open_player
 from edgechess_kit.bus import Delivery
 from edgechess_kit.component import Context
@@ -34,6 +34,7 @@ from edgechess_match_director import events as e
 from edgechess_match_director.errors import ControlRefused
 from edgechess_match_director.machine import TELL_PREFIX, decide, summary
 from edgechess_match_director.match import ArmsView, BoardView, Created, Ended, Match, Plan, new_match
+from edgechess_match_director.node_player import NodePlayer, is_of_the_node
 from edgechess_match_director.record import pgn_text, write_atomically
 from edgechess_match_director.resume import CREATED, last_match, plan_data
 from edgechess_match_director.rules import ending
@@ -411,12 +412,18 @@ class _Director:
         )
         for color, word in (("w", white), ("b", black)):
             timeout_s = settings.person_timeout_s if is_person(word) else settings.think_timeout_s
-            chair = Chair(word, options, timeout_s, self._opener)
+            chair = Chair(word, options, timeout_s, self._open)
             self._chairs[color] = chair
             try:
                 await chair.sit()
             except PlayerWordError as error:
                 raise SettingsError(f"{'white' if color == 'w' else 'black'}: {error}") from error
+
+    async def _open(self, word: str, options: PlayerOptions) -> Player:
+        """Raises PlayerWordError, PlayerFailed."""
+        if is_of_the_node(word, self._context.settings.node_players):
+            return NodePlayer(word, self._context)
+        return await self._opener(word, options)
 
     async def _leave_chairs(self) -> None:
         self._asking.cancel()

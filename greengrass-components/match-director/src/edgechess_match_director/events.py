@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from edgechess_kit.messages import GameRequest, GameResponse, SessionControl
-from edgechess_match_director.match import ArmsView, BoardView, Color
+from edgechess_match_director.match import ArmsView, BoardView, Color, Thought
 
 # ---------------------------------------------------------------- events
 
@@ -64,6 +64,7 @@ class Chosen:
     uci: str
     by: str
     reason: str | None = None
+    thought: Thought | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from edgechess_match_director.match import (
     Ply,
     Postponed,
     Requesting,
+    Thought,
     Watching,
 )
 from edgechess_match_director.rules import (
@@ -200,7 +201,7 @@ def _chosen(match: Match, event: e.Chosen, republish_s: float) -> Result:
     except ValueError:
         reason = f"{event.by} answered {event.uci}, which is not legal in {match.fen}"
         return _no_move(match, e.PlayerError(event.at, event.ply, event.attempt, reason))
-    errand = Errand(event.uci, by=event.by, think_s=round(event.at - step.since, 3))
+    errand = Errand(event.uci, by=event.by, think_s=round(event.at - step.since, 3), thought=event.thought)
     result = _take(match, errand, event.reason, republish_s)
     return _after([e.Say("ready")], result) if event.attempt > 1 else result
 
@@ -218,6 +219,7 @@ def _take(match: Match, errand: Errand, reason: str | None, republish_s: float) 
     }
     if reason is not None:
         chosen["reason"] = reason[:500]
+    chosen |= _told(errand.thought)
     note = e.Note("move-chosen", chosen)
     if match.paused:
         return dataclasses.replace(match, step=Held(errand), timer=match.timer + 1), [note]
@@ -245,6 +247,13 @@ def _no_move(match: Match, event: e.GaveUp | e.PlayerError | e.ReplayDone) -> Re
         return _after(effects, _end(match, Ending("*", "abandoned: engine failed", event.reason), event.at))
     effects.append(e.Say("degraded", event.reason))
     return _after(effects, _next(match, event.at, event.attempt + 1))
+
+
+def _told(thought: Thought | None) -> dict[str, object]:
+    """For a note; nothing for players that do not climb the ladder."""
+    if thought is None:
+        return {}
+    return {"thought": {**dataclasses.asdict(thought), "failures": list(thought.failures)}}
 
 
 def _asked(match: Match, ply: int, attempt: int) -> Asking | None:
@@ -312,6 +321,7 @@ def _request(
         "busy": errand.busy,
         "helped": errand.helped,
         "repaired": errand.repaired,
+        **_told(errand.thought),
     }
     step = Requesting(errand, token, who, sent=1)
     match, timer = _timer(dataclasses.replace(match, step=step, played=match.played + _moves(errand)), republish_s)
@@ -400,6 +410,7 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
         helped=errand.helped,
         retried=errand.requests - errand.busy - 1,
         repaired=errand.repaired + (detail.repaired if detail else 0),
+        thought=errand.thought,
     )
     match = dataclasses.replace(match, fen=fen, plies=(*match.plies, ply), draw_offers=())
     theirs = (
@@ -420,6 +431,7 @@ def _confirmed(match: Match, step: Requesting, event: e.Answered) -> Result:
         "fen": fen,
         "result": theirs.result if theirs else None,
         "termination": theirs.termination if theirs else None,
+        **_told(ply.thought),
     }
     return _after([e.Note("confirmed", confirmed, key=step.token), e.Record()], _go_on(match, theirs, event.at))
 
@@ -663,10 +675,12 @@ def summary(match: Match) -> dict[str, object]:
     `plies` are the moves played on the director's own board, `confirmed` those of them that the manager answered 200
     for. They differ by the move of a request that was never answered, and by whatever is wrong. `helped` are the moves for
     which a person had to touch the table (setting it up before the start is one more), `repaired` those that the arms put right without one.
+    Of the moves asked of models, `model_moves` are the models' own, `fallback_moves` those of the engine behind them.
     """
     assert isinstance(match.step, Ended)
     assert match.ended_at is not None
     started = match.ended_at if match.started_at is None else match.started_at
+    thoughts = [ply.thought for ply in match.plies if ply.thought is not None]
     return {
         "result": match.step.ending.result,
         "termination": match.step.ending.termination,
@@ -676,6 +690,8 @@ def summary(match: Match) -> dict[str, object]:
         "helped": sum(ply.helped for ply in match.plies) + match.setup_helped,
         "final_fen": match.fen,
         "seconds": round(match.ended_at - started, 3),
+        "model_moves": sum(not thought.fallback for thought in thoughts),
+        "fallback_moves": sum(thought.fallback for thought in thoughts),
     }
 
 

@@ -46,6 +46,19 @@ class Plan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Thought:
+    """How a player that climbs the attempt ladder came to its move. `failures`: of its attempts, each as it is told.
+
+    `fallback`: an engine moved instead of the model. `constrained`: the model was shown legal moves only.
+    """
+
+    attempts: int = 0
+    failures: tuple[str, ...] = ()
+    fallback: bool = False
+    constrained: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Ply:
     """One confirmed move; `fen` is the position after it. `think_s`: from the question (or the turn, for a person) to the choice. `at`: Unix seconds.
     `executor`: who was asked for at last; None left it to the manager."""
@@ -62,6 +75,7 @@ class Ply:
     retried: int = 0
     repaired: int = 0
     """Repair jobs that its arms were given on the way."""
+    thought: Thought | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +98,7 @@ class Errand:
     repaired: int = 0
     """Repair jobs of the requests that have failed."""
     setup: bool = False
+    thought: Thought | None = None
     wanted: str | None = None
     """Of a setup that failed: the placement that a person was asked for."""
 

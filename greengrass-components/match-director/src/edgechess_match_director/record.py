@@ -8,7 +8,7 @@ from pathlib import Path
 
 import chess
 
-from edgechess_match_director.match import Ended, Match, Ply
+from edgechess_match_director.match import Ended, Match, Ply, Thought
 
 PHASE_NAMES = {"board-before": "board", "arm": "arm", "board-after": "board"}  # in the order in which they happen
 
@@ -50,6 +50,8 @@ def comment(ply: Ply) -> str:
     names = PHASE_NAMES | ({"arm": "hand"} if ply.executor == "person" else {})
     parts = [f"{name} {ply.timings_s[phase]:.1f} s" for phase, name in names.items() if phase in ply.timings_s]
     text = f"[%emt {_clock(ply.think_s)}] {', '.join(parts)}".rstrip()
+    if ply.thought is not None:
+        text += f"; {_who(ply, ply.thought)}"
     if ply.retried:
         text += f"; asked {ply.retried + 1} times"
     if ply.repaired:
@@ -57,6 +59,19 @@ def comment(ply: Ply) -> str:
     if ply.helped:
         text += "; a person helped"
     return text
+
+
+def _who(ply: Ply, thought: Thought) -> str:
+    """`moved by tiny at attempt 2: illegal Ke9`; for the engine: `moved by Stockfish 16 instead: no-move, late`."""
+    whence = " instead" if thought.fallback else f" at attempt {thought.attempts}" if thought.attempts > 1 else ""
+    why = f": {', '.join(thought.failures)}" if thought.failures else ""
+    constrained = " (legal moves only)" if thought.constrained else ""
+    return _plain(f"moved by {ply.by}{whence}{constrained}{why}")
+
+
+def _plain(text: str) -> str:
+    """Without what ends a comment or begins a command in one."""
+    return "".join(letter for letter in text if letter.isprintable() and letter not in "{}[]%")
 
 
 def write_atomically(path: Path, text: str) -> None:

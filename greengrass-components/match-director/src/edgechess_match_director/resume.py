@@ -22,6 +22,7 @@ from edgechess_match_director.match import (
     Ply,
     Postponed,
     Requesting,
+    Thought,
     Watching,
     new_match,
 )
@@ -78,7 +79,7 @@ def _apply(match: Match, entry: Entry) -> Match:
         case "player-failed":
             return dataclasses.replace(match, step=Asking(data["attempt"], entry.at))
         case "move-chosen":
-            errand = Errand(data["lan"], by=data["by"], think_s=data["think_s"])
+            errand = Errand(data["lan"], by=data["by"], think_s=data["think_s"], thought=_thought(data))
             return dataclasses.replace(match, step=Held(errand))
         case "confirmed":
             return _confirm(match, data)
@@ -99,6 +100,11 @@ def _apply(match: Match, entry: Entry) -> Match:
             return match  # entries for people
 
 
+def _thought(data: dict[str, Any]) -> Thought | None:
+    """None also in journals that were written before models played."""
+    return msgspec.convert(data["thought"], Thought) if "thought" in data else None
+
+
 def _errand(match: Match, data: dict[str, Any]) -> Errand:
     return Errand(
         data["lan"] or None,
@@ -110,6 +116,7 @@ def _errand(match: Match, data: dict[str, Any]) -> Errand:
         helped=data["helped"],
         repaired=data["repaired"],
         setup=data["action"] == "setup",
+        thought=_thought(data),
     )
 
 
@@ -127,6 +134,7 @@ def _confirm(match: Match, data: dict[str, Any]) -> Match:
         helped=data["helped"],
         retried=data["retried"],
         repaired=data["repaired"],
+        thought=_thought(data),
     )
     theirs = Ending(data["result"], data["termination"]) if data["result"] else None
     return dataclasses.replace(

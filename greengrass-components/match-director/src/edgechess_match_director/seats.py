@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from edgechess_inference.errors import PlayerFailed, ReplayEnded
+from edgechess_inference.ladder.account import Account
 from edgechess_inference.pgn_player import PgnPlayer
 from edgechess_inference.player import Player, PlayerOptions, Question
 from edgechess_inference.registry import open_player, split_word
 from edgechess_match_director import events as e
-from edgechess_match_director.match import Seat
+from edgechess_match_director.match import Seat, Thought
 
 GRACE_S = 5.0  # beyond the player's own deadline: it is firm, but a process has to be killed to keep it
+ANSWER_LIMIT = 24  # characters of an illegal answer in the record: a move, and not the essay around it
 LOG = logging.getLogger(__name__)
 
 Opener = Callable[[str, PlayerOptions], Awaitable[Player]]
@@ -69,13 +71,25 @@ class Chair:
             return e.GaveUp(now(), ply, attempt, found.by)
         if found.uci is None:
             return e.PlayerError(now(), ply, attempt, f"{found.by} offered no move")
-        return e.Chosen(now(), ply, attempt, found.uci, found.by, found.reason)
+        return e.Chosen(now(), ply, attempt, found.uci, found.by, found.reason, thought_of(found.account))
 
     async def leave(self) -> None:
         """Ends the player's processes."""
         player, self.player = self.player, None
         if player is not None:
             await player.close()
+
+
+def thought_of(account: Account | None) -> Thought | None:
+    """What the record keeps of an account."""
+    if account is None:
+        return None
+    failures = tuple(
+        f"{attempt.failure} {attempt.answer[:ANSWER_LIMIT]}" if attempt.failure == "illegal" and attempt.answer
+        else str(attempt.failure)
+        for attempt in account.failures
+    )  # fmt: skip
+    return Thought(len(account.attempts), failures, account.fallback, account.constrained)
 
 
 def is_person(word: str) -> bool:

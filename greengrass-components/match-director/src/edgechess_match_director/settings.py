@@ -34,6 +34,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     think_timeout_s: Annotated[
         float, Meta(description="a player that answers later has failed and is asked again, 3 times", gt=0, le=DAY_S)
     ] = 60.0
+    node_players: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="players that the inference node asks: their names (model), whole words, or * for all that answer"
+        ),
+    ] = ()
     person_timeout_s: Annotated[float, Meta(description="the same for a person at the prompt", gt=0, le=DAY_S)] = 7200.0
     republish_s: Annotated[
         float, Meta(description="a request without an answer goes out again, same token, this often", gt=0, le=DAY_S)
