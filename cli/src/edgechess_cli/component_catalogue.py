@@ -97,8 +97,23 @@ CATALOGUE = (
     Room(
         "MatchDirector",
         "Plays a match when no cloud does: whose turn, ask the player, request the move, keep the record.",
-        says=("cloud_request", "session_control", "session_control_response"),
-        hears=("cloud_response", "session_state", "session_control", "board_state", "board_moved", "arm_state"),
+        says=("cloud_request", "session_control", "session_control_response", "inference_request"),
+        hears=(
+            "cloud_response",
+            "session_state",
+            "session_control",
+            "board_state",
+            "board_moved",
+            "arm_state",
+            "inference_response",
+        ),
+    ),
+    Room(
+        "InferenceNode",
+        "Players for any number of tables: streamed models and adapters, an engine behind them, every move in time.",
+        says=("inference_response", "inference_control_response", "inference_status"),
+        hears=("inference_request", "inference_control"),
+        requires=("edgechess-kit[greengrass]", "edgechess-inference[onnx,s3]"),
     ),
 )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edgechess_kit.broker import BrokerKind
 from edgechess_kit.messages import EdgeEvent
@@ -35,6 +36,11 @@ class MatchOptions:
     firmware: Literal["4.5", "4.6"] = "4.6"
     matches: int = 1
     """One after the other on the same table, which the arms set up in between; only in virtual time."""
+
+    node_players: tuple[str, ...] = ()
+    """Players whose words an inference node answers, over the bus; none: there is no node."""
+    node: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Settings of that node beside the usual ones."""
 
     @property
     def motion_speed(self) -> float:

@@ -32,6 +32,8 @@ from edgechess_cli.power import Power, PoweredBus, PoweredJournal, PoweredStream
 from edgechess_cli.virtual_time import run_virtual
 from edgechess_game_manager import component as game_manager
 from edgechess_game_manager.settings import Settings as GameManagerSettings
+from edgechess_inference_node import component as inference_node
+from edgechess_inference_node.settings import Settings as InferenceNodeSettings
 from edgechess_kit import messages as m
 from edgechess_kit.bus import Bus, Delivery
 from edgechess_kit.chaos_bus import Chaos, ChaosBus
@@ -111,7 +113,8 @@ class VirtualMatch:
         self._processes: dict[str, SimulatedProcess] = {}
         self._buses: dict[str, MemoryBus] = {}
         self._wires: dict[str, MemoryStream] = {}
-        self._disks = {name: sqlite3.connect(":memory:", check_same_thread=False) for name in _STARTS}
+        self._starts = {**_STARTS, "inference-node": VirtualMatch._start_node} if options.node_players else _STARTS
+        self._disks = {name: sqlite3.connect(":memory:", check_same_thread=False) for name in self._starts}
         self._calibrations: dict[str, Calibration] = {}
         self._incarnations = 0
         self._links_lost = 0
@@ -154,7 +157,7 @@ class VirtualMatch:
             self._operator = self._broker.client("operator")
             agent = PersonAgent(self._broker.client("person"), self._topics, self._table.person, ids)
             tasks.start_soon(agent.run, name="person")
-            for name, start in _STARTS.items():
+            for name, start in self._starts.items():
                 process = SimulatedProcess(name, self._starter(name, start), RESTART_S)
                 self._processes[name] = process
                 await tasks.start(process.run, name=name)
@@ -227,8 +230,15 @@ class VirtualMatch:
             seed=options.seed,
             inline=True,
             pgn_path=str(options.pgn) if options.pgn else "",
+            node_players=options.node_players,
         )
         await match_director.run(context(settings))
+
+    async def _start_node(self, _power: Power, context: _Contexts) -> None:
+        settings = InferenceNodeSettings(
+            seed=self._options.seed, inline=True, http_port=0, engines=1, **self._options.node
+        )
+        await inference_node.run(context(settings))
 
     # -- wires -----------------------------------------------------------------------------------------------------
 
