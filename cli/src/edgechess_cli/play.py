@@ -21,7 +21,7 @@ from edgechess_cli.match_options import FAST_SPEED, MatchOptions, MatchSummary
 from edgechess_cli.prompt import Prompt
 from edgechess_cli.real_match import Interrupted, RealMatch, saved_options
 from edgechess_cli.terminal import JsonLines, LivePicture, PlainLines, Screen
-from edgechess_cli.words import BROKERS, FIRMWARES, WordError, one_of
+from edgechess_cli.words import BROKERS, FIRMWARES, WordError, arm_kinds, one_of
 from edgechess_inference.errors import PlayerFailed, PlayerWordError
 from edgechess_inference.registry import check_word, open_player
 from edgechess_inference.stockfish import find_stockfish
@@ -72,7 +72,9 @@ def command(
     speed: Annotated[
         float, typer.Option("--speed", help="Factor on the twin's motion in fast time.", min=1.0, max=100.0)
     ] = FAST_SPEED,
-    arms: Annotated[str, typer.Option("--arms", help="Kinds of White's and Black's arm.")] = "dobot,dobot",
+    arms: Annotated[
+        str, typer.Option("--arms", help="Kinds of White's and Black's arm: dobot or ro1.")
+    ] = "dobot,dobot",
     firmware: Annotated[str, typer.Option("--firmware", help="Of the twin's controllers: 4.5 or 4.6.")] = "4.6",
     broker: Annotated[str, typer.Option("--broker", help="auto, mosquitto or embedded.")] = "auto",
     resume: Annotated[
@@ -173,9 +175,10 @@ def _options(
         _fail("a human needs --time real or fast: nobody can type in virtual time")
     if pgn is not None and not pgn.absolute().parent.is_dir():
         _fail(f"--pgn {pgn}: there is no folder {pgn.absolute().parent}")
-    kinds = tuple(part.strip() for part in arms.split(","))
-    if kinds != ("dobot", "dobot"):
-        _fail(f"--arms is {arms!r}: expected dobot,dobot (other arms arrive with their drivers)")
+    try:
+        kinds = arm_kinds(arms)
+    except WordError as error:
+        _fail(str(error))
     return MatchOptions(
         white=white or default,
         black=black or default,
@@ -188,7 +191,7 @@ def _options(
         start_fen=fen,
         pgn=pgn.absolute() if pgn else None,
         speed=speed,
-        arms=("dobot", "dobot"),
+        arms=kinds,
         firmware=_one_of("--firmware", firmware, FIRMWARES),
         broker=_broker(broker),
     )

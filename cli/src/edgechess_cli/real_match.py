@@ -175,4 +175,5 @@ def _setup(options: MatchOptions) -> TableSetup:
         firmware=options.firmware,
         broker=options.broker,
         start_fen=options.start_fen,
+        arms=options.arms,
     )

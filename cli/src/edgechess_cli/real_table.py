@@ -24,6 +24,9 @@ import anyio
 import chess
 from anyio.abc import TaskGroup
 
+from edgechess_arm_controller.settings import ArmSettings
+from edgechess_arm_controller.settings import Settings as ArmControllerSettings
+from edgechess_cli.arm_access import ArmChoice, twin_arm
 from edgechess_cli.calibrate import calibrate_by_hand
 from edgechess_cli.child_process import ChildProcess, ComponentDied, interpreter
 from edgechess_cli.match_folder import MatchFolder, write_toml
@@ -37,11 +40,9 @@ from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
 from edgechess_robots.calibration import save as save_calibration
-from edgechess_robots.dobot.driver import DobotArm
-from edgechess_robots.dobot.settings import DobotSettings
-from edgechess_robots.dobot.tcp import connect_tcp_to
 from edgechess_robots.layout import standard_layout
 from edgechess_twin import faults as twin_faults
+from edgechess_twin.arm_device import Kind
 from edgechess_twin.control import ControlClient
 from edgechess_twin.errors import TwinError
 
@@ -49,8 +50,6 @@ TWIN_START_TIMEOUT_S = 60.0  # an interpreter with numpy and ruckig on a busy sm
 TWIN_STOP_TIMEOUT_S = 5.0
 READY_TIMEOUT_S = 120.0  # cold arms take 40 s at true speed
 PARK_TIMEOUT_S = 30.0  # a move under way is finished first, then the arms are parked
-STALE_AFTER_S = 1.0  # a twin shares its cores with whatever else runs; a real controller's 0.1 s would be a false alarm
-DRIVER = DobotSettings(stale_after_s=STALE_AFTER_S)
 MODULES = {
     "board-sensor": "edgechess_board_sensor",
     "arm-controller": "edgechess_arm_controller",
@@ -76,6 +75,7 @@ class TableSetup:
     broker: BrokerKind = "auto"
     broker_port: int | None = None
     start_fen: str | None = None
+    arms: tuple[Kind, Kind] = ("dobot", "dobot")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,17 +172,7 @@ class RealTable:
         return {
             "board-sensor": {"port": devices.board, "orientation": "rotated" if self._setup.rotated else "normal"},
             "arm-controller": {
-                "arms": [
-                    {
-                        "name": name,
-                        "kind": "dobot",
-                        "host": address["host"],
-                        "port_offset": _port_offset(address),
-                        "stale_after_s": STALE_AFTER_S,
-                        "calibration": str(self._calibration(name)),
-                    }
-                    for name, address in devices.arms.items()
-                ]
+                "arms": [_told(twin_arm(name, address, self._configs)) for name, address in devices.arms.items()]
             },
             "game-manager": {"robot_enabled": self._setup.robot},
         }
@@ -221,6 +211,7 @@ class RealTable:
         arguments = [
             "-m", "edgechess_cli.twin_command", "--json", "--tied", "--seed", str(setup.seed),
             "--faults", setup.faults, "--speed", str(setup.motion_speed), "--firmware", setup.firmware,
+            "--arms", ",".join(setup.arms),
         ]  # fmt: skip
         if setup.rotated:
             arguments.append("--rotated")
@@ -282,18 +273,23 @@ class RealTable:
         return chess.Board(fen).board_fen()
 
     async def _calibrate(self, devices: TwinDevices, name: str, address: dict[str, Any]) -> None:
-        arm = DobotArm(name, connect_tcp_to(address["host"], _port_offset(address)), DRIVER, None)
+        choice = ArmChoice(ArmControllerSettings(arms=(twin_arm(name, address, self._configs),)), name)
+        arm = choice.open(None)
         async with ControlClient(str(devices.control)) as person, anyio.create_task_group() as tasks:
             tasks.start_soon(arm.run, name=f"calibrate {name}")
             calibration = await calibrate_by_hand(
                 arm, standard_layout(), person.guide, arm_serial=f"twin-{name}", date=datetime.date.today()
             )
             tasks.cancel_scope.cancel()
-        save_calibration(calibration, self._calibration(name))
+        save_calibration(calibration, choice.calibration_file)
         self._say(f"  {name}: residual {calibration.residual_mm:.2f} mm over {calibration.touches} points")
 
+    @property
+    def _configs(self) -> Path:
+        return self._folder.path / "config"
+
     def _calibration(self, arm: str) -> Path:
-        return self._folder.path / "config" / f"calibration-{arm}.toml"
+        return self._configs / f"calibration-{arm}.toml"
 
     # -- the components --------------------------------------------------------------------------------------------
 
@@ -348,6 +344,7 @@ async def park(bus: MqttBus, topics: Topics) -> bool:
     return False
 
 
-def _port_offset(address: dict[str, Any]) -> int:
-    """0 where the vendor's own port numbers are in use."""
-    return int(address["ports"]["29999"]) - 29999
+def _told(arm: ArmSettings) -> dict[str, Any]:
+    """As a configuration file has it: what differs from the defaults."""
+    given = {name: getattr(arm, name) for name in arm.__struct_fields__}
+    return {name: value for name, value in given.items() if value is not None and value not in ("", {})}
