@@ -12,6 +12,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,7 @@ FIRST_BYTE_S = 0.02
 DROP, DAMAGE = 0.05, 0.01
 HOST_MIB = 64
 ANSWER_TIMEOUT_S = 90.0  # of one iteration: first touch of memory takes half a minute on a busy virtual machine
+SETTLE_S = 0.3  # before each turn
 BUCKET = "bucket"
 DISK = ("safetensors touched", "safetensors cloned", "torch.load", "torch.load mapped", "torch DCP")
 DISK_PEERS = ("runai", "fastsafetensors", "tensorizer")
@@ -139,6 +141,7 @@ class Bench:
 def measure(size_bytes: int, rounds: int, with_peers: bool) -> Report:
     """Everything. Raises OSError; a loader that cannot run is named, not an error."""
     folder = Path(tempfile.mkdtemp(prefix="edgechess-stream-"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # gigabytes must not stay behind
     try:
         bench = _prepare(folder, size_bytes, rounds, with_peers)
         remarks: list[str] = []
@@ -339,7 +342,9 @@ def _rounds(bench: Bench, group: str, loaders: Sequence[Loader], before: Any = N
     """One uncounted turn of each, then rounds in turn."""
     for number in range(bench.rounds + 1):
         _say(f"{group}: " + (f"round {number} of {bench.rounds}" if number else "first touch, not counted"))
-        for loader in loaders:
+        begin = number % len(loaders)  # nobody is always behind the one whose freed memory keeps the machine busy
+        for loader in (*loaders[begin:], *loaders[:begin]):
+            time.sleep(SETTLE_S)
             if before is not None:
                 before()
             cached = _cached_bytes()
