@@ -28,6 +28,7 @@ VERBS = {
     "board": ("edgechess_cli.board_command", "app"),
     "journal": ("edgechess_cli.journal_command", "app"),
     "model": ("edgechess_cli.model_command", "app"),
+    "adapter": ("edgechess_cli.adapter_command", "app"),
     "doctor": ("edgechess_cli.doctor", "command"),
     "sim": ("edgechess_cli.simulate", "command"),
     "trials": ("edgechess_cli.trials", "command"),

@@ -124,8 +124,8 @@ async def test_an_update_or_a_removal_never_touches_what_is_in_flight(tmp_path: 
         await slot.load(str(tmp_path / "base.json"))
 
         async def ask() -> None:
-            for _ in range(15):
-                found.append(await slot.rank(PositionRequest(START, adapter="style")))
+            request = PositionRequest(START, adapter="style")
+            found.extend([await slot.rank(request) for _ in range(15)])
 
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
@@ -267,3 +267,33 @@ def test_root_scaling_is_told_apart(tmp_path: Path, networks: Any) -> None:
     pack_adapter(tmp_path / "peft", tmp_path / "a.json", [base])
     adapter = read_adapter(parse((tmp_path / "a.json").read_bytes()))
     assert adapter.targets[0].scaling == 0.5  # 1 / sqrt(4)
+
+
+def virtual() -> Any:
+    import trio.testing
+
+    return ("trio", {"clock": trio.testing.MockClock(autojump_threshold=0)})
+
+
+@pytest.mark.parametrize("anyio_backend", [pytest.param(virtual(), id="virtual")])
+async def test_in_virtual_time_nothing_waits_outside_the_scheduler(
+    anyio_backend: Any, tmp_path: Path, networks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any thread would let the clock jump to the deadline below, and would be one too many."""
+    backend_or_skip("onnxruntime")
+    _, names = cycling(tmp_path, networks, 3)
+
+    async def no_thread(*_: Any, **__: Any) -> None:
+        raise AssertionError("a thread in virtual time")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", no_thread)
+    table = AdapterTable(AdapterLimits(device_adapters=1), inline=True)
+    for name in names:
+        await table.register(name, str(tmp_path / f"{name}.json"))
+    with anyio.fail_after(1):
+        async with ModelSlot(LoadOptions(inline=True), adapters=table) as slot:
+            await slot.load(str(tmp_path / "base.json"))
+            for name in (*names, None):
+                ranking = await slot.rank(PositionRequest(START, adapter=name, deadline=anyio.current_time() + 1))
+                assert ranking.latency_s == 0
+            await slot.load(str(tmp_path / "base.json"))

@@ -207,3 +207,47 @@ async def test_without_threads_the_same_text_is_written(store: Path) -> None:
     async with load_model(str(store / "llama.json"), LoadOptions(inline=True)) as model:
         [found] = await model.complete([request])
     assert found.text == expected.text
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft's affair with transformers
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+async def test_an_adapter_trained_with_peft_answers_as_peft_does(kind: str, store: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    from edgechess_inference.adapters.lora import pack_adapter
+    from edgechess_inference.adapters.table import AdapterTable
+    from edgechess_inference.weights.manifest import parse
+
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(store / kind)
+    targets = ["q_proj", "v_proj", "down_proj"] if kind == "llama" else ["c_attn", "c_proj"]
+    settings = peft.LoraConfig(r=3, lora_alpha=5, target_modules=targets, fan_in_fan_out=kind == "gpt2")
+    torch.manual_seed(2)
+    tuned = peft.get_peft_model(theirs, settings).eval()
+    with torch.no_grad():
+        for name, parameter in tuned.named_parameters():
+            if "lora_" in name:
+                parameter.copy_(torch.randn(parameter.shape) * 0.5)
+    tuned.save_pretrained(tmp_path / "peft")
+    pack_adapter(tmp_path / "peft", tmp_path / "style.json", [parse((store / f"{kind}.json").read_bytes())])
+    table = AdapterTable()
+    await table.register("style", str(tmp_path / "style.json"))
+    async with load_model(str(store / f"{kind}.json"), adapters=table) as model:
+        backend = model._backend  # type: ignore[attr-defined]
+        ids = torch.tensor([[1, 5, 9, 11], [1, 7, 8, 3]])
+        async with table.lend(["style"], model) as lent:  # type: ignore[arg-type]
+            with (
+                torch.inference_mode(),
+                backend.low_rank.using([(None, slice(0, 1)), (lent["style"].prepared, slice(1, 2))]),
+            ):
+                found = backend.network(ids).logits
+        with torch.inference_mode():
+            adapted = tuned(ids).logits
+            with tuned.disable_adapter():
+                plain = tuned(ids).logits
+        assert torch.allclose(found[0], plain[0], atol=1e-5)
+        assert torch.allclose(found[1], adapted[1], atol=1e-4)
+        assert not torch.allclose(adapted[1], plain[1], atol=1e-2)
+        [with_style, without] = await model.complete(
+            [PromptRequest("e4", max_tokens=3, adapter="style"), PromptRequest("e4", max_tokens=3)]
+        )
+    assert (with_style.adapter, without.adapter) == ("style", None)
+    assert table.info("style").counts.requests == 1
