@@ -332,7 +332,7 @@ class RealTable:
                     table.children[dice.choice(list(table.children))].kill()
 
 
-async def park(bus: MqttBus, topics: Topics) -> bool:
+async def park(bus: Bus, topics: Topics) -> bool:
     """Asks for parked arms and waits until they are measured so, the job under way finished. False: not in time."""
     with anyio.move_on_after(PARK_TIMEOUT_S):
         async with bus.subscribe(topics.arm_state) as states:
