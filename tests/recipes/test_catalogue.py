@@ -95,7 +95,7 @@ def game() -> Traffic:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryBus, "publish", noted_publish)
         patch.setattr(MemoryBus, "subscribe", noted_subscribe)
-        play_virtual(MatchOptions("random", "random", "virtual", 1, "none", max_plies=2))
+        play_virtual(MatchOptions("random", "random", "virtual", 1, "none", max_plies=2, node_players=("random",)))
     return traffic
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
-from edgechess_inference.adapters.table import AdapterTable
-from edgechess_inference.backends.loading import BackendName, LoadOptions, load_model
 from edgechess_inference.errors import InferenceError, PlayerFailed, PlayerWordError
 from edgechess_inference.ladder.model_voice import ModelVoice
 from edgechess_inference.ladder.options import seat_on_ladder
@@ -28,6 +29,10 @@ from edgechess_inference.move_model import (
     Ranking,
 )
 from edgechess_inference.player import Player, PlayerOptions
+
+if TYPE_CHECKING:
+    from edgechess_inference.adapters.table import AdapterTable
+    from edgechess_inference.backends.loading import LoadOptions
 
 CLOSE_S = 10.0  # a computation under way ends with its layer or token; whoever closes does not wait longer
 
@@ -47,8 +52,9 @@ class OwnModel:
     async def serve(self) -> None:
         """Loads, and keeps the model until `close`. What goes wrong is told to whoever asks."""
         try:
-            table = AdapterTable(inline=self._inline)
-            async with self._loading(table) as model:
+            loading = _backends() if self._inline else await anyio.to_thread.run_sync(_backends)
+            table = loading.AdapterTable(inline=self._inline)
+            async with self._loading(loading, table) as model:
                 if self._word.adapter is not None:
                     await table.register(self._word.adapter, address_of(self._word.adapter))
                 if not self._word.wait:
@@ -63,17 +69,17 @@ class OwnModel:
             self._settled.set()
             self._closed.set()
 
-    def _loading(self, table: AdapterTable) -> AbstractAsyncContextManager[MoveModel]:
+    def _loading(self, loading: ModuleType, table: AdapterTable) -> AbstractAsyncContextManager[MoveModel]:
         word = self._word
-        backend: BackendName = "auto"
-        if word.backend in ("torch", "onnxruntime"):
-            backend = "torch" if word.backend == "torch" else "onnxruntime"
-        options = LoadOptions(device=word.device, backend=backend, inline=self._inline)
+        options: LoadOptions = loading.LoadOptions(device=word.device, backend=word.backend, inline=self._inline)
         installed = plug_in(word.name)
         if installed is not None:
             opener: Callable[[LoadOptions, AdapterTable], AbstractAsyncContextManager[MoveModel]] = installed.load()
             return opener(options, table)
-        return load_model(address_of(word.name), options, adapters=table)
+        found: AbstractAsyncContextManager[MoveModel] = loading.load_model(
+            address_of(word.name), options, adapters=table
+        )
+        return found
 
     async def loaded(self) -> None:
         """Returns when the model answers, or never will."""
@@ -102,6 +108,11 @@ class OwnModel:
         if self._model is None:
             raise ModelUnavailable(self._failure or f"{self._word.name} is still being loaded")
         return self._model
+
+
+def _backends() -> ModuleType:
+    """Imported when a model is loaded, in a thread: it takes a second, and whoever plays meanwhile is not held up."""
+    return importlib.import_module("edgechess_inference.backends.loading")
 
 
 def check(rest: str) -> None:

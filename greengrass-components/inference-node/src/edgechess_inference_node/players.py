@@ -9,10 +9,11 @@ import anyio
 import anyio.abc
 
 from edgechess_inference.errors import PlayerWordError
-from edgechess_inference.ladder.model_voice import ModelVoice
+from edgechess_inference.ladder.model_voice import Asked, ModelVoice
 from edgechess_inference.ladder.player import Ladder, LadderPlayer
 from edgechess_inference.ladder.reserve import EngineReserve
-from edgechess_inference.model_word import parse_model_word, plug_in
+from edgechess_inference.model_player import OwnModel
+from edgechess_inference.model_word import ModelWord, parse_model_word, plug_in
 from edgechess_inference.player import Answer, Player, PlayerOptions, Question
 from edgechess_inference.registry import open_player, split_word
 from edgechess_inference_node.models import NodeModels, SlotModel
@@ -50,14 +51,15 @@ class NodePlayers:
         self._tasks = tasks
         self._ladders: OrderedDict[str, LadderPlayer] = OrderedDict()
         self._seats: OrderedDict[str, _Seat] = OrderedDict()
+        self._installed: dict[str, OwnModel] = {}
         self._opening = anyio.Lock()
 
     async def choose(self, word: str, question: Question) -> Answer:
         """Raises PlayerWordError (nobody here is called so), PlayerFailed."""
         self._check(word)
         name, rest = split_word(word)
-        if name == "model" and plug_in(parse_model_word(rest).name) is None:
-            return await self._ladder(word, rest).choose(question)
+        if name == "model":
+            return await (await self._ladder(word, rest)).choose(question)
         seat = await self._seat(word)
         seat.users += 1
         try:
@@ -70,6 +72,8 @@ class NodePlayers:
 
     async def close(self) -> None:
         """Ends every player's processes."""
+        for own in self._installed.values():
+            await own.close()
         seats, self._seats = self._seats, OrderedDict()
         for seat in seats.values():
             await seat.player.close()
@@ -83,23 +87,36 @@ class NodePlayers:
                 f"{word}: this node's setting `players` does not allow it; {', '.join(self._allowed)}"
             )
 
-    def _ladder(self, word: str, rest: str) -> LadderPlayer:
-        """Over a slot of this node: a word from the bus never names a file or an address."""
-        found = self._ladders.get(word)
-        if found is None:
-            parsed = parse_model_word(rest)
-            if parsed.name not in self._models.names():
-                there = ", ".join(self._models.names()) or "none"
-                raise PlayerWordError(f"{word}: this node has no model {parsed.name!r}; it has {there}")
-            voice = ModelVoice(parsed.shown, SlotModel(self._models, parsed.name), parsed.adapter, parsed.ladder)
-            ladder = Ladder(
-                voice, self._reserve, parsed.ladder.attempts, self._tasks, seed=self._options.seed, owned=False
-            )  # fmt: skip
-            found = self._ladders[word] = LadderPlayer(word, ladder)
+    async def _ladder(self, word: str, rest: str) -> LadderPlayer:
+        """Over a slot of this node, or an installed model: a word from the bus never names a file or an address."""
+        async with self._opening:
+            found = self._ladders.get(word)
+            if found is None:
+                parsed = parse_model_word(rest)
+                voice = ModelVoice(parsed.shown, await self._asked(word, parsed), parsed.adapter, parsed.ladder)
+                ladder = Ladder(
+                    voice, self._reserve, parsed.ladder.attempts, self._tasks, seed=self._options.seed, owned=False
+                )  # fmt: skip
+                found = self._ladders[word] = LadderPlayer(word, ladder)
         self._ladders.move_to_end(word)
         while len(self._ladders) > LADDERS_MAX:
             self._ladders.popitem(last=False)
         return found
+
+    async def _asked(self, word: str, parsed: ModelWord) -> Asked:
+        """Raises PlayerWordError."""
+        if parsed.name in self._models.names():
+            return SlotModel(self._models, parsed.name)
+        if plug_in(parsed.name) is None:
+            there = ", ".join(self._models.names()) or "none"
+            raise PlayerWordError(f"{word}: this node has no model {parsed.name!r}; it has {there}")
+        own = self._installed.get(parsed.name)
+        if own is None:
+            own = self._installed[parsed.name] = OwnModel(parsed, inline=self._options.inline)
+            self._tasks.start_soon(own.serve, name=f"model {parsed.name}")
+            if self._options.inline:
+                await own.loaded()
+        return own
 
     async def _seat(self, word: str) -> _Seat:
         async with self._opening:

@@ -21,9 +21,10 @@ ATTEMPTS_MAX = 10
 MAX_TOKENS_DEFAULT = 200  # a move and a sentence; a model that thinks aloud needs more, and says so in its word
 MAX_TOKENS_MAX = 16_384
 RESERVE_STRENGTH = "movetime=0.05"  # full strength; the first answer of a node is due within 0.1 s
+RESERVE_NODES = "nodes=300"  # about 0.1 s of the small engine, for the same reason
 ENGINES: dict[str, tuple[PlayerFactory, str]] = {
     "stockfish": (stockfish.open_player, RESERVE_STRENGTH),
-    "builtin": (open_builtin, ""),
+    "builtin": (open_builtin, RESERVE_NODES),
 }
 KNOWN = {
     "ladder": "ladder=general",
