@@ -219,8 +219,8 @@ def _disk(bench: Bench, remarks: list[str]) -> list[Loader]:
     names = ["disk limit", *DISK, *(DISK_PEERS if bench.peers else ())]
     with ExitStack() as stack:
         loaders = [
-            stack.enter_context(_ours("ours", place | {"connections": 8})),
-            stack.enter_context(_ours("ours, staged", place | {"staged": True, "connections": 8})),
+            stack.enter_context(_ours("ours", place)),
+            stack.enter_context(_ours("ours, staged", place | {"staged": True})),
         ]
         loaders += [stack.enter_context(_peer(name, place, bench)) for name in names]
         _rounds(bench, "disk", loaders, _drop_caches if cold else None)
