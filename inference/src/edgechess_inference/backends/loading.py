@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 
 from edgechess_inference.adapters.table import AdapterTable
 from edgechess_inference.backends.arrival import Arrival
@@ -77,6 +78,8 @@ async def load_model(
         model = _after(resident, model)
     kind = _kind(model)
     backend = _backend_name(kind, options)
+    if not options.inline:  # seconds, on a small machine: others are answered meanwhile
+        await anyio.to_thread.run_sync(_import_all, kind, backend)
     destination = _destination(model, backend, options)
     try:
         if options.inline:
@@ -185,6 +188,17 @@ def _module(name: str, extra: str) -> Any:
         return importlib.import_module(f"edgechess_inference.{name}")
     except ImportError as error:
         raise ModelError(f"{error.name} is not installed; install edgechess-inference[{extra}]") from error
+
+
+def _import_all(kind: Kind, backend: str) -> None:
+    """What computing needs. Raises ModelError."""
+    _CLASSES[kind]()
+    if kind == "text":
+        _module("backends.hf_model", "llm")
+    elif backend == "torch":
+        _module("backends.torch_policy", "torch")
+    else:
+        _module("backends.onnx_policy", "onnx")
 
 
 def _destination(model: Model, backend: str, options: LoadOptions) -> Any:
