@@ -24,6 +24,7 @@ from edgechess_robots.standard_bots.client import Token
 from edgechess_robots.standard_bots.driver import StandardBotsArm
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
 from edgechess_twin.arm_model import EXACT
+from edgechess_twin.arm_wire import WireFaults
 from edgechess_twin.faults import NONE, Faults
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.ro1_device import TOKEN, Ro1Device
@@ -233,7 +234,7 @@ async def test_a_piece_is_moved_over_a_bad_wire(faults: Faults) -> None:
 async def test_a_motion_whose_beginning_is_told_too_late_is_over_and_not_begun_again() -> None:
     """The heart cannot beat before the robot has said for what: it ends the motion, and nobody begins it anew."""
     async with pair(dataclasses.replace(SETTINGS, stale_s=4.0)) as p:  # every answer will be late
-        p.device._wire = dataclasses.replace(p.device._wire, slow_reply=1.0, slow_reply_s=0.5)
+        p.device.wire.faults = WireFaults(slow_reply=1.0, slow_reply_s=0.5)
         report = await p.run(LONG, 2)
         assert (report.outcome, report.code, report.completed) == ("unknown", "motion-failed", 0)
         assert "canceled" in report.reason

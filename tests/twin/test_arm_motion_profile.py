@@ -14,8 +14,9 @@ from edgechess_twin.motion_profile import (
     LINE_SPEED_MM_S,
     Joined,
     JointMotion,
-    LineMotion,
     Motion,
+    WayMotion,
+    line_motion,
     overlap_s,
 )
 
@@ -54,7 +55,7 @@ def test_a_joint_motion_starts_ends_and_keeps_speed_acceleration_and_jerk() -> N
 
 def test_a_line_is_straight_and_jerk_limited() -> None:
     target = model.from_pose((560.0, 150.0, 220.0, 180, 0, 40))
-    motion = LineMotion.plan(CR10A, ABOVE, target, 250.0, 0.5)
+    motion = line_motion(CR10A, ABOVE, target, 250.0, 0.5)
     start, end = place(ABOVE), (560.0, 150.0, 220.0)
     length = math.dist(start, end)
     step_s, path = steps(motion, 200)
@@ -79,7 +80,7 @@ def test_a_line_is_straight_and_jerk_limited() -> None:
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_stop_brakes_on_the_path(part: float) -> None:
     target = model.from_pose((560.0, 150.0, 220.0, 180, 0, 0))
-    line = LineMotion.plan(CR10A, ABOVE, target, 250.0, 0.5)
+    line = line_motion(CR10A, ABOVE, target, 250.0, 0.5)
     brake = line.braking(part * line.duration_s, 2.0)
     assert place(brake.joints(0.0)) == pytest.approx(place(line.joints(part * line.duration_s)), abs=1e-6)
     assert line.part(part * line.duration_s) <= brake.part(brake.duration_s) <= 1.0
@@ -95,11 +96,11 @@ def test_what_cannot_be_planned_is_an_alarm() -> None:
         JointMotion.plan(ABOVE, (0, 0, 170.0, 0, 0, 0), 1.0, 1.0)
     assert caught.value.alarm == 68
     with pytest.raises(Unreachable) as caught:
-        LineMotion.plan(CR10A, ABOVE, model.from_pose((1500.0, 0.0, 300.0, 180, 0, 0)), 250.0, 1.0)
+        line_motion(CR10A, ABOVE, model.from_pose((1500.0, 0.0, 300.0, 180, 0, 0)), 250.0, 1.0)
     assert caught.value.alarm in (18, 27)
     across = model.from_pose((-460.0, 30.0, 400.0, 180, 0, 0))  # straight through its own base
     with pytest.raises(Unreachable) as caught:
-        LineMotion.plan(CR10A, ABOVE, across, 250.0, 1.0)
+        line_motion(CR10A, ABOVE, across, 250.0, 1.0)
     assert caught.value.alarm in (16, 17)
 
 
@@ -107,10 +108,10 @@ LIFTED = model.from_pose((460.0, -30.0, 400.0, 180, 0, 0))
 ASIDE = model.from_pose((560.0, 90.0, 400.0, 180, 0, 0))
 
 
-def lift_and_cross() -> tuple[LineMotion, LineMotion]:
+def lift_and_cross() -> tuple[WayMotion, WayMotion]:
     low = model.solve_near(CR10A, model.from_pose((460.0, -30.0, 290.0, 180, 0, 0)), ABOVE)[0]
-    lift = LineMotion.plan(CR10A, low, LIFTED, 750.0, 0.5)
-    return lift, LineMotion.plan(CR10A, lift.joints(lift.duration_s), ASIDE, 750.0, 0.5)
+    lift = line_motion(CR10A, low, LIFTED, 750.0, 0.5)
+    return lift, line_motion(CR10A, lift.joints(lift.duration_s), ASIDE, 750.0, 0.5)
 
 
 @pytest.mark.parametrize("radius", [15.0, 40.0, 80.0])
@@ -151,14 +152,12 @@ def test_a_stop_in_a_rounded_corner_comes_to_rest_near_its_path() -> None:
     path = [place(joined.joints(n * 0.002)) for n in range(int(joined.duration_s / 0.002))]
     assert min(math.dist(rest, point) for point in path) < 8.0
     after = joined.braking(early_s + 0.05, 2.0)
-    assert isinstance(after, LineMotion)
+    assert isinstance(after, WayMotion)
 
 
 def test_round_numbers_that_ruckig_cannot_time_are_timed() -> None:
     down = model.solve_near(CR10A, model.from_pose((460.0, -30.0, 300.0, 180, 0, 0)), ABOVE)[0]
     for length in (40.0, 80.0, 120.0, 160.0, 240.0):
         for speed in (100.0, 250.0, 500.0, 750.0):
-            motion = LineMotion.plan(
-                CR10A, down, model.from_pose((460.0, -30.0, 300.0 + length, 180, 0, 0)), speed, 0.5
-            )
+            motion = line_motion(CR10A, down, model.from_pose((460.0, -30.0, 300.0 + length, 180, 0, 0)), speed, 0.5)
             assert motion.duration_s > length / speed

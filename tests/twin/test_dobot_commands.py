@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgechess_twin.arm_agenda import Agenda
+from edgechess_twin.arm_body import Underway
 from edgechess_twin.arm_model import Point3
-from edgechess_twin.dobot_agenda import Agenda
 from edgechess_twin.dobot_commands import RequestReader, parse_request
-from edgechess_twin.dobot_controller import Active, Controller, Firmware
+from edgechess_twin.dobot_controller import Controller, Firmware
 from edgechess_twin.dobot_state import Power
 
 
@@ -18,7 +19,10 @@ from edgechess_twin.dobot_state import Power
 class Table:
     """A body that stands on no table, and a clock that stands still."""
 
-    def moves(self, active: Active, end_s: float) -> None: ...
+    def repeatability(self) -> Point3:
+        return (0.0, 0.0, 0.0)
+
+    def moves(self, active: Underway, end_s: float, *, guided: bool) -> None: ...
 
     def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
         return to_mm, False
@@ -29,10 +33,6 @@ class Table:
         return False
 
 
-def still() -> Point3:
-    return (0.0, 0.0, 0.0)
-
-
 def controller(firmware: Firmware = "4.6", *, enabled: bool = True, tcp_mode: bool = True) -> Controller:
     made = Controller(
         firmware=firmware,
@@ -40,7 +40,6 @@ def controller(firmware: Firmware = "4.6", *, enabled: bool = True, tcp_mode: bo
         now=lambda: 100.0,
         agenda=Agenda(),
         body=Table(),
-        repeatability=still,
         tcp_mode=tcp_mode,
     )
     made.power = Power.ON

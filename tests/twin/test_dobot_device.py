@@ -19,9 +19,11 @@ from edgechess_board.placement import Placement, square_index
 from edgechess_robots.layout import standard_layout
 from edgechess_robots.shapes import STAUNTON_6
 from edgechess_twin import arm_model as model
+from edgechess_twin.arm_body import GuideError
 from edgechess_twin.arm_model import EXACT, HiddenError
+from edgechess_twin.arm_wire import WireFaults
 from edgechess_twin.dobot_controller import Firmware
-from edgechess_twin.dobot_device import DobotDevice, GuideError, WireFaults
+from edgechess_twin.dobot_device import DobotDevice
 from edgechess_twin.faults import NOMINAL, NONE, Faults
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.world import World

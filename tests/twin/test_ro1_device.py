@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from edgechess_board.placement import Placement, square_index
 from edgechess_robots.layout import standard_layout
 from edgechess_robots.shapes import STAUNTON_6
+from edgechess_twin.arm_body import GuideError
 from edgechess_twin.arm_model import EXACT
-from edgechess_twin.dobot_device import GuideError, WireFaults
+from edgechess_twin.arm_wire import WireFaults
 from edgechess_twin.faults import Faults
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.ro1_controller import START_JOINTS

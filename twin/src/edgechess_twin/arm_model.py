@@ -14,6 +14,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections.abc import Callable
+from functools import partial
 
 Joints = tuple[float, ...]  # six angles, degrees
 PoseTuple = tuple[float, float, float, float, float, float]  # x, y, z in mm; rx, ry, rz in degrees
@@ -239,16 +241,26 @@ def solve(chain: Chain, flange: Transform, branch: Branch, reference: Joints) ->
 def solve_near(chain: Chain, flange: Transform, reference: Joints) -> tuple[Joints, Branch]:
     """The solution with the smallest largest joint motion from `reference`. Raises Unreachable: the first branch's
     reason where no branch has a solution."""
+
+    def within(branch: Branch) -> Joints:
+        joints = solve(chain, flange, branch, reference)
+        if beyond_limit(joints) is not None:
+            raise Unreachable(17, "only solutions beyond the joint limits")
+        return joints
+
+    return nearest(within, reference)
+
+
+def nearest(solution: Callable[[Branch], Joints], reference: Joints) -> tuple[Joints, Branch]:
+    """Of all branches' solutions that with the smallest largest joint motion from `reference`. Raises Unreachable: the
+    first branch's reason where no branch has one."""
     best: tuple[float, Joints, Branch] | None = None
     failure: Unreachable | None = None
     for branch in BRANCHES:
         try:
-            joints = solve(chain, flange, branch, reference)
+            joints = solution(branch)
         except Unreachable as error:
             failure = failure or error
-            continue
-        if beyond_limit(joints) is not None:
-            failure = failure or Unreachable(17, "only solutions beyond the joint limits")
             continue
         distance = max(abs(a - b) for a, b in zip(joints, reference, strict=True))
         if best is None or distance < best[0] - 1e-9:
@@ -301,17 +313,7 @@ class TrueArm:
         a = tuple(length + off(error.link_mm) for length in CR10A.a_mm)
         d = tuple(length + off(error.link_mm) for length in CR10A.d_mm)
         zeros = tuple(off(error.zero_deg) for _ in range(6))
-        x, y, z, rx, ry, rz = nominal_base
-        base = from_pose(
-            (
-                x + off(error.base_mm),
-                y + off(error.base_mm),
-                z + off(error.base_height_mm),
-                rx + off(error.base_tilt_deg),
-                ry + off(error.base_tilt_deg),
-                rz + off(error.base_yaw_deg),
-            )
-        )
+        base = displaced(nominal_base, error, off)
         tip = (off(error.tool_mm), off(error.tool_mm), tool_mm + off(error.tool_mm))
         return cls(Chain(a, d, zeros), base, tip)
 
@@ -326,21 +328,50 @@ class TrueArm:
 
     def joints_touching(self, point_mm: Point3, down: Transform, reference: Joints) -> Joints:
         """Joints for which the true fingertip is at `point_mm` (board frame) with the flange turned roughly as `down`.
+        Raises Unreachable."""
+        return touching(
+            apply(invert(self.base), point_mm),
+            self.fingertip_mm,
+            down,
+            reference,
+            self.chain.flange,
+            partial(solve_near, CR10A),
+        )
 
-        The nominal inverse is corrected with the true forward map until they agree to a micrometre.
-        Raises Unreachable.
-        """
-        inverse_base = invert(self.base)
-        target = apply(inverse_base, point_mm)
-        aim = target
-        joints = reference
-        for _ in range(20):
-            tx, ty, tz = self.fingertip_mm
-            flange = tuple((r[0], r[1], r[2], aim[k] - r[0] * tx - r[1] * ty - r[2] * tz) for k, r in enumerate(down))
-            joints, _branch = solve_near(CR10A, (flange[0], flange[1], flange[2]), reference)
-            got = apply(self.chain.flange(joints), self.fingertip_mm)
-            if max(abs(g - w) for g, w in zip(got, target, strict=True)) < 1e-3:
-                break
-            aim = (aim[0] + target[0] - got[0], aim[1] + target[1] - got[1], aim[2] + target[2] - got[2])
-            reference = joints
-        return joints
+
+def displaced(nominal_base: PoseTuple, error: HiddenError, off: Callable[[float], float]) -> Transform:
+    """Where the base stands that the drawing has at `nominal_base`. `off` draws within ± a bound."""
+    x, y, z, rx, ry, rz = nominal_base
+    return from_pose(
+        (
+            x + off(error.base_mm),
+            y + off(error.base_mm),
+            z + off(error.base_height_mm),
+            rx + off(error.base_tilt_deg),
+            ry + off(error.base_tilt_deg),
+            rz + off(error.base_yaw_deg),
+        )
+    )
+
+
+def touching(
+    target_mm: Point3,
+    fingertip_mm: Point3,
+    down: Transform,
+    reference: Joints,
+    true_flange: Callable[[Joints], Transform],
+    nominal_joints: Callable[[Transform, Joints], tuple[Joints, Branch]],
+) -> Joints:
+    """Joints for which the true fingertip is at a point of the base frame: the nominal inverse, corrected with the true
+    forward map until they agree to a micrometre. Raises Unreachable."""
+    aim, joints = target_mm, reference
+    for _ in range(20):
+        tx, ty, tz = fingertip_mm
+        flange = tuple((r[0], r[1], r[2], aim[k] - r[0] * tx - r[1] * ty - r[2] * tz) for k, r in enumerate(down))
+        joints, _branch = nominal_joints((flange[0], flange[1], flange[2]), reference)
+        got = apply(true_flange(joints), fingertip_mm)
+        if max(abs(g - w) for g, w in zip(got, target_mm, strict=True)) < 1e-3:
+            break
+        aim = (aim[0] + target_mm[0] - got[0], aim[1] + target_mm[1] - got[1], aim[2] + target_mm[2] - got[2])
+        reference = joints
+    return joints

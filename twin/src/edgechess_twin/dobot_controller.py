@@ -13,15 +13,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-import random
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 from edgechess_twin import arm_model as model
 from edgechess_twin import dobot_commands as commands
 from edgechess_twin import dobot_modbus as modbus
+from edgechess_twin.arm_agenda import Agenda, Ticket
+from edgechess_twin.arm_body import Hardware, Underway
 from edgechess_twin.arm_model import CR10A, Joints, Point3, PoseTuple, Transform, Unreachable
-from edgechess_twin.dobot_agenda import Agenda, Ticket
 from edgechess_twin.dobot_commands import FAILED, Arguments, CommandError, Point, Request, floats
 from edgechess_twin.dobot_feedback import Reading
 from edgechess_twin.dobot_state import Alarm, Gate, Power, RobotMode, Situation, alarm_text, refusal
@@ -32,9 +32,9 @@ from edgechess_twin.motion_profile import (
     STOP_FACTOR,
     Joined,
     JointMotion,
-    LineMotion,
-    Motion,
+    Roundable,
     State,
+    line_motion,
     overlap_s,
 )
 
@@ -47,7 +47,6 @@ SERVO_LAG_S = 0.012  # measured joints trail commanded ones
 GUIDE_PART = 0.2  # a person pushes an arm about this fast
 JOG_PART = 0.1
 JOG_REACH_MM = 1000.0
-GUIDE_TILT_DEG = 0.3  # sigma: nobody holds an arm exactly upright
 QUEUE_MAX = 512  # ours; a full queue answers -1
 START_JOINTS: Joints = (-84.0, 18.0, -132.0, 24.0, 90.0, -84.0)
 """Where the arm stands when its controller is switched on: about where people leave one, folded beside its base on its own
@@ -87,41 +86,13 @@ class Goal:
 Why = Literal["queue", "run-to", "jog", "guide", "brake"]
 
 
-@dataclasses.dataclass(slots=True)
-class Active:
-    """The motion under way."""
-
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Active(Underway):
+    motion: Roundable
     why: Why
-    motion: Motion
-    start_s: float
-    ticket: Ticket
     goal: Goal | None
-    shift_from: Point3
-    shift_to: Point3
     ended: Callable[[], None] | None = None
     """Called once, when the motion has arrived or was broken off."""
-
-    def shift(self, t_s: float) -> Point3:
-        """What repeatability adds to the fingertip at this motion time: it creeps from the last place's to the next one's."""
-        part = 1.0 if self.motion.duration_s <= 0.0 else min(1.0, max(0.0, t_s / self.motion.duration_s))
-        a, b = self.shift_from, self.shift_to
-        return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1]), a[2] + part * (b[2] - a[2])
-
-
-class Body(Protocol):
-    """The hardware under the controller: what moves in the world when the controller says so."""
-
-    def moves(self, active: Active, end_s: float) -> None:
-        """The arm follows this motion from now on."""
-        ...
-
-    def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
-        """The fingers have closed: the width at which they stand, and whether on something."""
-        ...
-
-    def fingers_open(self, to_mm: float) -> None: ...
-
-    def fingers_hold(self) -> bool: ...
 
 
 class Controller:
@@ -134,8 +105,7 @@ class Controller:
         speed: float,
         now: Callable[[], float],
         agenda: Agenda,
-        body: Body,
-        repeatability: Callable[[], Point3],
+        body: Hardware,
         tcp_mode: bool = True,
         stroke_mm: float = modbus.STROKE_MM,
         start_joints: Joints = START_JOINTS,
@@ -145,7 +115,6 @@ class Controller:
         self._now = now
         self._agenda = agenda
         self._body = body
-        self._repeatability = repeatability
         self._began_s: float | None = None
 
         self.tcp_mode = tcp_mode
@@ -415,12 +384,14 @@ class Controller:
 
     # -- motion ----------------------------------------------------------------------------------------------------
 
-    def _begin(self, why: Why, motion: Motion, goal: Goal | None, shift_to: Point3) -> None:
+    def _begin(self, why: Why, motion: Roundable, goal: Goal | None, shift_to: Point3) -> None:
         now_s = self._now()
         end_s = now_s + motion.duration_s / self._speed
         ticket = self._agenda.at(end_s, self._arrived)
-        self.active = Active(why, motion, now_s, ticket, goal, self._shift, shift_to)
-        self._body.moves(self.active, end_s)
+        self.active = Active(
+            why=why, motion=motion, start_s=now_s, ticket=ticket, goal=goal, shift_from=self._shift, shift_to=shift_to
+        )
+        self._body.moves(self.active, end_s, guided=why == "guide")
         self._forget_corner()
         if why == "queue" and goal is not None and goal.rounding is not None:
             self._corner = self._agenda.at(end_s - motion.slowing_s / self._speed, self._round)
@@ -449,14 +420,14 @@ class Controller:
             return
         self._join(active, motion, goal)
 
-    def _join(self, active: Active, motion: Motion, goal: Goal) -> None:
+    def _join(self, active: Active, motion: Roundable, goal: Goal) -> None:
         """The next motion of the queue starts now, while the one under way fades out."""
         item = self._queue.popleft()
         self._current_id = item.number
         at_s = self._motion_time(active)
         active.ticket.cancel()
         self._shift = active.shift(at_s)
-        self._begin("queue", Joined(motion, active.motion, at_s), goal, self._repeatability())
+        self._begin("queue", Joined(motion, active.motion, at_s), goal, self._body.repeatability())
 
     def _arrived(self) -> None:
         active = self.active
@@ -518,14 +489,14 @@ class Controller:
         except Unreachable as error:
             self._raise_alarm(error.alarm)
             return
-        self._begin(why, motion, goal, self._repeatability())
+        self._begin(why, motion, goal, self._body.repeatability())
 
-    def _plan(self, goal: Goal, start: Joints) -> Motion:
+    def _plan(self, goal: Goal, start: Joints) -> Roundable:
         """Raises Unreachable."""
         if goal.joints is not None:
             return JointMotion.plan(start, goal.joints, goal.velocity, goal.acceleration)
         assert goal.flange is not None
-        return LineMotion.plan(CR10A, start, goal.flange, goal.velocity, goal.acceleration)
+        return line_motion(CR10A, start, goal.flange, goal.velocity, goal.acceleration)
 
     def _resolve(self, item: Queued, start: Joints) -> Goal:
         """The goal of a queued motion that starts at these joints. Raises Unreachable."""
@@ -915,7 +886,7 @@ class Controller:
             delta[index] = sign * length
             try:
                 flange = self._flange(self._offset(in_tool, tuple(delta), user, tool, self._rest), user, tool)
-                motion = LineMotion.plan(CR10A, self._rest, flange, LINE_SPEED_MM_S * part, part)
+                motion = line_motion(CR10A, self._rest, flange, LINE_SPEED_MM_S * part, part)
             except Unreachable:
                 length *= 0.8
                 continue
@@ -957,7 +928,7 @@ class Controller:
         alarm = model.beyond_limit(start) or model.beyond_limit(target)
         if alarm is None and line:
             try:
-                LineMotion.plan(CR10A, start, CR10A.flange(target), LINE_SPEED_MM_S * self._vel_l / 100.0, 1.0)
+                line_motion(CR10A, start, CR10A.flange(target), LINE_SPEED_MM_S * self._vel_l / 100.0, 1.0)
             except Unreachable as error:
                 alarm = error.alarm
         return str(alarm or 0)
@@ -1124,10 +1095,3 @@ _MOTIONS = frozenset(("movj", "movl", "relmovjuser", "relmovjtool", "relmovluser
 def _pose(values: tuple[float, ...]) -> PoseTuple:
     x, y, z, rx, ry, rz = values
     return x, y, z, rx, ry, rz
-
-
-def scatter(rng: random.Random, sigma_mm: float) -> Point3:
-    """One draw per axis; nothing is drawn for 0."""
-    if sigma_mm <= 0.0:
-        return (0.0, 0.0, 0.0)
-    return rng.gauss(0.0, sigma_mm), rng.gauss(0.0, sigma_mm), rng.gauss(0.0, sigma_mm)

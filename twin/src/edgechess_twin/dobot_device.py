@@ -6,63 +6,29 @@ computed when a reader takes it.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
-from collections.abc import Callable
 
 import anyio
 from anyio.abc import ByteStream
 
-from edgechess_robots.layout import ArmSite, Point
+from edgechess_robots.layout import ArmSite
 from edgechess_twin import arm_model as model
+from edgechess_twin.arm_agenda import Agenda
+from edgechess_twin.arm_body import EPOCH_S, TOOL_MM, Body, GuideError
 from edgechess_twin.arm_model import CR10A, HiddenError, Joints, Point3, TrueArm
-from edgechess_twin.dobot_agenda import Agenda
+from edgechess_twin.arm_wire import Wire, WireFaults
 from edgechess_twin.dobot_commands import RequestReader
-from edgechess_twin.dobot_controller import (
-    GUIDE_TILT_DEG,
-    START_JOINTS,
-    Active,
-    Controller,
-    Firmware,
-    scatter,
-)
+from edgechess_twin.dobot_controller import START_JOINTS, Controller, Firmware
 from edgechess_twin.dobot_feedback import PERIODS_S, encode, restamp
 from edgechess_twin.dobot_modbus import STROKE_MM
-from edgechess_twin.errors import TwinError
 from edgechess_twin.faults import NONE, Dice, Faults
 from edgechess_twin.world import World
 
 DASHBOARD_PORT = 29999
 PORTS = (DASHBOARD_PORT, *PERIODS_S)
-TOOL_MM = 180.0  # from the flange to the point between the fingertips (reference section 10 plans with it)
-EPOCH_S = 1_750_000_000.0  # what the controller's own clock shows at scheduler time 0: it has no network time
 REST_FRAMES = 4  # of an arm at rest at full rate: readers take two equal ones for the end of a motion
 STALL_PERIODS = (1.0, 4.0)  # how long a stalled feedback says nothing; ours: around what readers call stale
-HOVER_MM = 150.0  # a person carries the arm above the pieces
-STRIKES_WITHIN_S = (0.2, 4.0)  # a carry at public speed takes about five seconds; with a motion-scaled clock, as below
-PRESSED_S = (2.0, 6.0)  # until the person who hit the red button has looked and turns it free
-
-
-class GuideError(TwinError):
-    """Nobody can drag the arm there now: its brakes are on, it moves by itself, or it cannot reach. The text says which."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class WireFaults:
-    """What the network does to this controller's bytes. Probabilities per reply or frame."""
-
-    split: float = 0.0
-    """Sent as two segments."""
-    coalesce: float = 0.0
-    """A feedback frame is held back and goes out with the next one."""
-    slow_reply: float = 0.0
-    slow_reply_s: float = 0.5
-
-    @classmethod
-    def of(cls, faults: Faults) -> WireFaults:
-        """The named faults of a table, as far as they concern a controller's wires."""
-        return cls(faults.segment_split, faults.segment_coalesce, faults.slow_reply)
 
 
 class DobotDevice:
@@ -95,12 +61,10 @@ class DobotDevice:
         arm at rest tells so only that often. Real controllers never slow down, and without it neither does this one.
         """
         self.name = name
-        self._world = world
         self._faults = faults
-        self._speed = speed
-        self._wire = WireFaults.of(faults) if wire is None else wire
         self._epoch_s = epoch_s
         self._dice = Dice(seed)
+        self.wire = Wire(name, WireFaults.of(faults) if wire is None else wire, self._dice)
         base = site.base
         self.truth = TrueArm.build(
             (base.x_mm, base.y_mm, base.z_mm, base.rx_deg, base.ry_deg, base.rz_deg),
@@ -109,18 +73,17 @@ class DobotDevice:
             random.Random(f"{seed}:{name} geometry"),
         )
         self._agenda = Agenda()
+        self._body = Body(name, world, self.truth, self._agenda, self._dice, faults, speed, lambda: self.controller)
         self.controller = Controller(
             firmware=firmware,
             speed=speed,
             now=anyio.current_time,
             agenda=self._agenda,
-            body=self,
-            repeatability=lambda: scatter(self._dice.stream(f"{name} repeatability"), faults.arm_repeatability_mm),
+            body=self._body,
             tcp_mode=tcp_mode,
             stroke_mm=stroke_mm,
             start_joints=start_joints,
         )
-        self._appeared = False
         self._dashboard: ByteStream | None = None
         self._links: list[ByteStream] = []
         self._frame: tuple[int, bytes] | None = None
@@ -131,13 +94,8 @@ class DobotDevice:
 
     async def run(self) -> None:
         """The arm lives: motions end, queues go on, power comes up. Until cancelled."""
-        self._appear()
+        self._body.appear()
         await self._agenda.run()
-
-    def _appear(self) -> None:
-        if not self._appeared:
-            self._appeared = True
-            self._world.arm_appears(self.name, Point(*self.truth.fingertip(self.controller.joints())))
 
     # -- sockets ---------------------------------------------------------------------------------------------------
 
@@ -148,7 +106,7 @@ class DobotDevice:
         """
         if port not in PORTS:
             raise ValueError(f"port {port}: a controller has {', '.join(str(p) for p in PORTS)}")
-        self._appear()
+        self._body.appear()
         if port == DASHBOARD_PORT and self._dashboard is not None:
             await stream.aclose()
             return
@@ -180,18 +138,8 @@ class DobotDevice:
             answers = b"".join(self.controller.execute(request) for request in reader.feed(data))
             if not answers:
                 continue
-            if self._dice.happens(f"{self.name} slow reply", self._wire.slow_reply):
-                await anyio.sleep(self._wire.slow_reply_s)
-            await self._send(stream, answers)
-
-    async def _send(self, stream: ByteStream, data: bytes) -> None:
-        if len(data) > 1 and self._dice.happens(f"{self.name} split", self._wire.split):
-            cut = self._dice.stream(f"{self.name} cut").randrange(1, len(data))
-            await stream.send(data[:cut])
-            await anyio.sleep(0.001)  # so that no stack puts them together again
-            await stream.send(data[cut:])
-        else:
-            await stream.send(data)
+            await self.wire.reply_delay()
+            await self.wire.send(stream, answers)
 
     async def _feed(self, port: int, stream: ByteStream) -> None:
         """One frame per period, always the newest; periods in which the reader did not read are left out."""
@@ -201,11 +149,11 @@ class DobotDevice:
         told, version = 0, -1
         while True:
             frame = held + self.frame()
-            if not held and self._dice.happens(f"{self.name} coalesce", self._wire.coalesce):
+            if not held and self.wire.holds_back():
                 held = frame
             else:
                 held = b""
-                await self._send(stream, frame)
+                await self.wire.send(stream, frame)
             tick_s += period_s * (math.floor((anyio.current_time() - tick_s) / period_s) + 1)
             if self._dice.happens(f"{self.name} feedback-stall", self._faults.feedback_stall):
                 tick_s += period_s * self._dice.stream(f"{self.name} stall").uniform(*STALL_PERIODS)
@@ -239,59 +187,6 @@ class DobotDevice:
         stamp_ms, run_ms = controller.stamps(self._epoch_s)
         return restamp(self._frame[1], stamp_ms, run_ms)
 
-    # -- the body under the controller -----------------------------------------------------------------------------
-
-    def moves(self, active: Active, end_s: float) -> None:
-        motion, start_s, speed, truth = active.motion, active.start_s, self._speed, self.truth
-
-        def path(at_s: float) -> Point3:
-            t_s = min(motion.duration_s, max(0.0, (at_s - start_s) * speed))
-            x, y, z = truth.fingertip(motion.joints(t_s))
-            dx, dy, dz = active.shift(t_s)
-            return x + dx, y + dy, z + dz
-
-        yaw_deg = truth.yaw_deg(motion.joints(motion.duration_s))
-        self._world.tip_path(self.name, path, start_s, end_s, yaw_deg, guided=active.why == "guide")
-
-    def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
-        held_before = self.fingers_hold()
-        result = self._world.gripper_closed(self.name, from_mm, to_mm)
-        if result.holding and not held_before:
-            self._draw_strikes()
-        return result.width_mm, result.holding
-
-    def fingers_open(self, to_mm: float) -> None:
-        self._world.gripper_opened(self.name, to_mm)
-
-    def fingers_hold(self) -> bool:
-        return self._world.grip(self.name).holding
-
-    # -- what befalls an arm that carries a piece ------------------------------------------------------------------
-
-    def _draw_strikes(self) -> None:
-        """The faults "collision" and "e-stop": drawn once per piece taken up, striking while it is on its way."""
-        if self._dice.happens(f"{self.name} collision", self._faults.collision):
-            self._strike("collision", self.collide)
-        if self._dice.happens(f"{self.name} e-stop", self._faults.e_stop):
-            self._strike("e-stop", self._hit_red_button)
-
-    def _strike(self, fault: str, act: Callable[[], None]) -> None:
-        def strike() -> None:
-            if self.controller.enabled:
-                self._world.note_accident(f"{fault} {self.name}")
-                act()
-
-        self._agenda.at(self._later(fault, STRIKES_WITHIN_S), strike)
-
-    def _hit_red_button(self) -> None:
-        self.press_estop()
-        self._agenda.at(self._later("e-stop", PRESSED_S), self.release_estop)
-
-    def _later(self, fault: str, within_s: tuple[float, float]) -> float:
-        """A time from now, of motion: a faster table has faster people."""
-        after_s = self._dice.stream(f"{self.name} {fault} when").uniform(*within_s)
-        return anyio.current_time() + after_s / self._speed
-
     # -- people ----------------------------------------------------------------------------------------------------
 
     def press_estop(self) -> None:
@@ -306,7 +201,7 @@ class DobotDevice:
         """The arm runs into something that it feels."""
         self.controller.collide()
 
-    async def guide(self, point_mm: tuple[float, float, float]) -> None:
+    async def guide(self, point_mm: Point3) -> None:
         """A person drags the arm until its true fingertip touches the point (board frame), as well as people can.
 
         In drag mode, or holding the drag button of an enabled arm that stands still. Up, across above the pieces, down.
@@ -317,20 +212,11 @@ class DobotDevice:
         by_button = not controller.dragging
         if (by_button and not controller.idle) or controller.active is not None:
             raise GuideError(f"arm {self.name} cannot be dragged: its mode is {controller.mode().name.lower()}")
-        hand = self._dice.stream(f"{self.name} touch")
-        dx, dy, dz = scatter(hand, self._faults.calibration_touch_mm)
-        x, y, z = point_mm[0] + dx, point_mm[1] + dy, point_mm[2] + dz
-        here_x, here_y, here_z = self.truth.fingertip(controller.joints())
-        top = max(HOVER_MM, z)
-        legs = [(here_x, here_y, top), (x, y, top), (x, y, z)]
-        if here_z >= HOVER_MM:
-            del legs[0]
-        # People turn the fingers along the board's edges, where they fit between the pieces.
-        yaw = self.truth.yaw_deg(controller.joints())
-        rz = model.to_pose(CR10A.flange(controller.joints()))[5] + 90.0 * round(yaw / 90.0) - yaw
-        down = model.from_pose(
-            (0.0, 0.0, 0.0, 180.0 + hand.gauss(0.0, GUIDE_TILT_DEG), hand.gauss(0.0, GUIDE_TILT_DEG), rz)
-        )
+        legs, body = self._body.legs_to(point_mm), self._body
+        here = controller.joints()
+        rz = model.to_pose(CR10A.flange(here))[5] + body.square_yaw_deg() - self.truth.yaw_deg(here)
+        tilt_x, tilt_y = body.tilt_deg()
+        down = model.from_pose((0.0, 0.0, 0.0, 180.0 + tilt_x, tilt_y, rz))
         controller.press_drag_button(by_button)
         try:
             for leg in legs:

@@ -9,13 +9,16 @@ speed and acceleration stay continuous and the arm does not stop.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from ruckig import ControlInterface, InputParameter, Ruckig, RuckigError, Synchronization, Trajectory
 
 from edgechess_twin.arm_model import (
+    IDENTITY,
     Branch,
     Chain,
     Joints,
@@ -25,6 +28,8 @@ from edgechess_twin.arm_model import (
     Unreachable,
     beyond_limit,
     from_quaternion,
+    invert,
+    multiply,
     solve,
     solve_near,
     to_quaternion,
@@ -63,6 +68,14 @@ class Motion(Protocol):
 
     def joints(self, t_s: float) -> Joints: ...
 
+    def braking(self, t_s: float, factor: float) -> Motion:
+        """The motion that comes to rest as soon as possible from the state at `t_s`, on the same path."""
+        ...
+
+
+class Roundable(Motion, Protocol):
+    """A motion into whose end the next one can be rounded."""
+
     def state(self, t_s: float) -> State: ...
 
     @property
@@ -70,9 +83,7 @@ class Motion(Protocol):
         """How long it slows down at its end; as long as it speeds up at its start."""
         ...
 
-    def braking(self, t_s: float, factor: float) -> Motion:
-        """The motion that comes to rest as soon as possible from the state at `t_s`, on the same path."""
-        ...
+    def braking(self, t_s: float, factor: float) -> Roundable: ...
 
 
 class JointMotion:
@@ -92,9 +103,7 @@ class JointMotion:
     def plan(cls, start: Joints, target: Joints, velocity: float, acceleration: float) -> JointMotion:
         """`velocity` and `acceleration` are parts (0 to 1] of the joints' maxima. Raises Unreachable with the alarm of the first joint
         beyond its limit."""
-        alarm = beyond_limit(target)
-        if alarm is not None:
-            raise Unreachable(alarm, f"J{(alarm - 64) // 2 + 1} beyond its limit")
+        _refuse_beyond(target)
         top = tuple(v * ACCELERATION_PER_S * acceleration for v in JOINT_SPEED_DEG_S)
         jerk = tuple(a * JERK_PER_S for a in top)
         request = InputParameter(6)
@@ -133,14 +142,46 @@ def _joints_braking(now: State, acceleration: Joints, jerk: Joints, factor: floa
     return JointMotion(_calculate(request), top, jerk)
 
 
-class Line:
-    """The straight way of a flange between two transforms: position linear, orientation by the shortest turn."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kinematics:
+    """An arm as lines need it; everything raises Unreachable."""
 
-    def __init__(self, chain: Chain, start: Joints, target: Transform) -> None:
-        """Raises Unreachable (16, 17, 18, 26, 27, or a joint limit's alarm) when some point between has no joints
-        on the branch on which the line starts."""
-        self._chain = chain
-        begin = chain.flange(start)
+    flange: Callable[[Joints], Transform]
+    solve: Callable[[Transform, Branch, Joints], Joints]
+    """The joints of one branch for a flange, each the turn nearest to the reference."""
+    solve_near: Callable[[Transform, Joints], tuple[Joints, Branch]]
+    refuse_beyond: Callable[[Joints], None]
+    """Raises for a joint beyond its limit."""
+
+
+def of_chain(chain: Chain) -> Kinematics:
+    """Of an arm with the limits of a CR10A."""
+    return Kinematics(chain.flange, partial(solve, chain), partial(solve_near, chain), _refuse_beyond)
+
+
+def _refuse_beyond(joints: Joints) -> None:
+    """Raises Unreachable with the alarm of the first joint beyond its limit."""
+    alarm = beyond_limit(joints)
+    if alarm is not None:
+        raise Unreachable(alarm, f"J{(alarm - 64) // 2 + 1} beyond its limit")
+
+
+class Way(Protocol):
+    """Joints as a function of the part of the way, 0 to 1."""
+
+    def joints(self, part: float) -> Joints: ...
+
+
+class Line:
+    """The straight way of a tool: position linear, orientation by the shortest turn, on the branch of joints on which it
+    starts. `tool` is its place in the flange's frame."""
+
+    def __init__(self, arm: Kinematics, start: Joints, target: Transform, tool: Transform = IDENTITY) -> None:
+        """Raises Unreachable when some point between has no joints on that branch, or some beyond their limits."""
+        self._arm = arm
+        self._to_flange = invert(tool)
+        at = arm.flange(start)
+        begin = multiply(at, tool)
         self._from: Point3 = (begin[0][3], begin[1][3], begin[2][3])
         self._step: Point3 = (target[0][3] - begin[0][3], target[1][3] - begin[1][3], target[2][3] - begin[2][3])
         self._turn_from, self._turn_to = to_quaternion(begin), to_quaternion(target)
@@ -149,21 +190,20 @@ class Line:
             w, x, y, z = self._turn_to
             self._turn_to, dot = (-w, -x, -y, -z), -dot
         self._half_angle = math.acos(min(1.0, dot))
-        self.length_mm = math.sqrt(sum(s * s for s in self._step))
+        self.length_mm = math.hypot(*self._step)
         self.turn_deg = math.degrees(2.0 * self._half_angle)
         count = max(1, math.ceil(self.length_mm / SAMPLE_MM), math.ceil(self.turn_deg / SAMPLE_DEG))
-        self.branch: Branch = solve_near(chain, begin, start)[1]
+        self._branch: Branch = arm.solve_near(at, start)[1]
         self._samples: list[Joints] = [start]
         for index in range(1, count + 1):
-            joints = solve(chain, self.flange(index / count), self.branch, self._samples[-1])
-            alarm = beyond_limit(joints)
-            if alarm is not None:
-                raise Unreachable(alarm, f"J{(alarm - 64) // 2 + 1} beyond its limit")
+            joints = arm.solve(self._flange(index / count), self._branch, self._samples[-1])
+            arm.refuse_beyond(joints)
             self._samples.append(joints)
 
-    def flange(self, part: float) -> Transform:
+    def _flange(self, part: float) -> Transform:
         (x, y, z), (dx, dy, dz) = self._from, self._step
-        return from_quaternion(self._orientation(part), (x + part * dx, y + part * dy, z + part * dz))
+        tip = from_quaternion(self._orientation(part), (x + part * dx, y + part * dy, z + part * dz))
+        return multiply(tip, self._to_flange)
 
     def _orientation(self, part: float) -> Quaternion:
         if self._half_angle < 1e-9:
@@ -176,75 +216,59 @@ class Line:
 
     def joints(self, part: float) -> Joints:
         reference = self._samples[min(len(self._samples) - 1, max(0, round(part * (len(self._samples) - 1))))]
-        return solve(self._chain, self.flange(part), self.branch, reference)
+        return self._arm.solve(self._flange(part), self._branch, reference)
 
-    def joint_rate(self) -> float:
-        """The largest part of its maximal speed that some joint needs when the line is run through in one second."""
+    def busiest(self, most: Joints) -> tuple[float, int]:
+        """The largest rate of a joint per part of the way, as a multiple of what it can at most; and which joint."""
         parts = len(self._samples) - 1
-        worst = 0.0
-        for before, after in zip(self._samples, self._samples[1:], strict=False):
-            for index, (a, b) in enumerate(zip(before, after, strict=True)):
-                worst = max(worst, abs(b - a) * parts / JOINT_SPEED_DEG_S[index])
-        return worst
-
-    def busiest_joint(self) -> int:
-        parts = list(zip(self._samples, self._samples[1:], strict=False))
-        rates = [max(abs(b[i] - a[i]) for a, b in parts) / JOINT_SPEED_DEG_S[i] for i in range(6)]
-        return rates.index(max(rates))
+        rates = [
+            parts * max(abs(b[i] - a[i]) for a, b in itertools.pairwise(self._samples)) / most[i] for i in range(6)
+        ]
+        return max(rates), rates.index(max(rates))
 
 
-class LineMotion:
-    """A line run through with jerk-limited speed. The trajectory's one degree of freedom is the part 0 to 1."""
+class WayMotion:
+    """A way run through with jerk-limited speed. The trajectory's one degree of freedom is the part 0 to 1."""
 
-    def __init__(self, line: Line, trajectory: Trajectory, acceleration: float, jerk: float) -> None:
-        self._line = line
+    def __init__(self, way: Way, trajectory: Trajectory, acceleration: float, jerk: float) -> None:
+        self._way = way
         self._trajectory = trajectory
         self._acceleration = acceleration
         self._jerk = jerk
         self.duration_s: float = trajectory.duration
 
     @classmethod
-    def plan(cls, chain: Chain, start: Joints, target: Transform, speed_mm_s: float, acceleration: float) -> LineMotion:
-        """`speed_mm_s` is lowered where a joint could not follow; `acceleration` is a part (0 to 1] of the maximum. Raises Unreachable: as
-        `Line`, and 48 … for the joint that would have to be much faster than it can."""
-        line = Line(chain, start, target)
-        # The slower of the two decides: length at linear speed, turn at turning speed.
-        seconds = max(line.length_mm / speed_mm_s, line.turn_deg / TURN_SPEED_DEG_S, 1e-6)
-        least = line.joint_rate()
-        if least * SLOWEST > seconds:
-            raise Unreachable(48 + line.busiest_joint(), f"J{line.busiest_joint() + 1} would be too fast")
-        seconds = max(seconds, least)
-        full = min(LINE_SPEED_MM_S / max(line.length_mm, 1e-3), TURN_SPEED_DEG_S / max(line.turn_deg, 1e-3))
-        top = full * ACCELERATION_PER_S * acceleration
-        jerk = top * JERK_PER_S
+    def plan(cls, way: Way, speed: float, acceleration: float) -> WayMotion:
+        """From rest to rest; both limits in parts of the way."""
+        jerk = acceleration * JERK_PER_S
         request = InputParameter(1)
         request.current_position = [0.0]
         request.target_position = [1.0]
-        request.max_velocity = [1.0 / seconds]
-        request.max_acceleration = [top]
+        request.max_velocity = [speed]
+        request.max_acceleration = [acceleration]
         request.max_jerk = [jerk]
-        return cls(line, _calculate(request), top, jerk)
+        return cls(way, _calculate(request), acceleration, jerk)
 
     @property
     def slowing_s(self) -> float:
         return _speeding_up_s(lambda t_s: abs(self._trajectory.at_time(t_s)[1][0]), self.duration_s)
 
     def part(self, t_s: float) -> float:
-        return min(1.0, max(0.0, float(self._trajectory.at_time(t_s)[0][0])))
+        return min(1.0, max(0.0, float(self._trajectory.at_time(self._within(t_s))[0][0])))
 
     def joints(self, t_s: float) -> Joints:
-        return self._line.joints(self.part(t_s))
+        return self._way.joints(self.part(t_s))
 
     def state(self, t_s: float) -> State:
         """Joint speeds are the difference over 2 ms: the controller's own are computed no better."""
         h = 0.001
-        before, now, after = (self.joints(min(self.duration_s, max(0.0, t_s + k * h))) for k in (-1, 0, 1))
+        before, now, after = (self.joints(t_s + k * h) for k in (-1, 0, 1))
         speed = tuple((b - a) / (2 * h) for a, b in zip(before, after, strict=True))
         bend = tuple((a - 2 * n + b) / (h * h) for a, n, b in zip(before, now, after, strict=True))
         return State(now, speed, bend)
 
-    def braking(self, t_s: float, factor: float) -> LineMotion:
-        position, velocity, acceleration = self._trajectory.at_time(t_s)
+    def braking(self, t_s: float, factor: float) -> WayMotion:
+        position, velocity, acceleration = self._trajectory.at_time(self._within(t_s))
         top, jerk = self._acceleration * factor, self._jerk * factor * factor
         request = InputParameter(1)
         request.control_interface = ControlInterface.Velocity
@@ -255,7 +279,24 @@ class LineMotion:
         request.max_velocity = [max(1e-6, abs(velocity[0]) * 2.0)]
         request.max_acceleration = [top]
         request.max_jerk = [jerk]
-        return LineMotion(self._line, _calculate(request), top, jerk)
+        return WayMotion(self._way, _calculate(request), top, jerk)
+
+    def _within(self, t_s: float) -> float:
+        return min(self.duration_s, max(0.0, t_s))
+
+
+def line_motion(chain: Chain, start: Joints, target: Transform, speed_mm_s: float, acceleration: float) -> WayMotion:
+    """Of the flange. `speed_mm_s` is lowered where a joint could not follow; `acceleration` is a part (0 to 1] of the
+    maximum. Raises Unreachable: 16, 17, 18, 26, 27, a joint limit's alarm, or 48 … for the joint that would have to be
+    much faster than it can."""
+    line = Line(of_chain(chain), start, target)
+    # The slower of the two decides: length at linear speed, turn at turning speed.
+    seconds = max(line.length_mm / speed_mm_s, line.turn_deg / TURN_SPEED_DEG_S, 1e-6)
+    least, busiest = line.busiest(JOINT_SPEED_DEG_S)
+    if least * SLOWEST > seconds:
+        raise Unreachable(48 + busiest, f"J{busiest + 1} would be too fast")
+    full = min(LINE_SPEED_MM_S / max(line.length_mm, 1e-3), TURN_SPEED_DEG_S / max(line.turn_deg, 1e-3))
+    return WayMotion.plan(line, 1.0 / max(seconds, least), full * ACCELERATION_PER_S * acceleration)
 
 
 class Joined:
@@ -264,7 +305,7 @@ class Joined:
     `motion` starts where `before` ends. Time 0 is the start of `motion`, which is `before_s` in the motion before.
     """
 
-    def __init__(self, motion: Motion, before: Motion, before_s: float) -> None:
+    def __init__(self, motion: Roundable, before: Roundable, before_s: float) -> None:
         self._motion = motion
         self._before = before
         self._before_s = before_s
@@ -295,7 +336,7 @@ class Joined:
             tuple(a + b for a, b in zip(ahead.acceleration, behind.acceleration, strict=True)),
         )
 
-    def braking(self, t_s: float, factor: float) -> Motion:
+    def braking(self, t_s: float, factor: float) -> Roundable:
         """In the corner the joints brake one by one, a few millimetres beside the path; after it, on the path."""
         if t_s >= self.overlap_s:
             return self._motion.braking(t_s, factor)
@@ -303,7 +344,7 @@ class Joined:
         return _joints_braking(self.state(t_s), top, tuple(a * JERK_PER_S for a in top), factor)
 
 
-def overlap_s(chain: Chain, before: Motion, after: Motion, radius_mm: float) -> float:
+def overlap_s(chain: Chain, before: Roundable, after: Roundable, radius_mm: float) -> float:
     """How long before the end of one motion the next may start, so that the corner between them is rounded, both the
     leaving and the joining of the path being within `radius_mm` of it, and only while the first slows down."""
     corner = after.joints(0.0)

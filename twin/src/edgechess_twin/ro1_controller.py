@@ -10,15 +10,16 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal
 
 import anyio
 
 from edgechess_twin import ro1_model as ro1
 from edgechess_twin import ro1_motion as motion
+from edgechess_twin.arm_agenda import Agenda, Ticket
+from edgechess_twin.arm_body import Hardware, Underway
 from edgechess_twin.arm_model import Joints, Point3, Unreachable, from_quaternion, multiply, to_quaternion
-from edgechess_twin.dobot_agenda import Agenda, Ticket
-from edgechess_twin.motion_profile import EMERGENCY_FACTOR, STOP_FACTOR
+from edgechess_twin.motion_profile import EMERGENCY_FACTOR, STOP_FACTOR, Motion
 from edgechess_twin.ro1_gripper import Gripper, GripperKind
 from edgechess_twin.ro1_protocol import Grip, Heartbeat, Move, Refused, TooltipPose
 
@@ -72,43 +73,12 @@ class Command:
             self.outcome, self.kind, self.reason = outcome, kind, reason
 
 
-@dataclasses.dataclass(slots=True)
-class Active:
-    """The motion under way. `command` is None when a person pushes the arm."""
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Active(Underway):
+    """`command` is None when a person pushes the arm."""
 
-    motion: motion.Motion
-    start_s: float
-    ticket: Ticket
     command: Command | None
-    shift_from: Point3
-    shift_to: Point3
     braking: bool = False
-
-    @property
-    def guided(self) -> bool:
-        return self.command is None
-
-    def shift(self, t_s: float) -> Point3:
-        """What repeatability adds to the fingertip at this motion time: it creeps from the last place's to the next one's."""
-        part = 1.0 if self.motion.duration_s <= 0.0 else min(1.0, max(0.0, t_s / self.motion.duration_s))
-        a, b = self.shift_from, self.shift_to
-        return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1]), a[2] + part * (b[2] - a[2])
-
-
-class Body(Protocol):
-    """The hardware under the controller: what moves in the world when the controller says so."""
-
-    def moves(self, active: Active, end_s: float) -> None:
-        """The arm follows this motion from now on."""
-        ...
-
-    def fingers_close(self, from_mm: float, to_mm: float) -> tuple[float, bool]:
-        """The fingers have closed: the width at which they stand, and whether on something."""
-        ...
-
-    def fingers_open(self, to_mm: float) -> None: ...
-
-    def fingers_hold(self) -> bool: ...
 
 
 class Ro1Controller:
@@ -120,8 +90,7 @@ class Ro1Controller:
         speed: float,
         now: Callable[[], float],
         agenda: Agenda,
-        body: Body,
-        repeatability: Callable[[], Point3],
+        body: Hardware,
         gripper: GripperKind = "onrobot_2fg7",
         tool_mm: float = 0.0,
         start_joints: Joints = START_JOINTS,
@@ -130,7 +99,6 @@ class Ro1Controller:
         self._now = now
         self._agenda = agenda
         self._body = body
-        self._repeatability = repeatability
         self._tooltip = ro1.tooltip(tool_mm)
         self._flange = ro1.tooltip(0.0)
         self.tool_active = False
@@ -374,21 +342,27 @@ class Ro1Controller:
             most.tooltip_acceleration_mm_s2 * acceleration,
         )
 
-    def _begin(self, planned: motion.Motion, command: Command) -> None:
+    def _begin(self, planned: Motion, command: Command) -> None:
         self._start = None
         command.begun.set()
         if command.controlled is not None:
             self._watch(command, command.controlled)
-        self._set_off(planned, command, self._repeatability())
+        self._set_off(planned, command, self._body.repeatability())
 
-    def _set_off(
-        self, planned: motion.Motion, command: Command | None, shift_to: Point3, *, braking: bool = False
-    ) -> None:
+    def _set_off(self, planned: Motion, command: Command | None, shift_to: Point3, *, braking: bool = False) -> None:
         now_s = self._now()
         end_s = now_s + planned.duration_s / self._speed
         ticket = self._agenda.at(end_s, self._arrived)
-        self.active = Active(planned, now_s, ticket, command, self._shift, shift_to, braking)
-        self._body.moves(self.active, end_s)
+        self.active = Active(
+            motion=planned,
+            start_s=now_s,
+            ticket=ticket,
+            command=command,
+            shift_from=self._shift,
+            shift_to=shift_to,
+            braking=braking,
+        )
+        self._body.moves(self.active, end_s, guided=command is None)
 
     def _arrived(self) -> None:
         active = self.active

@@ -16,7 +16,6 @@ import random
 
 from edgechess_twin import arm_model as model
 from edgechess_twin.arm_model import (
-    BRANCHES,
     Branch,
     HiddenError,
     Joints,
@@ -30,6 +29,7 @@ from edgechess_twin.arm_model import (
     multiply,
     near,
 )
+from edgechess_twin.motion_profile import Kinematics
 
 ORIGINS_MM: tuple[Point3, ...] = (
     (0.0, 0.0, 172.0),
@@ -101,34 +101,33 @@ def beyond_limit(joints_deg: Joints) -> int | None:
 def solve(flange: Transform, branch: Branch, reference: Joints) -> Joints:
     """The joints of one branch for a flange pose of the nominal arm, each the turn nearest to `reference`.
 
-    Raises Unreachable: no solution, next to a singularity, or a joint beyond its limit.
+    Raises Unreachable: no solution, or next to a singularity. A joint may be beyond its limit.
     """
     inner = multiply(multiply(invert(_DH_BASE), flange), invert(_DH_TOOL))
     found = model.solve(_DH, inner, branch, reference)
-    joints = tuple(near(q, r, limit) for q, r, limit in zip(found, reference, LIMITS_DEG, strict=True))
-    beyond = beyond_limit(joints)
+    return tuple(near(q, r, limit) for q, r, limit in zip(found, reference, LIMITS_DEG, strict=True))
+
+
+def refuse_beyond(joints_deg: Joints) -> None:
+    """Raises Unreachable for a joint beyond its limit."""
+    beyond = beyond_limit(joints_deg)
     if beyond is not None:
         raise Unreachable(0, f"joint {beyond} beyond its limit")
-    return joints
 
 
 def solve_near(flange: Transform, reference: Joints) -> tuple[Joints, Branch]:
     """The solution with the smallest largest joint motion from `reference`. Raises Unreachable: the first branch's
     reason where no branch has a solution."""
-    best: tuple[float, Joints, Branch] | None = None
-    failure: Unreachable | None = None
-    for branch in BRANCHES:
-        try:
-            joints = solve(flange, branch, reference)
-        except Unreachable as error:
-            failure = failure or error
-            continue
-        distance = max(abs(a - b) for a, b in zip(joints, reference, strict=True))
-        if best is None or distance < best[0] - 1e-9:
-            best = (distance, joints, branch)
-    if best is None:
-        raise failure or Unreachable(0, "no solution")
-    return best[1], best[2]
+
+    def within(branch: Branch) -> Joints:
+        joints = solve(flange, branch, reference)
+        refuse_beyond(joints)
+        return joints
+
+    return model.nearest(within, reference)
+
+
+KINEMATICS = Kinematics(RO1.flange, solve, solve_near, refuse_beyond)
 
 
 def tooltip(tool_mm: float) -> Transform:
@@ -159,17 +158,7 @@ class TrueRo1:
             (x + off(error.link_mm), y + off(error.link_mm), z + off(error.link_mm)) for x, y, z in ORIGINS_MM
         )
         zeros = tuple(off(error.zero_deg) for _ in range(6))
-        x, y, z, rx, ry, rz = nominal_base
-        base = from_pose(
-            (
-                x + off(error.base_mm),
-                y + off(error.base_mm),
-                z + off(error.base_height_mm),
-                rx + off(error.base_tilt_deg),
-                ry + off(error.base_tilt_deg),
-                rz + off(error.base_yaw_deg),
-            )
-        )
+        base = model.displaced(nominal_base, error, off)
         tip = (tool_mm + off(error.tool_mm), off(error.tool_mm), off(error.tool_mm))
         return cls(Ro1Chain(origins, zeros), base, tip)
 
@@ -187,15 +176,5 @@ class TrueRo1:
 
         The nominal inverse is corrected with the true forward map until they agree to a micrometre. Raises Unreachable.
         """
-        target = apply(invert(self.base), point_mm)
-        aim, joints = target, reference
-        for _ in range(20):
-            tx, ty, tz = self.fingertip_mm
-            flange = tuple((r[0], r[1], r[2], aim[k] - r[0] * tx - r[1] * ty - r[2] * tz) for k, r in enumerate(down))
-            joints, _branch = solve_near((flange[0], flange[1], flange[2]), reference)
-            got = apply(self.chain.flange(joints), self.fingertip_mm)
-            if max(abs(g - w) for g, w in zip(got, target, strict=True)) < 1e-3:
-                break
-            aim = (aim[0] + target[0] - got[0], aim[1] + target[1] - got[1], aim[2] + target[2] - got[2])
-            reference = joints
-        return joints
+        target_mm = apply(invert(self.base), point_mm)
+        return model.touching(target_mm, self.fingertip_mm, down, reference, self.chain.flange, solve_near)

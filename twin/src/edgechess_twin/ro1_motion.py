@@ -12,31 +12,15 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from ruckig import ControlInterface, InputParameter, Ruckig, Trajectory
-
 from edgechess_twin import ro1_model as ro1
-from edgechess_twin.arm_model import (
-    Branch,
-    Joints,
-    Point3,
-    Quaternion,
-    Transform,
-    Unreachable,
-    from_quaternion,
-    invert,
-    multiply,
-    to_quaternion,
-)
-from edgechess_twin.motion_profile import ACCELERATION_PER_S, JERK_PER_S
+from edgechess_twin.arm_model import Joints, Point3, Transform, Unreachable, invert, multiply
+from edgechess_twin.motion_profile import ACCELERATION_PER_S, SLOWEST, Line, Motion, Way, WayMotion
 
 TOOLTIP_SPEED_MM_S = 750.0  # factory default limit (safety manual section 4)
 TOOLTIP_ACCELERATION_MM_S2 = 2000.0  # the maker publishes none; ours, what arms of this size do
 TURN_SPEED_DEG_S = 180.0  # of the tool about itself along a line; ours
 TURN_ACCELERATION_DEG_S2 = 720.0
-SAMPLE_MM = 40.0  # a line is checked for reach and joint limits at least this often
-SAMPLE_DEG = 10.0
 JOINT_SAMPLES = 16  # of a joint move, to find where the tooltip is fastest
-SLOWEST = 0.05  # a line whose joints would need less than this part of the asked speed fails instead of crawling
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,13 +33,9 @@ class Limits:
     tooltip_acceleration_mm_s2: float = TOOLTIP_ACCELERATION_MM_S2
 
 
-class Way(Protocol):
-    """Joints as a function of the part of the way, 0 to 1."""
-
-    def joints(self, part: float) -> Joints: ...
-
+class _Limited(Way, Protocol):
     def speed_limit(self, limits: Limits) -> float:
-        """The largest part per second."""
+        """The largest part per second. Raises Unreachable where a joint would have to be much faster than it can."""
         ...
 
     def acceleration_limit(self, limits: Limits) -> float: ...
@@ -66,9 +46,7 @@ class JointWay:
 
     def __init__(self, start: Joints, target: Joints, tooltip: Transform) -> None:
         """Raises Unreachable for a target beyond a joint's limit."""
-        beyond = ro1.beyond_limit(target)
-        if beyond is not None:
-            raise Unreachable(0, f"joint {beyond} beyond its limit")
+        ro1.refuse_beyond(target)
         self._start = start
         self._step = tuple(b - a for a, b in zip(start, target, strict=True))
         places = [_place(self.joints(i / JOINT_SAMPLES), tooltip) for i in range(JOINT_SAMPLES + 1)]
@@ -85,67 +63,23 @@ class JointWay:
         return 1.0 / max(_worst(self._step, limits.joint_acceleration_deg_s2), by_tip, 1e-6)
 
 
-class LineWay:
-    """The tooltip straight in space, turning by the shortest way, on the branch of joints on which it starts."""
+class LineWay(Line):
+    """The tooltip straight in space."""
 
     def __init__(self, start: Joints, target: Transform, tooltip: Transform) -> None:
-        """Raises Unreachable when some point between has no joints on that branch."""
-        self._to_flange = invert(tooltip)
-        begin = multiply(ro1.RO1.flange(start), tooltip)
-        self._from: Point3 = (begin[0][3], begin[1][3], begin[2][3])
-        self._step: Point3 = (target[0][3] - begin[0][3], target[1][3] - begin[1][3], target[2][3] - begin[2][3])
-        self._turn_from, self._turn_to = to_quaternion(begin), to_quaternion(target)
-        dot = sum(a * b for a, b in zip(self._turn_from, self._turn_to, strict=True))
-        if dot < 0.0:
-            w, x, y, z = self._turn_to
-            self._turn_to, dot = (-w, -x, -y, -z), -dot
-        self._half_angle = math.acos(min(1.0, dot))
-        self._length_mm = math.hypot(*self._step)
-        self._turn_deg = math.degrees(2.0 * self._half_angle)
-        count = max(1, math.ceil(self._length_mm / SAMPLE_MM), math.ceil(self._turn_deg / SAMPLE_DEG))
-        self._branch: Branch = ro1.solve_near(ro1.RO1.flange(start), start)[1]
-        self._samples: list[Joints] = [start]
-        for index in range(1, count + 1):
-            self._samples.append(ro1.solve(self._flange(index / count), self._branch, self._samples[-1]))
-
-    def _flange(self, part: float) -> Transform:
-        (x, y, z), (dx, dy, dz) = self._from, self._step
-        tip = from_quaternion(self._orientation(part), (x + part * dx, y + part * dy, z + part * dz))
-        return multiply(tip, self._to_flange)
-
-    def _orientation(self, part: float) -> Quaternion:
-        if self._half_angle < 1e-9:
-            return self._turn_from
-        whole = math.sin(self._half_angle)
-        a = math.sin((1.0 - part) * self._half_angle) / whole
-        b = math.sin(part * self._half_angle) / whole
-        w, x, y, z = (a * p + b * q for p, q in zip(self._turn_from, self._turn_to, strict=True))
-        return w, x, y, z
-
-    def joints(self, part: float) -> Joints:
-        reference = self._samples[min(len(self._samples) - 1, max(0, round(part * (len(self._samples) - 1))))]
-        return ro1.solve(self._flange(part), self._branch, reference)
-
-    def _rates(self) -> list[Joints]:
-        """What each joint does per part, sample by sample."""
-        count = len(self._samples) - 1
-        return [
-            tuple((b - a) * count for a, b in zip(before, after, strict=True))
-            for before, after in itertools.pairwise(self._samples)
-        ]
+        super().__init__(ro1.KINEMATICS, start, target, tooltip)
 
     def speed_limit(self, limits: Limits) -> float:
-        """Raises Unreachable where a joint would have to be much faster than it can."""
-        seconds = max(self._length_mm / limits.tooltip_speed_mm_s, self._turn_deg / TURN_SPEED_DEG_S, 1e-6)
-        least = max(_worst(rates, limits.joint_speed_deg_s) for rates in self._rates())
+        seconds = max(self.length_mm / limits.tooltip_speed_mm_s, self.turn_deg / TURN_SPEED_DEG_S, 1e-6)
+        least, _joint = self.busiest(limits.joint_speed_deg_s)
         if least * SLOWEST > seconds:
             raise Unreachable(0, "a joint would be too fast next to a singularity")
         return 1.0 / max(seconds, least)
 
     def acceleration_limit(self, limits: Limits) -> float:
-        along = self._length_mm / limits.tooltip_acceleration_mm_s2
-        turning = self._turn_deg / TURN_ACCELERATION_DEG_S2
-        joints = max(_worst(rates, limits.joint_acceleration_deg_s2) for rates in self._rates())
+        along = self.length_mm / limits.tooltip_acceleration_mm_s2
+        turning = self.turn_deg / TURN_ACCELERATION_DEG_S2
+        joints, _joint = self.busiest(limits.joint_acceleration_deg_s2)
         return 1.0 / max(along, turning, joints, 1e-6)
 
 
@@ -156,60 +90,6 @@ def _place(joints: Joints, tooltip: Transform) -> Point3:
 
 def _worst(rates: Sequence[float], limits: Joints) -> float:
     return max(abs(rate) / limit for rate, limit in zip(rates, limits, strict=True))
-
-
-class Motion(Protocol):
-    """One motion from its start; times are in motion time (speed-up not applied)."""
-
-    @property
-    def duration_s(self) -> float: ...
-
-    def joints(self, t_s: float) -> Joints: ...
-
-    def braking(self, t_s: float, factor: float) -> Motion:
-        """The motion that comes to rest as soon as possible from the state at `t_s`, on the same way."""
-        ...
-
-
-class WayMotion:
-    """One way run through from rest to rest."""
-
-    def __init__(self, way: Way, trajectory: Trajectory, acceleration: float, jerk: float) -> None:
-        self._way = way
-        self._trajectory = trajectory
-        self._acceleration = acceleration
-        self._jerk = jerk
-        self.duration_s: float = trajectory.duration
-
-    @classmethod
-    def plan(cls, way: Way, limits: Limits) -> WayMotion:
-        """Raises Unreachable: as `Way.speed_limit`."""
-        acceleration = way.acceleration_limit(limits)
-        jerk = acceleration * JERK_PER_S
-        request = InputParameter(1)
-        request.current_position = [0.0]
-        request.target_position = [1.0]
-        request.max_velocity = [way.speed_limit(limits)]
-        request.max_acceleration = [acceleration]
-        request.max_jerk = [jerk]
-        return cls(way, _calculate(request), acceleration, jerk)
-
-    def joints(self, t_s: float) -> Joints:
-        part = float(self._trajectory.at_time(min(max(t_s, 0.0), self.duration_s))[0][0])
-        return self._way.joints(min(1.0, max(0.0, part)))
-
-    def braking(self, t_s: float, factor: float) -> WayMotion:
-        position, velocity, acceleration = self._trajectory.at_time(min(max(t_s, 0.0), self.duration_s))
-        request = InputParameter(1)
-        request.control_interface = ControlInterface.Velocity
-        request.current_position = position
-        request.current_velocity = velocity
-        request.current_acceleration = acceleration
-        request.target_velocity = [0.0]
-        request.max_velocity = [max(1e-6, abs(velocity[0]) * 2.0)]
-        request.max_acceleration = [self._acceleration * factor]
-        request.max_jerk = [self._jerk * factor * factor]
-        return WayMotion(self._way, _calculate(request), self._acceleration, self._jerk)
 
 
 class Chained:
@@ -246,7 +126,7 @@ def plan(start: Joints, waypoints: Sequence[Waypoint], *, line: bool, limits: Li
     here, motions = start, []
     for number, waypoint in enumerate(waypoints):
         try:
-            motions.append(WayMotion.plan(_way(here, waypoint, line, tooltip), limits))
+            motions.append(_motion(_way(here, waypoint, line, tooltip), limits))
         except Unreachable as error:
             where = f"waypoint {number}: " if len(waypoints) > 1 else ""
             raise Unreachable(error.alarm, f"{where}{error}") from None
@@ -254,7 +134,11 @@ def plan(start: Joints, waypoints: Sequence[Waypoint], *, line: bool, limits: Li
     return Chained(motions)
 
 
-def _way(start: Joints, waypoint: Waypoint, line: bool, tooltip: Transform) -> Way:
+def _motion(way: _Limited, limits: Limits) -> WayMotion:
+    return WayMotion.plan(way, way.speed_limit(limits), way.acceleration_limit(limits))
+
+
+def _way(start: Joints, waypoint: Waypoint, line: bool, tooltip: Transform) -> _Limited:
     if waypoint.joints is not None:
         return JointWay(start, waypoint.joints, tooltip)
     assert waypoint.tooltip is not None
@@ -262,9 +146,3 @@ def _way(start: Joints, waypoint: Waypoint, line: bool, tooltip: Transform) -> W
         return LineWay(start, waypoint.tooltip, tooltip)
     target = ro1.solve_near(multiply(waypoint.tooltip, invert(tooltip)), start)[0]
     return JointWay(start, target, tooltip)
-
-
-def _calculate(request: InputParameter) -> Trajectory:
-    trajectory = Trajectory(request.degrees_of_freedom)
-    Ruckig(request.degrees_of_freedom).calculate(request, trajectory)
-    return trajectory
