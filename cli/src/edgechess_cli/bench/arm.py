@@ -24,15 +24,22 @@ from edgechess_board.placement import Placement
 from edgechess_cli.bench.figures import Distribution, Report, Table, Target
 from edgechess_cli.virtual_time import run_virtual
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.calibration import nominal
+from edgechess_robots.calibration import Calibration, nominal
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
-from edgechess_robots.kinematics import PARK_DEG
-from edgechess_robots.layout import standard_layout
+from edgechess_robots.kinematics import PARK_DEG, RO1_PARK_DEG
+from edgechess_robots.layout import ArmSite, standard_layout
+from edgechess_robots.registry import Connect
 from edgechess_robots.shapes import STAUNTON_6
+from edgechess_robots.standard_bots.client import Token
+from edgechess_robots.standard_bots.driver import StandardBotsArm
+from edgechess_robots.standard_bots.settings import StandardBotsSettings
+from edgechess_twin.arm_device import ArmDevice
+from edgechess_twin.arm_device import Kind as ArmKind
 from edgechess_twin.arm_model import EXACT
 from edgechess_twin.dobot_device import DobotDevice
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
+from edgechess_twin.ro1_device import TOKEN, Ro1Device
 from edgechess_twin.table import RACKS
 from edgechess_twin.world import World
 
@@ -101,7 +108,23 @@ def draw(count: int, seed: int) -> list[Drawn]:
     return [move for kind in KINDS for move in drawn[kind]]
 
 
-async def make(drawn: Drawn, speed_mm_s: float) -> Made:
+def _device(kind: ArmKind, name: str, world: World, site: ArmSite) -> ArmDevice:
+    if kind == "ro1":
+        return Ro1Device(name, world, site, hidden=EXACT, start_joints=RO1_PARK_DEG)
+    return DobotDevice(name, world, site, hidden=EXACT, start_joints=PARK_DEG, idle_feedback_s=IDLE_FEEDBACK_S)
+
+
+def _driver(
+    kind: ArmKind, name: str, connect: Connect, calibration: Calibration, speed_mm_s: float
+) -> DobotArm | StandardBotsArm:
+    if kind == "ro1":
+        ro1 = StandardBotsSettings(robot_kind="simulated", max_tool_speed_mm_s=speed_mm_s)
+        return StandardBotsArm(name, connect, ro1, Token(TOKEN), calibration)
+    dobot = DobotSettings(max_tool_speed_mm_s=speed_mm_s, stale_after_s=2 * IDLE_FEEDBACK_S)
+    return DobotArm(name, connect, dobot, calibration)
+
+
+async def make(drawn: Drawn, speed_mm_s: float, kind: ArmKind = "dobot") -> Made:
     """One move on a table of its own."""
     layout = standard_layout()
     world = World(
@@ -109,12 +132,7 @@ async def make(drawn: Drawn, speed_mm_s: float) -> Made:
     )  # fmt: skip
     base = layout.site(drawn.arm).base
     async with anyio.create_task_group() as tasks:
-        devices = {
-            name: DobotDevice(
-                name, world, layout.site(name), hidden=EXACT, start_joints=PARK_DEG, idle_feedback_s=IDLE_FEEDBACK_S
-            )
-            for name in ARMS
-        }
+        devices = {name: _device(kind, name, world, layout.site(name)) for name in ARMS}
 
         async def connect(port: int) -> MemoryStream:
             near, far = memory_stream_pair()
@@ -124,8 +142,7 @@ async def make(drawn: Drawn, speed_mm_s: float) -> Made:
         for device in devices.values():
             tasks.start_soon(device.run)
         calibration = nominal(base, arm_serial="bench", date=datetime.date(2024, 1, 1))
-        settings = DobotSettings(max_tool_speed_mm_s=speed_mm_s, stale_after_s=2 * IDLE_FEEDBACK_S)
-        arm = DobotArm(drawn.arm, connect, settings, calibration)
+        arm = _driver(kind, drawn.arm, connect, calibration, speed_mm_s)
         tasks.start_soon(arm.run)
         with anyio.fail_after(MOVE_LIMIT_S):
             await arm.ensure_ready()
@@ -138,7 +155,7 @@ async def make(drawn: Drawn, speed_mm_s: float) -> Made:
     return made
 
 
-async def _execute(arm: DobotArm, drawn: Drawn, ground: Ground) -> Made:
+async def _execute(arm: DobotArm | StandardBotsArm, drawn: Drawn, ground: Ground) -> Made:
     job = ArmJob(
         job_id="bench", kind="move", session_id="bench", before=drawn.before, after=drawn.after, lan=drawn.lan
     )  # fmt: skip
@@ -155,18 +172,18 @@ async def _execute(arm: DobotArm, drawn: Drawn, ground: Ground) -> Made:
     return Made(drawn, anyio.current_time() - began_s, planning_ms, wrong)
 
 
-def measure(count: int, seed: int, speeds_mm_s: Sequence[float] = SPEEDS_MM_S) -> Report:
-    """`count` moves of each kind at each speed."""
+def measure(count: int, seed: int, kind: ArmKind = "dobot", speeds_mm_s: Sequence[float] = SPEEDS_MM_S) -> Report:
+    """`count` moves of each kind at each speed, by an arm of one kind."""
     moves = draw(count, seed)
-    made = {speed: [run_virtual(make, drawn, speed, seed=seed) for drawn in moves] for speed in speeds_mm_s}
+    made = {speed: [run_virtual(make, drawn, speed, kind, seed=seed) for drawn in moves] for speed in speeds_mm_s}
     rows, figures, targets = [], {}, []
     for speed, results in made.items():
-        for kind in KINDS:
-            taken = Distribution.of([one.seconds for one in results if one.drawn.kind == kind])
-            rows.append((f"{speed:.0f} mm/s, {kind}", str(taken.n), f"{taken.p50:.1f}", f"{taken.p95:.1f}"))
-            figures[f"{kind.replace(' ', '_')}_{speed:.0f}"] = taken.as_figures("s", 2)
-            if speed == TARGET_SPEED_MM_S and kind in TARGETS_S:
-                targets.append(Target(f"{kind} move at {speed:.0f} mm/s, median", taken.p50, TARGETS_S[kind], "s"))
+        for what in KINDS:
+            taken = Distribution.of([one.seconds for one in results if one.drawn.kind == what])
+            rows.append((f"{speed:.0f} mm/s, {what}", str(taken.n), f"{taken.p50:.1f}", f"{taken.p95:.1f}"))
+            figures[f"{what.replace(' ', '_')}_{speed:.0f}"] = taken.as_figures("s", 2)
+            if speed == TARGET_SPEED_MM_S and what in TARGETS_S:
+                targets.append(Target(f"{what} move at {speed:.0f} mm/s, median", taken.p50, TARGETS_S[what], "s"))
     planning = [one.planning_ms for results in made.values() for one in results]
     remark = (
         f"planning a whole job: median {statistics.median(planning):.0f} ms, longest {max(planning):.0f} ms "
@@ -178,6 +195,8 @@ def measure(count: int, seed: int, speeds_mm_s: Sequence[float] = SPEEDS_MM_S) -
         for one in results
         if one.wrong is not None
     )
-    table = Table("parked to parked, s", ("speed and kind", "moves", "median", "p95"), tuple(rows))
+    table = Table(f"{kind}, parked to parked, s", ("speed and kind", "moves", "median", "p95"), tuple(rows))
     planned = {"planning_ms": Distribution.of(planning).as_figures("ms", 1)}
-    return Report("arm", {**figures, **planned, "seed": seed}, (table,), tuple(targets), (remark,), failures)
+    return Report(
+        "arm", {**figures, **planned, "arm": kind, "seed": seed}, (table,), tuple(targets), (remark,), failures
+    )

@@ -17,6 +17,7 @@ import typer
 from edgechess_cli.bench import arm, human_moves, ipc, manager, recognition, stream
 from edgechess_cli.bench.figures import Report
 from edgechess_cli.failures import FAILURES, told
+from edgechess_twin.arm_device import Kind as ArmKind
 
 EXIT_FAILED = 1
 
@@ -54,6 +55,7 @@ def command(
         int, typer.Option("--messages", help="ipc: round trips on each way, and as many in bursts.", min=100)
     ] = 5000,
     arm_moves: Annotated[int, typer.Option("--arm-moves", help="arm: moves of each kind at each speed.", min=1)] = 20,
+    kind: Annotated[ArmKind, typer.Option("--kind", help="arm: whose.")] = "dobot",
     size: Annotated[float, typer.Option("--size", help="stream: GB of the checkpoint.", min=0.03, max=8.0)] = 2.2,
     rounds: Annotated[
         int, typer.Option("--rounds", help="stream: counted turns of each loader.", min=1)
@@ -89,7 +91,7 @@ def command(
                 case Module.IPC:
                     report = anyio.run(ipc.measure, messages)
                 case Module.ARM:
-                    report = arm.measure(arm_moves, seed)
+                    report = arm.measure(arm_moves, seed, kind)
             reports.append(report)
             if not as_json:
                 typer.echo(f"{report.text()}\n")

@@ -39,8 +39,9 @@ class StandardBotsSettings:
     """No plan may bring the fingertips below this height above the board."""
     poll_s: float = 0.25
     """How often the state is read; a quarter of the second after which the arm controller calls it old."""
-    beat_s: float = 0.1
-    """How often a motion's heart beats: three times as often as it must, so that two may be lost."""
+    beat_s: float = 0.05
+    """How often a motion's heart beats: six times as often as it must, so that some may be lost, and because an answer is
+    also how the end of a motion is noticed."""
     stale_s: float = 1.5
     """Without a state for this long the arm counts as lost."""
     deadline_factor: float = 3.0
