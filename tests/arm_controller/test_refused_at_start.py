@@ -27,6 +27,10 @@ ARM = ArmSettings(name="white")
         (Settings(arms=(ArmSettings(name="white", calibration="FOLDER/none.toml"),)), r"arm white: .*none\.toml"),
         (Settings(arms=(ARM,), set_file="FOLDER/none.toml"), r"arm-controller: .*none\.toml"),
         (Settings(arms=(ARM,), set_file="FOLDER"), "arm-controller: "),
+        (
+            Settings(arms=(ARM,), set_file="club-50", square_mm=55.0),
+            "arm-controller: square_mm is 55, but the set club-50 is made for squares of 50 mm: leave square_mm out",
+        ),
     ],
 )
 async def test_what_cannot_be_built_is_a_settings_error(settings: Settings, said: str, tmp_path: Path) -> None:
@@ -44,4 +48,15 @@ def _in(folder: Path, settings: Settings) -> Settings:
     return Settings(
         arms=(ArmSettings(name=arm.name, calibration=arm.calibration.replace("FOLDER", str(folder))),),
         set_file=settings.set_file.replace("FOLDER", str(folder)),
+        square_mm=settings.square_mm,
     )
+
+
+def test_squares_are_those_of_the_set() -> None:
+    def square_mm(settings: Settings) -> float:
+        return settings.layout(("white",)).square_mm
+
+    assert square_mm(Settings()) == 55.0
+    assert square_mm(Settings(square_mm=58.0)) == 58.0  # nothing was said of the pieces
+    assert square_mm(Settings(set_file="club-50")) == 50.0
+    assert square_mm(Settings(set_file="club-50", square_mm=50.0)) == 50.0

@@ -47,10 +47,7 @@ def _calibration(arm: ArmSettings, layout: TableLayout) -> Calibration:
 async def main(context: Context[Settings]) -> None:
     """Serves until cancelled; SIGUSR1 stops every arm without asking the broker. Raises SettingsError at the start."""
     arms = build_arms(context.settings)
-    try:
-        controller = Controller(context, arms)
-    except (ValueError, OSError) as error:  # a set of pieces that cannot be read
-        raise SettingsError(f"arm-controller: {error}") from error
+    controller = Controller(context, arms)
     async with anyio.create_task_group() as group:
         with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
             await group.start(controller.run, name="arm-controller")

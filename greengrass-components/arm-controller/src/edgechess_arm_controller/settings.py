@@ -10,10 +10,11 @@ import msgspec
 from edgechess_arm_controller.controller import Limits
 from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.planner import Ground
+from edgechess_kit.errors import SettingsError
 from edgechess_robots.dobot.tcp import is_loopback
 from edgechess_robots.layout import TableLayout, standard_layout
 from edgechess_robots.registry import arm_kind
-from edgechess_robots.shapes import STAUNTON_6, load_shapes
+from edgechess_robots.shapes import STAUNTON_6, ShapeSet, load_shapes
 
 Millimetres = Annotated[float, msgspec.Meta(gt=0.0, le=5000.0)]
 Speed = Annotated[
@@ -79,7 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ArmSettings(name="black", host="127.0.0.2"),
     )
     live: Annotated[bool, msgspec.Meta(description="arms beyond this machine may be moved")] = False
-    square_mm: Annotated[float, msgspec.Meta(gt=0.0, le=200.0, description="edge of one square")] = 55.0
+    square_mm: Annotated[
+        Annotated[float, msgspec.Meta(gt=0.0, le=200.0)] | None,
+        msgspec.Meta(description="edge of one square; by default that for which the set of pieces is made"),
+    ] = None
     base_distance_mm: Annotated[Millimetres, msgspec.Meta(description="arm base to the board's centre")] = 600.0
     tray_slots: Annotated[int, msgspec.Meta(ge=0, le=32, description="tray slots of each arm")] = 16
     racks: Annotated[
@@ -124,19 +128,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError as error:
             raise ValueError(f"arm {arm.name}: {error}") from error
 
+    def shapes(self) -> ShapeSet:
+        """Raises SettingsError for a set file that cannot be used, or whose pieces are made for other squares."""
+        if not self.set_file:
+            return STAUNTON_6
+        try:
+            shapes = load_shapes(Path(self.set_file))
+        except (ValueError, OSError) as error:
+            raise SettingsError(f"arm-controller: {error}") from error
+        if self.square_mm not in (None, shapes.square_mm):
+            raise SettingsError(
+                f"arm-controller: square_mm is {self.square_mm:g}, but the set {self.set_file} is made for squares of"
+                f" {shapes.square_mm:g} mm: leave square_mm out, or change it in a set file of your own"
+            )
+        return shapes
+
     def layout(self, arms: tuple[str, ...]) -> TableLayout:
+        """Raises as `shapes`."""
+        made_for_mm = self.shapes().square_mm
+        square_mm = made_for_mm if self.square_mm is None else self.square_mm
         longest = max((len(letters) for letters in self.racks.values()), default=0)
-        return standard_layout(self.square_mm, self.base_distance_mm, arms, self.tray_slots, max(5, longest))
+        return standard_layout(square_mm, self.base_distance_mm, arms, self.tray_slots, max(5, longest))
 
     def ground(self, arms: tuple[str, ...]) -> Ground:
-        """Raises ValueError or OSError for a set file that cannot be used."""
-        shapes = load_shapes(Path(self.set_file)) if self.set_file else STAUNTON_6
+        """Raises as `shapes`."""
         handling = Handling(
             speed_mm_s=self.speed_mm_s,
             descent_speed_mm_s=self.descent_speed_mm_s,
             margin_mm=self.travel_margin_mm,
         )
-        return Ground(self.layout(arms), shapes, handling)
+        return Ground(self.layout(arms), self.shapes(), handling)
 
     def limits(self) -> Limits:
         return Limits(ready_wait_s=self.ready_wait_s)
