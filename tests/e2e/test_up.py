@@ -24,6 +24,7 @@ from edgechess_kit import messages as m
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.topics import Topics
 from edgechess_match_director.rules import move_request, start_request
+from edgechess_nucleus.control import DeployDocument, order
 from edgechess_twin.control import ControlClient
 
 from .conftest import Command, connected
@@ -50,16 +51,20 @@ class Up:
     def __init__(self, where: dict[str, Any]) -> None:
         self.where = where
         self.components: dict[str, dict[str, Any]] = {}
+        self.history: list[tuple[str, str]] = []
         self.news = anyio.Event()
         self.ready = anyio.Event()
         self.pid = 0
-        self.killed = False
+        self.code: int | None = 0
+        """What it is to end with; None: the block has killed it."""
 
     def hear(self, event: dict[str, Any]) -> None:
         if event["event"] == "ready":
             self.ready.set()
         if event["event"] == "state":
-            self.components[event["name"].rpartition(".")[2]] = event
+            short = event["name"].rpartition(".")[2]
+            self.components[short] = event
+            self.history.append((short, event["state"]))
             self.news.set()
             self.news = anyio.Event()
 
@@ -105,9 +110,9 @@ async def up(command: Command, *words: str) -> AsyncIterator[Up]:
                 process.send_signal(signal.SIGINT)
         with anyio.fail_after(PATIENT_S):
             code = await process.wait()
-    if known.killed:
+    if known.code is None:
         return
-    assert code == 0
+    assert code == known.code
     assert {one["state"] for one in known.components.values()} == {"STOPPED"}
 
 
@@ -193,7 +198,7 @@ async def test_a_killed_runtime_leaves_nothing_and_its_root_goes_on(edgechess: C
             assert started.status == 200, started.reason
             await play(bus, board, "e2e4", "mine")
             board.push_uci("e2e4")
-        nucleus.killed = True
+        nucleus.code = None
         os.kill(nucleus.pid, signal.SIGKILL)
     with anyio.fail_after(PATIENT_S):
         while _processes_of(root):  # noqa: ASYNC110 - nobody is left to tell
@@ -203,9 +208,93 @@ async def test_a_killed_runtime_leaves_nothing_and_its_root_goes_on(edgechess: C
         async with connected(where["broker"], "cloud") as bus, ControlClient(where["person"]) as hand:
             with anyio.fail_after(PATIENT_S):
                 await nucleus.ready.wait()
+            assert await hand.placement() == Placement.from_fen(board.board_fen()), "set up as confirmed last"
             await play(bus, board, "e7e5", "mine")
             board.push_uci("e7e5")
             assert await hand.placement() == Placement.from_fen(board.board_fen())
+
+
+async def test_a_deployment_in_the_middle_of_a_move_waits_for_its_end(edgechess: Command, root: Path) -> None:
+    recipes = LOCAL.parents[1]
+    slow, fresh = root / "slow.yaml", root / "fresh"
+    text = LOCAL.read_text().replace("recipes: ..", f"recipes: {recipes}").replace("speed: 20", "speed: 4")
+    slow.write_text(text)
+    fresh.mkdir()
+    for path in recipes.glob("*.yaml"):
+        version = "0.2.0" if "ArmController" in path.name else "0.1.0"
+        (fresh / path.name).write_text(path.read_text().replace("0.1.0", version))
+    following = root / "following.yaml"
+    following.write_text(
+        "".join(f"{word}\n" for word in ["components:", *(f"  io.edgechess.{n}: {{}}" for n in COMPONENTS[:3])])
+    )
+    request = DeployDocument(str(following), recipes=str(fresh))
+    board, topics, steps = chess.Board(), Topics(), list[str]()
+    async with up(edgechess, str(slow), "--root", str(root)) as nucleus:
+        where = nucleus.where
+
+        async def deploy_when_moving(near: MqttBus, *, task_status: TaskStatus[None]) -> None:
+            async with near.subscribe(topics.events) as events:
+                task_status.started()
+                async for delivery in events:
+                    if delivery.decode(topics.events).kind == "job-accepted":
+                        await order(root / "control.socket", request, steps.append)
+                        return
+
+        async with (
+            connected(where["broker"], "cloud") as bus,
+            connected(where["local_mqtt"], "watching") as near,
+            ControlClient(where["person"]) as hand,
+        ):
+            with anyio.fail_after(PATIENT_S):
+                await nucleus.ready.wait()
+            first = await nucleus.running()
+            started = await ask(bus, topics, start_request("mine", "mine-start", board.fen()), ANSWER_S)
+            assert started is not None
+            assert started.status == 200, started.reason
+            with anyio.fail_after(PATIENT_S):
+                async with anyio.create_task_group() as tasks:
+                    await tasks.start(deploy_when_moving, near)
+                    answer = await ask(bus, topics, move_request("mine", "mine-1", board.fen(), "e2e4", None), ANSWER_S)
+                    assert answer is not None
+                    assert answer.status == 200, answer.reason
+                    assert "STOPPING" not in {state for _, state in nucleus.history}, "the arm was let finish"
+            board.push_uci("e2e4")
+            assert any("a move is under way" in step for step in steps)
+            assert steps[-3:] == [
+                "ended: io.edgechess.MatchDirector", "started: io.edgechess.ArmController", "following is in force",
+            ]  # fmt: skip
+            assert nucleus.components["ArmController"]["version"] == "0.2.0"
+            assert nucleus.components["MatchDirector"]["state"] == "STOPPED"
+            for name in ("GameManager", "BoardSensor"):
+                assert nucleus.components[name]["pid"] == first[name]
+            await play(bus, board, "e7e5", "mine")
+            board.push_uci("e7e5")
+            assert await hand.placement() == Placement.from_fen(board.board_fen())
+
+
+async def test_a_broker_that_dies_is_noticed_and_all_ends_in_order(edgechess: Command, root: Path) -> None:
+    async with up(edgechess, "--root", str(root)) as nucleus:
+        nucleus.code = 1
+        with anyio.fail_after(PATIENT_S):
+            await nucleus.ready.wait()
+        port = nucleus.where["broker"].rpartition(":")[2]
+        os.kill(_listener(int(port)), signal.SIGKILL)
+        with anyio.fail_after(PATIENT_S):
+            while {one["state"] for one in nucleus.components.values()} != {"STOPPED"}:
+                await nucleus.news.wait()
+
+
+def _listener(port: int) -> int:
+    """The process that listens on this port of loopback."""
+    address = f"0100007F:{port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inode = next(row[9] for row in rows if row[1] == address and row[3] == "0A")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if any(os.readlink(link) == f"socket:[{inode}]" for link in (entry / "fd").iterdir()):
+                    return int(entry.name)
+    raise AssertionError(f"nobody listens on {port}")
 
 
 def _processes_of(root: Path) -> list[str]:

@@ -62,7 +62,7 @@ async def test_what_is_new_starts_what_is_gone_ends_and_the_rest_goes_on(rig: Ri
         assert ("a.Goes", "STOPPED") in rig.states
         assert rig.states.count(("a.Stays", "RUNNING")) == 1
         assert "a.Goes" in rig.revoked
-        assert rig.steps == ["started: a.Comes", "next is in force"]
+        assert rig.steps == ["ended: a.Goes", "started: a.Comes", "next is in force"]
         assert list(read_state(rig.root.state).components) == ["a.Comes", "a.Stays"]
     assert {name for name, state in rig.states if state == "STOPPED"} == {"a.Goes", "a.Comes", "a.Stays"}
 
@@ -104,7 +104,7 @@ async def test_configuration_is_merged_and_reset_and_told_and_nobody_restarts(ri
         assert name == "a.One"
         assert sorted(keys) == [("deep", "a"), ("deep", "c"), ("extra",)]
         assert pids(running) == pid
-        assert rig.steps[0] == "no component has to be started"
+        assert rig.steps == ["configured: a.One", "next is in force"]
         rig.told.clear()
         await rig.deploy(running, text=text)
         assert rig.told == [], "the same again changes nothing"
@@ -256,7 +256,7 @@ async def test_through_the_operators_socket(rig: Rig) -> None:
         with anyio.fail_after(PATIENT_S):
             document = rig.document("a.Two", file="next.yaml")
             await order(rig.root.control_socket, DeployDocument(str(document)), said.append)
-            assert said == ["started: a.Two", "next is in force"]
+            assert said == ["ended: a.One", "started: a.Two", "next is in force"]
             with pytest.raises(ControlError, match=r"none\.yaml:1: cannot be read") as wrong:
                 await order(rig.root.control_socket, DeployDocument(str(rig.folder / "none.yaml")), said.append)
             assert wrong.value.document

@@ -16,9 +16,9 @@ from edgechess_match_director.rules import move_request, start_request
 
 EXIT_OF_STATUS = {200: 0, 400: 4, 500: 5}
 EXIT_NO_ANSWER = 6
-STATE_TIMEOUT_S = (
-    1.5 * REPEAT_S
-)  # a broker has it at once, where there is none the manager says it again after REPEAT_S
+# a broker has the state at once; where there is none the manager says it again after REPEAT_S, one of whose steps it may
+# be late, and a client of the nucleus must connect and subscribe first
+STATE_TIMEOUT_S = 2 * REPEAT_S
 
 
 class MoveTextError(ValueError):
@@ -106,11 +106,6 @@ async def ask(bus: Bus, topics: Topics, request: m.GameRequest, timeout_s: float
                 if response.task_token == request.task_token:
                     return response
     return None
-
-
-STATE_TIMEOUT_S = (
-    1.5 * REPEAT_S
-)  # a broker has it at once, where there is none the manager says it again after REPEAT_S
 
 
 async def session_state(bus: Bus, topics: Topics, timeout_s: float = STATE_TIMEOUT_S) -> m.SessionState | None:

@@ -18,12 +18,14 @@ from edgechess_nucleus.interpolation import Variables
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Changes:
-    """Names of components. `held` are kept, and stand still while what they need is away."""
+    """Names of components. `held` are kept, and stand still while what they need is away; of those that are kept
+    `configured` have another configuration (known once it is in force)."""
 
     removed: tuple[str, ...]
     replaced: tuple[str, ...]
     added: tuple[str, ...]
     held: tuple[str, ...]
+    configured: tuple[str, ...] = ()
 
     @property
     def ending(self) -> tuple[str, ...]:
@@ -32,6 +34,11 @@ class Changes:
     @property
     def beginning(self) -> tuple[str, ...]:
         return (*self.replaced, *self.added)
+
+    @property
+    def started(self) -> tuple[str, ...]:
+        """Afresh, or again."""
+        return (*self.beginning, *self.held)
 
 
 Filled = tuple[Deployed, Variables]

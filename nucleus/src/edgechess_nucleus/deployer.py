@@ -170,9 +170,11 @@ class Deployer:
         say(f"{wanted.name} is in force")
 
     async def _put(self, resolve: Callable[[KeptState], Prepared], say: Say) -> None:
-        begun = await self._runtime.apply(resolve)
-        say(f"started: {', '.join(begun)}" if begun else "no component has to be started")
-        broken = await self._runtime.settled(begun)
+        done = await self._runtime.apply(resolve)
+        for what, names in (("ended", done.removed), ("started", done.started), ("configured", done.configured)):
+            if names:
+                say(f"{what}: {', '.join(names)}")
+        broken = await self._runtime.settled(done.started)
         if broken:
             raise DeploymentFailed(", ".join(map(_told, broken)))
 

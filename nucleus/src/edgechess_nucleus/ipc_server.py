@@ -64,14 +64,15 @@ class IpcServer:
         *,
         flavour: Literal["java", "lite"] = "java",
         broker: IotCore | None = None,
+        topics: LocalTopics | None = None,
         shadow_file: Path | None = None,
         wall_clock_s: Callable[[], float] = time.time,
     ) -> None:
-        """`shadow_file` None: shadows end with this server. Raises ShadowFileError, StoredShadowsError."""
+        """`topics` None: its own. `shadow_file` None: shadows end with this server. Raises ShadowFileError, StoredShadowsError."""
         self._host = host
         self.flavour = FLAVOURS[flavour]
         self.updates = ComponentUpdates()
-        self.topics = LocalTopics(self.flavour)
+        self.topics = topics or LocalTopics(self.flavour)
         self.shadows = Shadows(self._publish_of_shadows, {} if shadow_file is None else read_shadows(shadow_file))
         self._authority = Authority(host, self.flavour)
         self._configurations = ConfigurationOperations(host, self.flavour, wall_clock_s)

@@ -33,6 +33,7 @@ from edgechess_nucleus.iot_core_mqtt_adapter import MqttBroker
 from edgechess_nucleus.ipc_server import IpcServer
 from edgechess_nucleus.logs import Echo
 from edgechess_nucleus.mqtt_address import MqttAddress
+from edgechess_nucleus.pubsub import LocalTopics
 from edgechess_nucleus.root_folder import RootFolder
 from edgechess_nucleus.runtime import Observer, Runtime
 from edgechess_nucleus.secrets import FileSecrets
@@ -66,6 +67,8 @@ class LocalNucleus:
         self._root = root
         self._options = options
         self._over = anyio.Event()
+        self.topics = LocalTopics(options.flavour)
+        """For whoever started it; components meet here."""
 
     async def run(self, *, task_status: TaskStatus[Runtime] = anyio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; only inside `root.locked()`. Raises NucleusError before a component is started."""
@@ -103,6 +106,7 @@ class LocalNucleus:
             runtime,
             flavour="lite" if flavour is LITE else "java",
             broker=iot_core,
+            topics=self.topics,
             shadow_file=self._root.shadows,
         )
         bridge = Bridge(local.bridge, server.topics, local_mqtt=local_mqtt, iot_core=iot_core)

@@ -10,6 +10,7 @@ async with anyio.create_task_group() as tasks:
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import random
@@ -166,12 +167,11 @@ class Runtime:
         """What runs, as it was prepared; its configurations go on changing."""
         return self._prepared
 
-    async def apply(self, resolve: Callable[[KeptState], Prepared]) -> tuple[str, ...]:
+    async def apply(self, resolve: Callable[[KeptState], Prepared]) -> Changes:
         """Makes what runs into what `resolve` gives for the state that is kept at that moment.
 
         What goes or changes is ended, dependents first; then everything is in force at once, configurations are told
-        to their subscribers, and what is new or changed starts, dependencies first. Gives the names of those. One at a
-        time. Raises RuntimeEnding, StateError, and what `resolve` raises.
+        to their subscribers, and what is new or changed starts, dependencies first. One at a time. Raises RuntimeEnding, StateError, and what `resolve` raises.
         """
         self._keep()
         try:
@@ -182,8 +182,7 @@ class Runtime:
                 self._held = frozenset(coming.held)
                 await self._take_down(coming.ending, coming.held)
                 await anyio.lowlevel.checkpoint()  # the last chance of an end of the runtime; nobody comes in between
-                self._put_in_force(resolve(self.kept), coming)
-                return (*coming.beginning, *coming.held)
+                return self._put_in_force(resolve(self.kept), coming)
         finally:
             self._applying = None
             self._held = frozenset()  # whatever happened, nobody stands still for ever
@@ -211,7 +210,7 @@ class Runtime:
             [name for name, one in self._components.items() if one.life.state in GIVEN_UP],
         )
 
-    def _put_in_force(self, prepared: Prepared, coming: Changes) -> None:
+    def _put_in_force(self, prepared: Prepared, coming: Changes) -> Changes:
         """In one step: nobody sees half of it."""
         assert self._tasks is not None
         before, self._prepared, self._components = self._components, prepared, {}
@@ -237,6 +236,8 @@ class Runtime:
         for name in coming.beginning:
             self._tasks.start_soon(self._components[name].run, name=name)
             self._components[name].tell(Begin())
+        configured = tuple(name for name, paths in told.items() if paths and name not in coming.beginning)
+        return dataclasses.replace(coming, configured=configured)
 
     def _with_dependencies(self, names: Collection[str]) -> list[Component]:
         """In the order of dependencies, those that HARD dependencies lead to included."""

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Literal
@@ -26,6 +26,7 @@ from typing import IO, Literal
 import anyio
 import anyio.abc
 
+from edgechess_kit.background import Background
 from edgechess_kit.errors import BrokerError
 from edgechess_kit.guardian import stop_process
 
@@ -92,13 +93,23 @@ def mosquitto_config(port: int, *, host: str = "127.0.0.1", tls: BrokerTls | Non
     return "\n".join(lines) + "\n"
 
 
+def _unheard(text: str) -> None:
+    return
+
+
 @asynccontextmanager
 async def running_broker(
-    port: int | None = None, kind: BrokerKind = "auto", *, host: str = "127.0.0.1", tls: BrokerTls | None = None
+    port: int | None = None,
+    kind: BrokerKind = "auto",
+    *,
+    host: str = "127.0.0.1",
+    tls: BrokerTls | None = None,
+    died: Callable[[str], None] = _unheard,
 ) -> AsyncIterator[str]:
     """A broker as a child process; yields its address once it accepts connections. `port` None: a free one.
 
-    Raises BrokerError: none installed, the port taken, or it did not come up (with what it said).
+    Raises BrokerError: none installed, the port taken, or it did not come up (with what it said). `died` is called when it
+    ends by itself later, with what to tell a person.
     """
     chosen = _choose(kind, tls)
     attempts = ATTEMPTS if port is None else 1
@@ -119,12 +130,23 @@ async def running_broker(
                 )
             try:
                 if await _listening(process, host, number):
-                    yield f"{'mqtts' if tls else 'mqtt'}://{host}:{number}"
+                    async with Background() as tasks:
+                        tasks.start_soon(_until_dead, process, f"{host}:{number}", said, died, name="broker")
+                        yield f"{'mqtts' if tls else 'mqtt'}://{host}:{number}"
+                        tasks.cancel()
                     return
             finally:
                 await stop_process(process, STOP_TIMEOUT_S)
-            why = (await anyio.Path(said).read_text(errors="replace")).strip()[-500:] or "it said nothing"
-        raise BrokerError(f"{chosen} did not start on {host}:{number}: {why}")
+        raise BrokerError(f"{chosen} did not start on {host}:{number}: {await _last_words(said)}")
+
+
+async def _until_dead(process: anyio.abc.Process, place: str, said: Path, died: Callable[[str], None]) -> None:
+    code = await process.wait()
+    died(f"the broker on {place} has died (exit code {code}): {await _last_words(said)}")
+
+
+async def _last_words(said: Path) -> str:
+    return (await anyio.Path(said).read_text(errors="replace")).strip()[-500:] or "it said nothing"
 
 
 def _choose(kind: BrokerKind, tls: BrokerTls | None) -> Literal["mosquitto", "embedded"]:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 2.0
 SETTLE_S = 1.0  # one deployment changes many nodes, and there is an event for each
-ASK_AGAIN_S = 30.0  # a move takes 15 s, so the second question finds it done
+ASK_AGAIN_S = 5.0  # a move takes 15 s; a question costs nothing, and whoever deploys waits for the answer
 IDLE_WAIT_S = 900.0  # a person may take 600 s for a move; longer than this no change waits
 FAREWELL_S = 2.0
 DEPLOYMENTS_LIMIT = 16  # that ask at once; a nucleus has one at a time
