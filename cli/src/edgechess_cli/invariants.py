@@ -193,7 +193,8 @@ class Invariants:
 
     def _control(self, control: m.ArmControl) -> None:
         if control.command == "recover" and control.confirmed_by:
-            self._rest.clear()
+            for arm in (control.arm,) if control.arm else tuple(self._rest):
+                self._rest.pop(arm, None)
 
     def _at_rest(self) -> None:
         now_s = anyio.current_time()

@@ -333,7 +333,7 @@ class Controller:
                     error = str(failure) or type(failure).__name__
                 finally:
                     self._brings.pop(name, None)
-                    if self._halting or self.state.table.stopped is not None:
+                    if self._halting or self.state.table.holds(name):
                         await self._stop_one(name, [])
         cancelled_by_stop = scope.cancel_called and anyio.current_time() < scope.deadline
         if not cancelled_by_stop:

@@ -331,7 +331,7 @@ Effect = Note | PlanJob | PlanRetreat | Begin | StopArms | Bring | Answer | Resp
 def stale(state: State, begin: Begin) -> str | None:
     """Why this motion must not begin any more; None: it is the one that the newest lease is for."""
     run = state.run
-    if state.table.stopped is not None or run is None or run.cause is not None:
+    if state.table.holds(begin.arm) or run is None or run.cause is not None:
         return "a stop came before the motion began"
     if begin.token != state.table.token or state.table.holder != begin.arm or run.act != begin.act:
         return f"lease {begin.token} of arm {begin.arm} is over"
@@ -460,7 +460,7 @@ class _Turn:
         if self.state.recovery is not None:  # given before this stop: it must not release it
             self.respond(self.state.recovery, 500, f"stopped again: {reason}")
             self.set(recovery=None)
-        if self.state.table.stopped is None:
+        if not all(self.state.table.holds(arm) for arm in self.state.arms):
             self.note(Note("stopped", {"reason": reason}))
 
     # ---- events
@@ -693,7 +693,8 @@ class _Turn:
         arms = (control.arm,) if control.arm else self.state.arms
         away = [arm for arm in arms if not self.at_home(arm)]
         if self.state.table.stopped is not None:
-            self.respond(control, 400, f"stopped ({self.state.table.stopped}): recover first")
+            held = ", ".join(arm for arm in self.state.arms if self.state.table.holds(arm))
+            self.respond(control, 400, f"stopped ({self.state.table.stopped}): recover arm {held} first")
         elif self.state.run is not None and away:
             self.respond(control, 400, "busy: the arm parks when it has ended")
         else:
@@ -798,18 +799,18 @@ class _Turn:
             self.set(recovery=None)
             self.respond(control, 500, pressed)
             return
-        note = Note("recovered", {"confirmedBy": control.confirmed_by, "arm": control.arm}, key=control.request_id)
-        self.note(note)
         arms = (control.arm,) if control.arm else self.state.arms
+        left = [arm for arm in self.state.arms if arm not in arms and self.state.table.holds(arm)]
+        data = {"confirmedBy": control.confirmed_by, "arm": control.arm, "left": left}
+        self.note(Note("recovered", data, key=control.request_id))
         for arm in arms:
             if self.condition(arm).phase in ("blocked", "loaded", "returned", "unsure"):
                 self.phase(arm, "returned", f"recovered by {control.confirmed_by}", confirmed=True, tries=0)
         self.set(recovery=None, watches=(*self.state.watches, Watch(control, arms, self.state.now_s)))
 
     def bring_and_home(self) -> None:
-        if self.state.table.stopped is not None:
-            return
-        for arm in self.state.arms:
+        free = [arm for arm in self.state.arms if not self.state.table.holds(arm)]
+        for arm in free:
             condition, view = self.condition(arm), self.view(arm)
             if condition.phase == "returned":
                 if (view.mode == "fault" or view.alarm is not None) and not condition.confirmed:
@@ -819,7 +820,7 @@ class _Turn:
                 else:
                     self.phase(arm, "bringing", condition.reason)
                     self.effects.append(Bring(arm, condition.confirmed))
-        for arm in self.state.arms:
+        for arm in free:
             if self.condition(arm).phase == "unsure" and self.home(arm):
                 return
 
@@ -905,7 +906,7 @@ class _Turn:
             unfinished = [arm for arm in watch.arms if conditions[arm].phase != "ready" or not self.at_home(arm)]
             if not unfinished:
                 self.respond(watch.control, 200)
-            elif blocked or late or self.state.table.stopped is not None:
+            elif blocked or late or any(self.state.table.holds(arm) for arm in watch.arms):
                 arm = (blocked or unfinished)[0]
                 self.respond(watch.control, 500, f"arm {arm}: {conditions[arm].reason}")
             else:

@@ -9,7 +9,8 @@ same `fold`. Entries (kind: data):
 - `lease-granted`, `lease-released`: token, arm. Tokens only rise.
 - `job-accepted`: the job, its carries, its arm and token. `job-ended`: its result, key = job id.
 - `grasping`: a carry is about to begin. `placed`: it ended with the piece let go. `carry-failed`: what was felt.
-- `hand-opened`: a gripper was opened for a person. `stopped`, `recovered`: the stop, and the word that released it.
+- `hand-opened`: a gripper was opened for a person. `stopped`, `recovered`: the stop of all arms, and the word that released
+  one (`arm`) or all of them; `left` are the arms that it still holds.
 - `stop-unconfirmed`: arms that were not seen to stand after a stop was asked for. For people; changes nothing here.
 """
 
@@ -59,13 +60,17 @@ class JobRecord:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
-    """`hands`: the piece each arm took up and is not known to have let go (arm, FEN letter)."""
+    """`hands`: the piece each arm took up and is not known to have let go (arm, FEN letter).
+
+    `stopped`: why every arm was stopped, as long as one of them is held; `released` are those that no longer are.
+    """
 
     slots: Slots
     session_id: str | None = None
     token: int = 0
     holder: str | None = None
     stopped: str | None = None
+    released: tuple[str, ...] = ()
     hands: tuple[tuple[str, str], ...] = ()
     job: JobRecord | None = None
     managed: bool = False
@@ -73,12 +78,17 @@ class Table:
     def hand(self, arm: str) -> str | None:
         return dict(self.hands).get(arm)
 
+    def holds(self, arm: str) -> bool:
+        """Whether a stop holds this arm until a person's word for it."""
+        return self.stopped is not None and arm not in self.released
+
 
 def note_reset(table: Table, session_id: str) -> Note:
     data = {
         "token": table.token,
         "holder": table.holder,
         "stopped": table.stopped,
+        "released": list(table.released),
         "hands": dict(table.hands),
         "managed": table.managed,
         "slots": table.slots.known() if table.managed else {},
@@ -140,9 +150,11 @@ def apply(table: Table, kind: str, session_id: str | None, data: Mapping[str, An
         case "table-reset":
             hands = tuple(sorted(data["hands"].items()))
             slots = fresh.with_known(data["slots"])
+            released = tuple(data.get("released", ()))
             return Table(
-                slots, session_id, data["token"], data["holder"], data["stopped"], hands, managed=data["managed"]
-            )
+                slots, session_id, data["token"], data["holder"], data["stopped"], released, hands,
+                managed=data["managed"],
+            )  # fmt: skip
         case "lease-granted":
             return replace(table, token=data["token"], holder=data["arm"])
         case "lease-released":
@@ -165,9 +177,11 @@ def apply(table: Table, kind: str, session_id: str | None, data: Mapping[str, An
         case "hand-opened":
             return replace(table, hands=_hands(table, data["arm"], None))
         case "stopped":
-            return replace(table, stopped=data["reason"])
+            return replace(table, stopped=data["reason"], released=())
+        case "recovered" if data.get("left"):
+            return replace(table, released=(*table.released, data["arm"]))
         case "recovered":
-            return replace(table, stopped=None)
+            return replace(table, stopped=None, released=())
         case _:
             return table
 
