@@ -18,10 +18,11 @@ from edgechess_kit.settings import load
 from edgechess_robots.arm import Arm
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.tcp import connect_tcp_to
+from edgechess_robots.errors import ArmLost
 from edgechess_robots.registry import arm_kind
 from edgechess_twin.control import ControlClient, find_running
 
-LINK_TIMEOUT_S = 12.0  # two attempts to connect, and a controller that answers slowly
+HINT = "is anything else connected to this controller, or does another machine have that address?"
 TWIN_STALE_S = 1.0  # a twin shares its cores with whatever else runs; a real controller's 0.1 s would be a false alarm
 
 
@@ -111,8 +112,12 @@ async def linked(arm: Arm) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(arm.run, name=f"arm {arm.name}")
         try:
-            with anyio.fail_after(LINK_TIMEOUT_S * 8):
-                await arm.ensure_ready()
+            try:
+                await arm.ensure_ready()  # with deadlines of its own
+            except ArmLost as lost:
+                if "closed" not in str(lost):
+                    raise
+                raise ArmLost(f"{lost}: {HINT}") from lost
             yield
         finally:
             tasks.cancel_scope.cancel()

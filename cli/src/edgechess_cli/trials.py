@@ -37,7 +37,10 @@ def command(
     moves: Annotated[int, typer.Option("--moves", help="In all; four fifths of them with Dobots.", min=1)] = 20_400,
     each: Annotated[int, typer.Option("--each", help="At least so many of every class and kind of arm.", min=1)] = 320,
     sweep: Annotated[
-        int, typer.Option("--sweep", help="Moves per point of the noise sweep and kind of arm; 0: no sweep.", min=0)
+        int,
+        typer.Option(
+            "--sweep", help="Moves per point of the noise sweep with Dobots, a quarter with RO1s; 0: no sweep.", min=0
+        ),
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 1,
     kind: Annotated[str, typer.Option("--kind", help="dobot, ro1 or both.")] = "both",

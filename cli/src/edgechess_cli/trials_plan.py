@@ -75,7 +75,7 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """How much: `moves` in all over the kinds, at least `each` of every class and kind, `sweep` per point and kind."""
+    """How much: `moves` in all over the kinds, at least `each` of every class and kind, `sweep` per point with Dobots, and as `SHARES` has it with others."""
 
     moves: int
     each: int
@@ -174,7 +174,7 @@ def _main(wanted: Wanted, kind: Kind, deck: Deck, dice: random.Random) -> Iterat
 def _point(wanted: Wanted, kind: Kind, name: str, value: float, deck: Deck) -> Iterator[Chunk]:
     dice = random.Random(f"sweep {wanted.seed} {name} {value:g} {kind}")
     episodes: list[Episode] = []
-    while sum(len(episode.moves) for episode in episodes) < wanted.sweep:
+    while sum(len(episode.moves) for episode in episodes) < wanted.sweep * SHARES[kind] // max(SHARES.values()):
         episodes.append(deck.stretch(STRETCH_PLIES))
     for number, packed in enumerate(_packed(episodes, CHUNK_MOVES)):
         point = f"{name}={value:g}"

@@ -13,6 +13,7 @@ from edgechess_cli.trials_judge import CENTRED_MM, MOVED_MM
 from edgechess_cli.trials_plan import CLASSES, SWEEP
 from edgechess_cli.trials_plot import NAMES, Row
 from edgechess_cli.trials_store import Store
+from edgechess_cli.trials_table import Trial
 from edgechess_twin.arm_device import Kind
 
 TARGET = 0.999
@@ -163,6 +164,7 @@ class Reliability:
             return ""
         lines = ["## What went wrong", "", "| first cause | recovered | helped |", "|---|--:|--:|"]
         lines += [f"| {name} | {recovered} | {helped} |" for name, recovered, helped in found]
+        lines += ["", self._bound(trials)]
         helped = [trial for trial in trials if trial.outcome == "helped" and not trial.causes]
         if helped:
             lines += ["", "Helped without an accident of the table, the first of them:", ""]
@@ -175,6 +177,15 @@ class Reliability:
                 for trial in unnoticed[:UNNOTICED_SHOWN]
             ]
         return "\n".join(lines) + "\n"
+
+    def _bound(self, trials: Sequence[Trial]) -> str:
+        """What the arms make of a table on which nothing falls over by itself."""
+        steady = Figures.of([trial for trial in trials if not _fell(trial)])
+        low, high = steady.interval
+        return (
+            f"Of the {steady.n} trials in which no piece slipped and none was bumped, {steady.right} ended right without help: "
+            f"{steady.part * 100:.3f} % [{low * 100:.3f}, {high * 100:.3f}]. What slips or is bumped over lies, and an arm takes only what stands."
+        )
 
     def _sweep(self, stem: str) -> str:
         panels = self.swept()
@@ -235,6 +246,10 @@ class Reliability:
                 "",
             ]
         )
+
+
+def _fell(trial: Trial) -> bool:
+    return any(cause.startswith(("slip ", "bump ")) for cause in trial.causes)
 
 
 def _line(kind: str, move: str, f: Figures) -> str:

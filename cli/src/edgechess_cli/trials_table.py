@@ -16,6 +16,7 @@ import chess
 
 from edgechess_board.placement import Placement
 from edgechess_cli.bench.arm import kind_of
+from edgechess_cli.failures import told
 from edgechess_cli.person_agent import halted
 from edgechess_cli.trials_judge import Verdict, judge
 from edgechess_cli.trials_plan import Chunk, Episode, MoveClass
@@ -73,10 +74,14 @@ def run_chunk(chunk: Chunk) -> ChunkResult:
     left = chunk.episodes
     for number in range(len(chunk.episodes)):
         run = ChunkRun(chunk, left, number)
+        refused: BaseExceptionGroup | None = None
+        done = 0
         try:
             done = run_virtual(run.run, seed=chunk.seed + number)
-        except CalibrationRefused as refused:
-            return ChunkResult(tuple(trials), str(refused))
+        except* CalibrationRefused as refusal:
+            refused = refusal
+        if refused is not None:
+            return ChunkResult(tuple(trials), told(refused))
         trials += run.trials
         left = left[done:]
         if not left:
