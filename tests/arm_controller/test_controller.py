@@ -10,17 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgechess_arm_controller import controller as c
-from edgechess_arm_controller.choreography import Carry
+from edgechess_arm_controller.choreography import Carry, move_carries
 from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.slots import Slots
-from edgechess_arm_controller.table import Note, Table, fold
-from edgechess_kit.messages import ArmControl, ArmJob, ArmJobResult
+from edgechess_arm_controller.table import (
+    JobRecord,
+    Note,
+    Table,
+    fold,
+    note_accepted,
+    note_carry_ended,
+    note_grasping,
+)
+from edgechess_kit.messages import ArmControl, ArmJob, ArmJobResult, GraspReport
 from edgechess_robots.arm import Grasp, Open, Park, Plan, Report
 from edgechess_robots.layout import standard_layout
 
 ARMS = ("white", "black")
 FRESH = Slots.filled(standard_layout(), {"white": "QQRBN", "black": "qqrbn"})
 BEFORE = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1"
+AFTER = "4k3/8/8/3P4/8/8/8/4K3 b - - 0 1"
 
 PARTS = (
     Part(Carry("p", "d5", "tray-white-0"), Plan((Open(30.0),)), 0, 0),
@@ -103,7 +112,7 @@ class Harness:
 
     def begun(self, begin: c.Begin) -> None:
         assert self.act is None, "two executions at once"
-        assert self.state.table.stopped is None, "motion while stopped"
+        assert not self.state.table.holds(begin.arm), "motion while stopped"
         granted = [n.data for n in self.journal if n.kind == "lease-granted"][-1]
         assert (granted["token"], granted["arm"]) == (begin.token, begin.arm), "motion without the newest lease"
         run = self.state.run
@@ -214,10 +223,11 @@ class Harness:
         self.state = self.fresh_state()
         self.feed(c.Looked())
 
-    def recover(self, number: int) -> None:
+    def recover(self, number: int, arm: str | None = None) -> None:
         request_id = f"r{number}"
         repeated = any(n.kind == "recovered" and n.key == request_id for n in self.journal)
-        self.feed(c.ControlAsked(ArmControl(command="recover", request_id=request_id, confirmed_by="me"), repeated))
+        word = ArmControl(command="recover", arm=arm, request_id=request_id, confirmed_by="me")
+        self.feed(c.ControlAsked(word, repeated))
 
     def settle(self) -> None:
         """Everything goes well from here on: no job may be left without a result."""
@@ -227,7 +237,9 @@ class Harness:
         for number in range(40):
             self.now_s += 1.0
             self.feed(c.Looked())
-            if self.state.table.stopped or any(x.phase == "blocked" for x in self.state.conditions.values()):
+            if self.state.table.stopped or any(
+                x.phase in ("blocked", "loaded") for x in self.state.conditions.values()
+            ):
                 self.recover(1000 + number)
             for name in ARMS:
                 self.end_bring(name, True)
@@ -243,7 +255,7 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("end_bring"), st.sampled_from(ARMS), st.sampled_from([True, True, False])),
     st.tuples(st.just("link"), st.sampled_from(ARMS), st.booleans()),
     st.tuples(st.just("stop")),
-    st.tuples(st.just("recover"), st.integers(0, 6)),
+    st.tuples(st.just("recover"), st.integers(0, 6), st.sampled_from([None, *ARMS])),
     st.tuples(st.just("park")),
     st.tuples(st.just("kill")),
     st.tuples(st.just("tick"), st.sampled_from([0.1, 1.0, 5.0])),
@@ -357,6 +369,36 @@ def test_a_stop_survives_a_restart() -> None:
     assert not harness.brings
 
 
+def test_a_word_for_one_arm_leaves_the_other_one_stopped() -> None:
+    harness = ready()
+    harness.stop(ARMS)
+    harness.feed(c.StopAsked("a child at Black's side"))
+    harness.recover(1, "white")
+    assert set(harness.brings) == {"white"}
+    harness.end_bring("white", True)
+    harness.ask(0)
+    assert harness.results["j0"].code == "stopped"
+    harness.kill()
+    assert set(harness.brings) == {"white"}
+    harness.end_bring("white", True)
+    harness.recover(2, "black")
+    assert set(harness.brings) == {"black"}
+    harness.end_bring("black", True)
+    harness.ask(1)
+    assert harness.act is not None
+
+
+def test_a_second_stop_holds_the_arm_that_was_released() -> None:
+    harness = ready()
+    for number, arm in enumerate(ARMS):
+        harness.stop(ARMS)
+        harness.feed(c.StopAsked("a person"))
+        harness.recover(number, arm)
+        harness.end_bring(arm, True)
+    assert harness.state.table.holds("white")
+    assert not harness.state.table.holds("black")
+
+
 def test_the_tray_keeps_only_what_was_verified() -> None:
     harness = ready()
     harness.ask(0)
@@ -372,6 +414,26 @@ def test_the_tray_keeps_only_what_was_verified() -> None:
     harness.kill()
     slot = harness.state.table.slots["tray-white-0"]
     assert (slot.piece, slot.free) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("grasp", "held", "free"),
+    [
+        (GraspReport(piece="p", from_place="d5", to_place="tray-white-0", grasped=True, kept=True), None, False),
+        (GraspReport(piece="p", from_place="d5", to_place="tray-white-0", grasped=True, kept=False), False, False),
+        (GraspReport(piece="p", from_place="d5", to_place="tray-white-0", grasped=True), True, True),
+        (GraspReport(piece="p", from_place="d5", to_place="tray-white-0", grasped=False), False, True),
+    ],
+    ids=["link lost as the fingers open", "lost above the slot", "measured in the hand", "never taken"],
+)
+def test_a_slot_that_a_piece_was_on_its_way_to_is_free_only_if_it_cannot_stand_there(
+    grasp: GraspReport, held: bool | None, free: bool
+) -> None:
+    job = JobRecord("j", "s", "white", "e4d5", 1, tuple(part.carry for part in PARTS))
+    notes = (note_accepted(job), note_grasping(job, 0), note_carry_ended(job, grasp, held=held))
+    table = fold(Table(FRESH), ((n.kind, n.session_id, n.data) for n in notes), FRESH)
+    assert table.slots["tray-white-0"].free is free
+    assert move_carries(BEFORE, AFTER, "e4d5", "white", table.slots)[0].to_place == f"tray-white-{0 if free else 1}"
 
 
 @pytest.mark.parametrize("phase", list(c.PHASES))

@@ -189,7 +189,8 @@ def apply(table: Table, kind: str, session_id: str | None, data: Mapping[str, An
 def _carry_ended(table: Table, data: Mapping[str, Any]) -> Table:
     """Slots are marked by what was verified only; what was not stays doubtful.
 
-    A grasp that felt nothing leaves its slot doubtful: the piece may stand there still, a little off.
+    A grasp that felt nothing leaves its slot doubtful: the piece may stand there still, a little off. So does a piece that
+    left its place, and was not felt let go, the slot that it was on its way to: it may stand there, or lie in it.
     """
     grasp = msgspec.convert(data["grasp"], GraspReport)
     slots = table.slots
@@ -197,10 +198,11 @@ def _carry_ended(table: Table, data: Mapping[str, Any]) -> Table:
         slots = slots.put(grasp.from_place, grasp.piece).put(grasp.to_place, None)
     elif grasp.released:
         slots = slots.put(grasp.from_place, None).put(grasp.to_place, grasp.piece)
-    elif grasp.grasped:  # it left its place, and did not come to the other one
-        slots = slots.put(grasp.from_place, None).put(grasp.to_place, None)
-    elif grasp.grasped is False:
-        slots = slots.put(grasp.to_place, None)
+    else:
+        if grasp.grasped:
+            slots = slots.put(grasp.from_place, None)
+        if grasp.grasped is False or data["held"] is True:
+            slots = slots.put(grasp.to_place, None)
     empty = not data["begun"] or grasp.released or grasp.grasped is False or data["held"] is False
     hands = _hands(table, data["arm"], None if empty else grasp.piece)
     job = table.job
