@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`model:scripted`, as an installed package would bring it."""
     info = tmp_path / "scripted_model-1.0.dist-info"
     info.mkdir()
@@ -37,7 +37,6 @@ def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (info / "entry_points.txt").write_text("[edgechess.models]\nscripted = scripted_model:open_model\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    return
 
 
 class Asker:
@@ -63,6 +62,8 @@ class Asker:
         async with self.bus.subscribe(*(topic for topic, _ in kept.values())) as deliveries:
             task_status.started()
             async for delivery in deliveries:
+                if delivery.retained:
+                    continue  # of an earlier life
                 topic, found = kept[delivery.topic]
                 found.append(delivery.decode(topic))  # type: ignore[arg-type]
                 self._changed.set()

@@ -48,7 +48,8 @@ class BedrockRuntime:
             connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 1}
         )
         try:
-            self._client: Any = boto3.client("bedrock-runtime", region_name=region, config=config)
+            # a session of its own: the process's default one keeps the credentials that it found first
+            self._client: Any = boto3.session.Session().client("bedrock-runtime", region_name=region, config=config)
         except self._errors.NoRegionError as error:
             raise PlayerWordError(
                 f"bedrock:{model}: no region is known; add :region=eu-central-1, or set AWS_REGION"

@@ -39,6 +39,8 @@ from edgechess_kit.messages import (
 LOG = logging.getLogger(__name__)
 
 STATUS_PERIOD_S = 0.5  # while something changes; what does not change is not said again
+RETRY_FIRST_S = 5.0  # of a model that could not be brought at the start; doubles
+RETRY_LAST_S = 300.0
 GRACE_S = 2.0  # beyond a question's time, for players that keep it themselves
 CONTROLS_MAX = 16  # commands in work at once
 
@@ -106,19 +108,28 @@ class _Node:
             try:
                 await self._models.set_adapter(name, address, new=True, told=False)
             except (RequestRefused, InferenceError) as error:
-                self._complaints[f"adapter {name}"] = why(error)
+                self._complaints[f"adapter {name}"] = f"adapter {name}: {why(error)}"
                 LOG.error("adapter %s: %s", name, error)
         async with anyio.create_task_group() as tasks:
             for name, address in self._models.wanted().items():
                 tasks.start_soon(self._bring_model, name, address, name=f"bring {name}")
 
     async def _bring_model(self, name: str, address: str) -> None:
-        try:
-            await self._models.load(name, address, new=True, told=False)
+        """Until it serves, by this or by a control command: a store that cannot be reached now may be back soon."""
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._models.load(name, address, new=True, told=False)
+            except RequestRefused as error:  # an operator has loaded something under this name meanwhile
+                LOG.info("model %s: %s", name, error)
+            except InferenceError as error:
+                LOG.error("model %s: %s; trying again in %g s", name, error, pause_s)
+                self._complaints[f"model {name}"] = f"{name}: {why(error)}"
+                await anyio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_LAST_S)
+                continue
             self._complaints.pop(f"model {name}", None)
-        except (RequestRefused, InferenceError) as error:
-            self._complaints[f"model {name}"] = why(error)
-            LOG.error("model %s: %s", name, error)
+            return
 
     # ---------------------------------------------------------------- what comes in
 

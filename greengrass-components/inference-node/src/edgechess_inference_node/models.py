@@ -54,6 +54,8 @@ class Served:
     address: str
     before: str | None = None
     problem: str | None = None
+    release: anyio.Event = dataclasses.field(default_factory=anyio.Event)
+    """Set: the slot goes, and its memory with it."""
 
     @property
     def ready(self) -> bool:
@@ -196,6 +198,8 @@ class NodeModels:
             await served.slot.load(address_of(source))
         except InferenceError as error:
             served.problem = None if served.ready else str(error)
+            if told and not served.ready and name not in self._expected:
+                self._served.pop(name).release.set()  # a name that never served is none
             raise
         served.address, served.before = source, before if before is not None else served.before
         if told:
@@ -260,8 +264,9 @@ class NodeModels:
             adapters=self._adapter_table(),
             settings=SlotSettings(batch_max=settings.batch, memory_bytes=memory),
         )
-        await self._tasks.start(_keep, slot, name=f"slot {name}")
-        served = self._served[name] = Served(slot, source)
+        served = Served(slot, source)
+        await self._tasks.start(_keep, served, name=f"slot {name}")
+        self._served[name] = served
         return served
 
     def _load_options(self) -> Any:
@@ -310,11 +315,11 @@ def _import_backends(device: str) -> None:
             importlib.import_module(f"edgechess_inference.backends.{name}")
 
 
-async def _keep(slot: ModelSlot, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+async def _keep(served: Served, *, task_status: anyio.abc.TaskStatus[None]) -> None:
     """A slot's own task: what it opens is closed where it was opened."""
-    async with slot:
+    async with served.slot:
         task_status.started()
-        await anyio.sleep_forever()
+        await served.release.wait()
 
 
 def why(error: Exception) -> str:
