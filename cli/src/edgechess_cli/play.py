@@ -18,6 +18,7 @@ from rich.console import Console
 from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.match_options import FAST_SPEED, MatchOptions, MatchSummary
+from edgechess_cli.node_match import with_node
 from edgechess_cli.prompt import Prompt
 from edgechess_cli.real_match import Interrupted, RealMatch, saved_options
 from edgechess_cli.terminal import JsonLines, LivePicture, PlainLines, Screen
@@ -47,7 +48,8 @@ def command(
         str | None,
         typer.Option(
             "--white",
-            help="Player of White: stockfish[:elo=1350|level=5|nodes=10000|movetime=0.5], random, human, hand, pgn:FILE[#N], builtin.",
+            help="Player of White: stockfish[:elo=1350|level=5|nodes=10000|movetime=0.5], random, human, hand, pgn:FILE[#N], builtin,"
+            " model:NAME[@ADAPTER], openai:URL#MODEL, bedrock:MODEL_ID, imported:ARN.",
         ),
     ] = None,
     black: Annotated[str | None, typer.Option("--black", help="Player of Black, likewise.")] = None,
@@ -77,6 +79,9 @@ def command(
     ] = "dobot,dobot",
     firmware: Annotated[str, typer.Option("--firmware", help="Of the twin's controllers: 4.5 or 4.6.")] = "4.6",
     broker: Annotated[str, typer.Option("--broker", help="auto, mosquitto or embedded.")] = "auto",
+    node: Annotated[
+        bool, typer.Option("--node", help="Models are served by an inference node, a process of its own, over the bus.")
+    ] = False,
     resume: Annotated[
         Path | None,
         typer.Option("--continue", help="Go on with the match in this folder (beside it: --pgn, --speed, --broker)."),
@@ -104,6 +109,8 @@ def command(
             white, black, time, seed, faults, no_robot, rotated, max_plies, fen, pgn, speed, arms, firmware, broker
         )
         folder = None
+        if node:
+            options = _on_a_node(options)
     screen = _screen(options, as_json)
     summary = _play(options, folder, screen)
     screen.finish(summary)
@@ -195,6 +202,13 @@ def _options(
         firmware=_one_of("--firmware", firmware, FIRMWARES),
         broker=_broker(broker),
     )
+
+
+def _on_a_node(options: MatchOptions) -> MatchOptions:
+    try:
+        return with_node(options)
+    except PlayerWordError as error:
+        _fail(f"--node: {error}")
 
 
 def _check_player(word: str) -> None:

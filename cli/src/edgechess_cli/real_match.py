@@ -23,6 +23,7 @@ from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.topics import Topics
 
 MOVE_TIMEOUT_S = 60.0  # a move at true speed takes up to 25 s, one with a person's help longer
+NODE = "inference-node"
 LAST_WORDS_S = 0.3  # after the summary: the events of the others that are still on their way
 
 
@@ -36,6 +37,7 @@ def saved_options(folder: MatchFolder) -> MatchOptions:
     try:
         data["pgn"] = Path(data["pgn"]) if data["pgn"] else None
         data["arms"] = tuple(data["arms"])
+        data["node_players"] = tuple(data.get("node_players", ()))
         return MatchOptions(**data)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder.options}: {error}") from error
@@ -79,8 +81,9 @@ class RealMatch:
 
     async def _play(self) -> None:
         table = RealTable(_setup(self._options), self._folder, self._screen.say)
-        director = {"match-director": self._director_settings()}
-        async with table.serving(COMPONENTS, director) as served:
+        components = (*COMPONENTS, NODE) if self._options.node_players else COMPONENTS
+        more = {"match-director": self._director_settings(), NODE: self._node_settings()}
+        async with table.serving(components, more) as served:
             self._table, self._parked = served, False
             self._screen.tell(served.as_event(self._folder))
             served.tasks.start_soon(self._watch, served.bus, name="watch")
@@ -102,7 +105,11 @@ class RealMatch:
             "seed": options.seed,
             "pgn_path": str(self._folder.pgn),
             "unpause": self._continued,
+            "node_players": list(options.node_players),
         }
+
+    def _node_settings(self) -> dict[str, object]:
+        return {"seed": self._options.seed, "http_port": 0, **self._options.node}
 
     def _save_options(self) -> None:
         data = dataclasses.asdict(self._options)

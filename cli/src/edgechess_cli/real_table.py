@@ -55,8 +55,10 @@ MODULES = {
     "arm-controller": "edgechess_arm_controller",
     "game-manager": "edgechess_game_manager",
     "match-director": "edgechess_match_director",
+    "inference-node": "edgechess_inference_node",
 }
 TABLE_COMPONENTS = ("board-sensor", "arm-controller", "game-manager")
+READY_FIRST = (*TABLE_COMPONENTS, "inference-node")  # before whoever asks them for moves
 EMPTY_BOARD = "8/8/8/8/8/8/8/8"  # arms are calibrated before the pieces are set up: a tip that touches a1 needs room
 
 Say = Callable[[str], None]
@@ -144,9 +146,9 @@ class RealTable:
                 table = ServedTable(broker, bus, devices, tasks, children)
                 if person:
                     tasks.start_soon(self.person, bus, devices, name="person")
-                await self._start(bus, tasks, [children[name] for name in components if name in TABLE_COMPONENTS])
+                await self._start(bus, tasks, [children[name] for name in components if name in READY_FIRST])
                 for name in components:
-                    if name not in TABLE_COMPONENTS:  # whoever asks for moves, once there is somebody to hear it
+                    if name not in READY_FIRST:  # whoever asks for moves, once there is somebody to hear it
                         await tasks.start(children[name].run, name=name)
                 if self._faults.process_killed:
                     tasks.start_soon(self._misfortune, table, name="misfortune")
