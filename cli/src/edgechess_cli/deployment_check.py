@@ -39,7 +39,8 @@ _CLIENT_RESOURCE = re.compile(r"mqtt:(clientId|topic|topicfilter):.+\Z")
 def check_deployment(path: Path, recipes: Path, findings: Findings) -> None:
     """Raises DocumentError when the document itself cannot be read as one."""
     deployment = read_deployment(path)
-    merges = {wanted.name: _merge(path, wanted.name) for wanted in deployment.components}
+    root = read_document(path)
+    merges = {wanted.name: _merge(root, path, wanted.name) for wanted in deployment.components}
     interpolates = bool((_data(merges.get(NUCLEUS)) or {}).get(INTERPOLATES))
     for wanted in deployment.components:
         version = wanted.version.text if wanted.version is not None else ""
@@ -187,9 +188,9 @@ def _statement(policy: str, statement: Node, findings: Findings) -> None:
 # -- reading -------------------------------------------------------------------------------------------------------
 
 
-def _merge(path: Path, component: str) -> Mapping | None:
+def _merge(root: Mapping, path: Path, component: str) -> Mapping | None:
     """The document's merge for a component; JSON text of one as if it stood there."""
-    node: Node | None = read_document(path)
+    node: Node | None = root
     for key in ("components", component, "configurationUpdate", "merge"):
         node = node.get(key) if isinstance(node, Mapping) else None
     if isinstance(node, Scalar) and isinstance(node.value, str):
