@@ -11,7 +11,7 @@ import pytest
 from edgechess_arm_controller.choreography import Carry, from_hand, rearrangement
 from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.slots import Slots
-from edgechess_kit.messages import ArmControl, ArmJob, ArmState, SessionState, SlotState
+from edgechess_kit.messages import ArmControl, ArmControlResponse, ArmJob, ArmState, SessionState, SlotState
 from edgechess_robots.layout import standard_layout
 
 START = chess.STARTING_FEN
@@ -153,3 +153,46 @@ async def test_a_person_may_take_the_piece_instead(desk: Any) -> None:
         await anyio.sleep(15)
         assert desk.arms["white"].holding is None
         assert desk.shown().arms[0].mode == "parked"
+
+
+@pytest.mark.anyio
+async def test_a_person_says_that_trays_are_empty_and_racks_full(desk: Any) -> None:
+    """Once the arms have set a table up they go on believing what they know of the slots: only a word corrects it."""
+    before, after = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "4k3/8/8/8/4P3/8/8/4K3 w - - 0 1"
+    desk.bench.pieces = {"e8": "k", "d5": "p", "e4": "P", "e1": "K"}
+    async with desk.running():
+        await desk.publish(desk.topics.arm_job, setup("j1", before, after, "white"))
+        assert (await desk.result("j1", within_s=300.0)).outcome == "done"
+        await anyio.sleep(3)
+        assert [slot.piece for slot in desk.shown().tray if slot.piece] == ["p"]
+        for word in (
+            ArmControl(command="refilled", request_id="c0"),
+            ArmControl(command="refilled", confirmed_by="somebody"),
+            ArmControl(command="refilled", request_id="c1", confirmed_by="somebody"),
+            ArmControl(command="refilled", request_id="c1", confirmed_by="somebody"),
+        ):
+            await desk.publish(desk.topics.arm_control, word)
+            await anyio.sleep(3)
+        answers = [m for _, m in desk.seen if isinstance(m, ArmControlResponse)]
+        assert [answer.status for answer in answers] == [400, 400, 200, 200]
+        assert not [slot for slot in desk.shown().tray if slot.piece or slot.doubtful]
+    assert [entry["data"]["confirmedBy"] for entry in desk.entries("refilled")] == ["somebody"]
+    async with desk.running():
+        await anyio.sleep(5)
+        assert not [slot for slot in desk.shown().tray if slot.piece or slot.doubtful]
+
+
+@pytest.mark.anyio
+async def test_what_a_person_put_on_the_board_during_a_setup_may_be_out_of_a_slot(desk: Any) -> None:
+    before, after = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "4k3/8/8/8/4P3/8/8/4K3 w - - 0 1"
+    desk.bench.pieces = {"e8": "k", "d5": "p", "e4": "P", "e1": "K"}
+    async with desk.running():
+        await desk.publish(desk.topics.arm_job, setup("j1", before, after, "white"))
+        assert (await desk.result("j1", within_s=300.0)).outcome == "done"
+        helped = "4k3/8/8/8/3pP3/8/8/4K3 w - - 0 1"
+        desk.bench.pieces["d4"] = desk.bench.pieces.pop("tray-white-0")
+        await desk.publish(desk.topics.arm_job, setup("j2", helped, "4k3/8/8/8/3p4/8/8/4K3 w - - 0 1", "white"))
+        assert (await desk.result("j2", within_s=300.0)).outcome == "done"
+        await anyio.sleep(3)
+        doubtful = [(slot.slot, slot.piece) for slot in desk.shown().tray if slot.doubtful]
+        assert doubtful == [("tray-white-0", "p")]

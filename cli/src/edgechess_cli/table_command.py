@@ -1,6 +1,6 @@
 """`edgechess table`: a software table with its components and no director: somebody else publishes the moves.
 
-`edgechess table setup` speaks to any table, this one or a real one.
+`edgechess table setup` and `edgechess table refilled` speak to any table, this one or a real one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import chess
 import typer
 from anyio.abc import TaskStatus
 
-from edgechess_cli import setup_command
+from edgechess_cli import refilled_command, setup_command
 from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.match_options import FAST_SPEED
@@ -28,6 +28,7 @@ EXIT_USAGE = 2
 
 app = typer.Typer(invoke_without_command=True)
 app.command("setup")(setup_command.command)
+app.command("refilled")(refilled_command.command)
 
 
 @app.callback()

@@ -412,8 +412,8 @@ class Controller:
         if control.command == "stop":
             self.stop(control.reason or "asked on the bus", control)
             return
-        request_id = control.request_id
-        repeated = request_id is not None and self._context.journal.last(kind="recovered", key=request_id) is not None
+        kind, request_id = "recovered" if control.command == "recover" else control.command, control.request_id
+        repeated = request_id is not None and self._context.journal.last(kind=kind, key=request_id) is not None
         self._handle(c.ControlAsked(control, repeated))
 
     def _job(self, job: ArmJob) -> None:

@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal, assert_never
 
-from edgechess_arm_controller.choreography import Carry, piece_name
+from edgechess_arm_controller.choreography import Carry, piece_name, pieces_on
 from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.slots import Slots
 from edgechess_arm_controller.table import (
@@ -241,7 +241,7 @@ class StopAsked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ControlAsked:
-    """park or recover. `repeated`: the journal holds a recover with this request id."""
+    """park, recover or refilled. `repeated`: the journal holds such a word with this request id."""
 
     control: ArmControl
     repeated: bool
@@ -537,7 +537,8 @@ class _Turn:
             return
         token = self.state.table.token + 1
         carries = tuple(part.carry for part in event.parts)
-        self.note(note_accepted(JobRecord(job.job_id, job.session_id, arm, job.lan, token, carries, job.kind)))
+        board = "".join(sorted(pieces_on(job.before).values()))
+        self.note(note_accepted(JobRecord(job.job_id, job.session_id, arm, job.lan, token, carries, job.kind), board))
         self.grant(arm, token, job.job_id)
         act = self.state.acts + 1
         self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job=job, parts=event.parts))
@@ -666,7 +667,9 @@ class _Turn:
         elif control.command == "park":
             self.park(control)
         elif not control.confirmed_by:
-            self.respond(control, 400, "recover needs `confirmedBy`: who looked at the table")
+            self.respond(control, 400, f"{control.command} needs `confirmedBy`: who looked at the table")
+        elif control.command == "refilled":
+            self.refilled(event)
         elif not control.request_id and self.state.now_s - self.state.troubled_s < DUPLICATE_S:
             reason = (
                 f"without `requestId` a recover counts {DUPLICATE_S:.0f} s after the trouble: it may be a duplicate"
@@ -681,6 +684,19 @@ class _Turn:
             self.respond(control, 500, pressed)
         else:
             self.set(recovery=control)
+
+    def refilled(self, event: ControlAsked) -> None:
+        """The word is about the slots as they are now: a duplicate that comes late says nothing of what lies there then."""
+        control = event.control
+        if control.request_id is None:
+            self.respond(control, 400, "refilled needs `requestId`: a duplicate of it must not count")
+        elif event.repeated:
+            self.respond(control, 200, "done before")
+        elif self.state.table.job is not None:
+            self.respond(control, 400, f"job {self.state.table.job.job_id} is under way: say it when that has ended")
+        else:
+            self.note(Note("refilled", {"confirmedBy": control.confirmed_by}, key=control.request_id))
+            self.respond(control, 200)
 
     def pressed(self, control: ArmControl) -> str | None:
         """Why a recover does not count: it would be the button's release that sets the arms in motion."""

@@ -11,12 +11,14 @@ same `fold`. Entries (kind: data):
 - `grasping`: a carry is about to begin. `placed`: it ended with the piece let go. `carry-failed`: what was felt.
 - `hand-opened`: a gripper was opened for a person. `stopped`, `recovered`: the stop of all arms, and the word that released
   one (`arm`) or all of them; `left` are the arms that it still holds.
+- `refilled`: a person's word that the trays are empty and the racks full.
 - `stop-unconfirmed`: arms that were not seen to stand after a stop was asked for. For people; changes nothing here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -63,6 +65,7 @@ class Table:
     """`hands`: the piece each arm took up and is not known to have let go (arm, FEN letter).
 
     `stopped`: why every arm was stopped, as long as one of them is held; `released` are those that no longer are.
+    `left`: during a setup, the pieces that the arms have left on the board, as letters; None otherwise.
     """
 
     slots: Slots
@@ -74,6 +77,7 @@ class Table:
     hands: tuple[tuple[str, str], ...] = ()
     job: JobRecord | None = None
     managed: bool = False
+    left: str | None = None
 
     def hand(self, arm: str) -> str | None:
         return dict(self.hands).get(arm)
@@ -96,7 +100,8 @@ def note_reset(table: Table, session_id: str) -> Note:
     return Note("table-reset", data, session_id, session_id)
 
 
-def note_accepted(job: JobRecord) -> Note:
+def note_accepted(job: JobRecord, board: str = "") -> Note:
+    """`board`: the letters of the pieces that stand on it, as the job has it."""
     carries = [dataclasses.asdict(carry) for carry in job.carries]
     data = {
         "job_id": job.job_id,
@@ -105,6 +110,7 @@ def note_accepted(job: JobRecord) -> Note:
         "token": job.token,
         "carries": carries,
         "kind": job.kind,
+        "board": board,
     }
     return Note("job-accepted", data, job.session_id, job.job_id)
 
@@ -164,7 +170,13 @@ def apply(table: Table, kind: str, session_id: str | None, data: Mapping[str, An
             job = JobRecord(
                 data["job_id"], session_id or "", data["arm"], data["lan"], data["token"], carries, data["kind"]
             )
-            return replace(table, job=job, managed=table.managed or job.kind == "setup")
+            if job.kind != "setup":
+                return replace(table, job=job, left=None)
+            board = str(data.get("board", ""))
+            slots = _less_what_a_person_took(table, board)
+            return replace(table, slots=slots, job=job, managed=True, left=board)
+        case "refilled":
+            return replace(table, slots=fresh, left=None)
         case "grasping":
             slots = table.slots.doubt(data["from_place"]).doubt(data["to_place"])
             begun = replace(table.job, begun=data["index"] + 1) if table.job else None
@@ -208,7 +220,32 @@ def _carry_ended(table: Table, data: Mapping[str, Any]) -> Table:
     job = table.job
     if job is not None:
         job = dataclasses.replace(job, grasps=(*job.grasps, grasp))
-    return dataclasses.replace(table, slots=slots, hands=hands, job=job)
+    return dataclasses.replace(table, slots=slots, hands=hands, job=job, left=_left_on_the_board(table, grasp))
+
+
+def _left_on_the_board(table: Table, grasp: GraspReport) -> str | None:
+    if table.left is None:
+        return None
+    letters = Counter(table.left)
+    if _on_board(grasp.from_place) and (grasp.released or grasp.grasped):
+        letters[grasp.piece] -= 1
+    if _on_board(grasp.to_place) and grasp.released:
+        letters[grasp.piece] += 1
+    return "".join(sorted(letters.elements()))
+
+
+def _on_board(place: str) -> bool:
+    return len(place) == 2  # slots and hands have long names
+
+
+def _less_what_a_person_took(table: Table, board: str) -> Slots:
+    """A piece that no arm put on the board comes from the floor, or out of a slot: nobody says from where."""
+    slots = table.slots
+    come = Counter(board) - Counter(board if table.left is None else table.left)
+    for slot in table.slots:
+        if slot.piece in come:
+            slots = slots.doubt(slot.name)
+    return slots
 
 
 def _hands(table: Table, arm: str, piece: str | None) -> tuple[tuple[str, str], ...]:

@@ -336,9 +336,10 @@ class ArmState(Message, frozen=True, kw_only=True):
 
 
 class ArmControl(Message, frozen=True, kw_only=True):
-    """`devices/arm/control`. "stop" beats everything; "recover" needs a person's word that the table was looked at."""
+    """`devices/arm/control`. "stop" beats everything; "recover" needs a person's word that the table was looked at, and
+    "refilled" one that the trays are empty and the racks full."""
 
-    command: Literal["stop", "park", "recover"]
+    command: Literal["stop", "park", "recover", "refilled"]
     arm: Identifier | None = None
     request_id: Identifier | None = None
     confirmed_by: ShortText | None = None
