@@ -147,7 +147,7 @@ async def test_a_persons_word_is_needed_for_an_alarm_and_for_our_own_emergency_s
     await conduct.recover(confirmed=True)
     await conduct.stop()
     await conduct.recover(confirmed=False)
-    assert conduct.last_resort is None
+    assert driver.conduct.last_resort is None
     assert driver.cleared[-1] == "nothing"
 
 
