@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,13 @@ from edgechess_cli.workspace_artifacts import WorkspaceSource
 from edgechess_nucleus.recipe import read_recipe
 from edgechess_nucleus.root_folder import RootFolder
 
-from .conftest import Edgechess
+from .conftest import Edgechess, Outcome
 
 HEAD = 'RecipeFormatVersion: "2020-01-25"\nComponentName: a.B\nComponentVersion: 1.0.0\n'
+
+ARTIFACT = HEAD + "Manifests:\n- Artifacts:\n  # built elsewhere\n  - Uri: s3://b/a.zip\n"
+NEEDS = HEAD + "ComponentDependencies:\n  {}: {{VersionRequirement: '*'}}\nManifests:\n- Lifecycle: {{run: x}}\n"
+TLS = "components: {}\nlocalRuntime:\n  recipes: .\n  iotCore:\n    broker: mqtts://a.example\n"
 
 
 def documents(
@@ -37,6 +44,13 @@ def documents(
         (HEAD, "components: {a.B: {}}\n", "mine.yaml: ", "name the folder there, or with --recipes"),
         (HEAD, "components: {}\nx-software-table: {sped: 1}\nlocalRuntime: {recipes: .}\n", "mine.yaml: ", "sped"),
         (HEAD, "components: {}\nlocalRuntime: {region: Mars}\n", "mine.yaml:2: ", "no AWS region"),
+        (ARTIFACT, "components: {a.B: {}}\nlocalRuntime: {recipes: ., artifacts: none}\n", "a.B.yaml:7: ", "a.zip of a.B is missing"),
+        (NEEDS.format("a.B"), None, "a.B.yaml:5: ", "circle: a.B -> a.B"),
+        (HEAD, "components: {}\nlocalRuntime: {recipes: ., secrets: none.json}\n", "none.json: ", "No such file"),
+        (HEAD, TLS + "    caFile: none.pem\n", "mine.yaml:5: ", "none.pem: not read as certificates: [Errno 2]"),
+        (HEAD, TLS + "    caFile: mine.yaml\n", "mine.yaml:5: ", "mine.yaml: not read as certificates"),
+        (HEAD, TLS + "    certFile: a.crt\n    keyFile: a.key\n", "mine.yaml:5: ", "a.key: not read as certificate and key"),
+        (HEAD, TLS + "    certFile: a.crt\n", "mine.yaml:5: ", "one of the two files is missing"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_with_file_and_line(
@@ -62,6 +76,40 @@ def test_wrong_words(edgechess: Edgechess, tmp_path: Path) -> None:
         assert done.code == 2, done.err
         assert done.err.count("\n") == 1
         assert what in done.err
+
+
+def test_what_is_in_use_is_said_before_anything_starts(edgechess: Edgechess, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        told(edgechess("up", "--port", port), f"port {port} on 127.0.0.1 cannot be used for a broker: Address already")
+    root = Path(tempfile.mkdtemp(prefix="up-"))  # short: a Unix socket's path has 108 bytes
+    try:
+        (root / "ipc.socket").touch()
+        told(edgechess("up", "--root", str(root)), "there is a file of that name that is no socket; it stays")
+        (root / "ipc.socket").unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(root / "ipc.socket"))
+            other.listen()
+            told(edgechess("up", "--root", str(root)), "another runtime listens there; stop it, or use another folder")
+    finally:
+        shutil.rmtree(root)
+
+
+def told(done: Outcome, what: str) -> None:
+    assert done.code == 2, done.err
+    assert done.err.count("\n") == 1, done.err
+    assert what in done.err
+
+
+def test_a_deployment_for_a_running_runtime_is_read_first(edgechess: Edgechess, tmp_path: Path) -> None:
+    document = tmp_path / "next.yaml"
+    told(edgechess("up", "deploy", str(document), "--root", str(tmp_path)), "next.yaml:1: cannot be read")
+    document.write_text("components: {a.B: {version: 1}}\n", encoding="utf-8")
+    told(edgechess("up", "deploy", str(document), "--root", str(tmp_path)), "next.yaml:1: a.B: no such key version")
+    document.write_text("components: {}\n", encoding="utf-8")
+    done = edgechess("up", "deploy", str(document), "--root", str(tmp_path))
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "no runtime answers" in done.err
 
 
 def test_nobody_is_there_to_ask(edgechess: Edgechess, tmp_path: Path) -> None:

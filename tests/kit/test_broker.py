@@ -7,8 +7,10 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 
 from edgechess_kit import broker
@@ -88,6 +90,32 @@ async def test_it_ends_with_the_block_even_a_cancelled_one(kind: broker.BrokerKi
             await anyio.sleep_forever()
     with pytest.raises(OSError, match=r"refused|failed"):
         await anyio.connect_tcp("127.0.0.1", port)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+async def test_one_that_dies_by_itself_is_told_of(kind: broker.BrokerKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not (find_mosquitto() if kind == "mosquitto" else find_embedded()):
+        pytest.skip(f"{kind} is not installed")
+    processes, open_process = [], anyio.open_process
+
+    async def opened(*arguments: Any, **more: Any) -> anyio.abc.Process:
+        processes.append(await open_process(*arguments, **more))
+        return processes[-1]
+
+    monkeypatch.setattr(broker.anyio, "open_process", opened)
+    told, heard = [], anyio.Event()
+
+    def died(text: str) -> None:
+        told.append(text)
+        heard.set()
+
+    with anyio.fail_after(30):
+        async with running_broker(kind=kind, died=died) as url:
+            processes[0].kill()
+            await heard.wait()
+    [text] = told
+    assert text.startswith(f"the broker on {url.removeprefix('mqtt://')} has died (exit code -9): ")
 
 
 HOLDER = """

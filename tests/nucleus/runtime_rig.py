@@ -105,7 +105,7 @@ class Rig:
         with self.root.locked():
             runtime = Runtime(
                 self.prepare(self.deployment(*names, text=text), now_ms), self.root, self.flavour, FileSecrets(),
-                clock=lambda: 0.0, rng=random.Random(1), echo=self._echo, observe=self._observe,
+                clock=lambda: 0.0, rng=random.Random(1), echo=self.echo, observe=self.observe,
             )  # fmt: skip
             async with anyio.create_task_group() as tasks:
                 await tasks.start(runtime.run)
@@ -128,10 +128,10 @@ class Rig:
     def notes(self, name: str) -> list[str]:
         return [line[1:-1] for who, line in self.lines if who == name and line.startswith("[")]
 
-    def _echo(self, name: str, line: str) -> None:
+    def echo(self, name: str, line: str) -> None:
         self.lines.append((name, line))
         self.news.set()
 
-    def _observe(self, status: ComponentStatus) -> None:
+    def observe(self, status: ComponentStatus) -> None:
         self.states.append((status.name, status.state))
         self.news.set()

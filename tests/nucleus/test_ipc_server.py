@@ -22,8 +22,9 @@ from edgechess_nucleus.configuration import Configuration, KeyPath
 from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.eventstream_protocol import Frame, FrameReader, encode, int32, string
 from edgechess_nucleus.host import ReportedState
-from edgechess_nucleus.ipc_server import IpcServer, SocketError
+from edgechess_nucleus.ipc_server import IpcServer
 from edgechess_nucleus.secrets import FileSecrets
+from edgechess_nucleus.socket_file import SocketError
 
 pytestmark = pytest.mark.anyio
 
@@ -207,7 +208,7 @@ async def test_a_path_that_is_too_long(folder: Path) -> None:
     longest = folder / ("x" * (107 - len(os.fsencode(folder)) - 1))
     async with serving(longest, OneComponent()), await anyio.connect_unix(longest):
         pass
-    with pytest.raises(SocketError, match="108 bytes, a Unix socket's path has at most 107"):
+    with pytest.raises(SocketError, match="108 bytes, and the path of a Unix socket has room for 107"):
         await IpcServer(OneComponent()).serve(Path(f"{longest}x"))
 
 

@@ -16,6 +16,7 @@ from edgechess_nucleus.flavour import LITE
 from edgechess_nucleus.lifecycle import TIMEOUTS_S
 from edgechess_nucleus.logs import ComponentLog
 from edgechess_nucleus.root_folder import RootError, RootFolder
+from edgechess_nucleus.socket_file import SocketError
 from edgechess_nucleus.state import StateError, read_state
 
 from .runtime_rig import PATIENT_S, Rig
@@ -241,7 +242,7 @@ def test_a_root_is_used_once_and_its_name_must_fit_a_socket(tmp_path: Path) -> N
         raise AssertionError("locked twice")
     with root.locked():
         assert root.logs.is_dir()
-    with pytest.raises(RootError, match="has room for 107"), RootFolder(tmp_path / ("x" * 120)).locked():
+    with pytest.raises(SocketError, match="has room for 107"), RootFolder(tmp_path / ("x" * 120)).locked():
         raise AssertionError("too long")
     (tmp_path / "file").write_text("")
     with pytest.raises(RootError, match="choose another root"), RootFolder(tmp_path / "file" / "in").locked():

@@ -14,19 +14,19 @@ from edgechess_nucleus.pubsub import LocalMessage, LocalTopics
 
 M = TypeVar("M", bound=Message)
 
-NAME = "edgechess up"  # as whose messages components hear ours
-
 
 class RuntimeBus:
-    """A Bus. Nothing is retained: components repeat what is, as they do for one another."""
+    """A Bus. Nothing is retained: components repeat what is, as they do for one another. `name`: who speaks; what is
+    said under a name is not heard under it."""
 
     connected = True
 
-    def __init__(self, topics: LocalTopics) -> None:
+    def __init__(self, topics: LocalTopics, name: str) -> None:
         self._topics = topics
+        self._name = name
 
     async def publish(self, topic: Topic[M], message: M) -> None:
-        self._topics.publish(LocalMessage(topic.name, topic.encode(message), False, NAME))
+        self._topics.publish(LocalMessage(topic.name, topic.encode(message), False, self._name))
 
     @asynccontextmanager
     async def subscribe(self, *topics: Topic[Any]) -> AsyncIterator[Subscription]:
@@ -35,7 +35,9 @@ class RuntimeBus:
         def receive(message: LocalMessage) -> None:
             mailbox.put(Delivery(message.topic, message.payload))
 
-        made = [self._topics.attach(name, NAME, receive) for name in dict.fromkeys(topic.name for topic in topics)]
+        made = [
+            self._topics.attach(name, self._name, receive) for name in dict.fromkeys(topic.name for topic in topics)
+        ]
         try:
             yield mailbox
         finally:

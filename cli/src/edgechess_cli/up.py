@@ -25,6 +25,9 @@ from edgechess_cli.match_options import FAST_SPEED
 from edgechess_cli.real_table import TableSetup
 from edgechess_cli.up_run import EXTENSION, Up, UpOptions
 from edgechess_cli.up_tellers import JsonTeller, LineTeller
+from edgechess_kit.broker import require_free
+from edgechess_kit.errors import BrokerError
+from edgechess_nucleus.artifacts import FolderSource
 from edgechess_nucleus.control import ControlError, DeployDocument, Logs, RestartComponent, ask, ask_status, order
 from edgechess_nucleus.deployed import check
 from edgechess_nucleus.deployment import Deployment, read_deployment
@@ -32,6 +35,7 @@ from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.flavour import FLAVOURS, Flavour
 from edgechess_nucleus.mqtt_address import read_address
 from edgechess_nucleus.root_folder import RootFolder
+from edgechess_nucleus.secrets import FileSecrets
 
 T = TypeVar("T")
 
@@ -196,7 +200,7 @@ def _asked(question: Callable[..., Coroutine[Any, Any, T]], *arguments: object) 
 def _usage(make: Callable[[], T], code: int = EXIT_USAGE) -> T:
     try:
         return make()
-    except (NucleusError, ValueError) as error:
+    except (NucleusError, BrokerError, ValueError) as error:
         _fail(str(error), code)
 
 
@@ -215,7 +219,7 @@ def _options(
     port: int | None,
     with_twin: bool | None,
 ) -> UpOptions:
-    """Everything that can be wrong in documents is found here. Raises NucleusError or ValueError."""
+    """Everything that can be wrong in what was given is found here. Raises NucleusError, BrokerError or ValueError."""
     document = read_deployment(path)
     local = document.local
     folder = recipes or local.recipes
@@ -228,8 +232,13 @@ def _options(
     table = _software_table(document, with_twin)
     if table is not None and (local.iot_core is not None or local.local_mqtt is not None):
         raise ValueError(f"{path}: the software table brings its own brokers: name none, or --without-twin")
-    check(document, folder, flavour)
-    return UpOptions(document, root, flavour, folder, artifacts or local.artifacts, broker, port, table)
+    built = artifacts or local.artifacts
+    check(document, folder, flavour, FolderSource(built) if built is not None else None)
+    if local.secrets is not None:
+        FileSecrets.read(local.secrets, local.region)
+    if port is not None:
+        require_free(port)
+    return UpOptions(document, root, flavour, folder, built, broker, port, table)
 
 
 def _software_table(document: Deployment, with_twin: bool | None) -> TableSetup | None:

@@ -116,7 +116,7 @@ class Up:
             await tasks.start(nucleus.run, name="nucleus")
             self._teller.where(self._facts(iot_core, local_mqtt, devices))
             self._serving = True
-            bus = RuntimeBus(nucleus.topics)
+            bus = RuntimeBus(nucleus.topics, "edgechess up")
             tasks.start_soon(self._listen, bus, name="health")
             tasks.start_soon(self._until_ready, name="ready")
             if table is not None and devices is not None and iot_core is not None and local_mqtt is not None:

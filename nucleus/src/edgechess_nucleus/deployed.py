@@ -63,12 +63,20 @@ class Prepared:
     components: tuple[Deployed, ...]
 
 
-def check(deployment: Deployment, recipes: Path, flavour: Flavour) -> tuple[Recipe, ...]:
-    """The recipes that `prepare` would take, in order; nothing is written. Raises DocumentError."""
+def check(
+    deployment: Deployment, recipes: Path, flavour: Flavour, source: ArtifactSource | None = None
+) -> tuple[Recipe, ...]:
+    """The recipes that `prepare` would take, in order; nothing is written. Raises DocumentError.
+
+    With `source`, artifacts that are missing there are found out too.
+    """
     found = resolve(deployment, read_recipes(recipes, flavour))
     platform = this_platform(flavour)
     for recipe in found:
-        manifest_for(recipe, platform)
+        manifest = manifest_for(recipe, platform)
+        if source is not None:
+            for artifact in manifest.artifacts:
+                source.fetch(recipe, artifact)
     return found
 
 

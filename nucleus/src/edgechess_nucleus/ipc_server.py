@@ -28,7 +28,6 @@ from edgechess_nucleus.authority import Authority
 from edgechess_nucleus.authorization import SHADOWS
 from edgechess_nucleus.component_updates import ComponentUpdates
 from edgechess_nucleus.configuration import KeyPath
-from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.flavour import FLAVOURS
 from edgechess_nucleus.host import Host
 from edgechess_nucleus.iot_core import IotCore
@@ -43,16 +42,12 @@ from edgechess_nucleus.ipc_topics import TopicOperations
 from edgechess_nucleus.pubsub import LocalMessage, LocalTopics
 from edgechess_nucleus.shadow_file import read_shadows
 from edgechess_nucleus.shadows import Shadows
+from edgechess_nucleus.socket_file import SocketError, make_room
 
 log = logging.getLogger(__name__)
 
-PATH_LIMIT_BYTES = 107  # sun_path has 108 with its last zero
 BACKLOG = 64
 OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
-
-
-class SocketError(NucleusError):
-    """The socket cannot be made there; the text names the path and the cure."""
 
 
 class IpcServer:
@@ -72,7 +67,7 @@ class IpcServer:
         self._host = host
         self.flavour = FLAVOURS[flavour]
         self.updates = ComponentUpdates()
-        self.topics = topics or LocalTopics(self.flavour)
+        self.topics = LocalTopics(self.flavour) if topics is None else topics
         self.shadows = Shadows(self._publish_of_shadows, {} if shadow_file is None else read_shadows(shadow_file))
         self._authority = Authority(host, self.flavour)
         self._configurations = ConfigurationOperations(host, self.flavour, wall_clock_s)
@@ -155,17 +150,12 @@ async def _accept(listener: socket.socket) -> socket.socket:
 @contextmanager
 def _listening(path: Path) -> Iterator[socket.socket]:
     """A socket at `path` that listens; removed afterwards. Raises SocketError."""
-    size = len(os.fsencode(path))
-    if size > PATH_LIMIT_BYTES:
-        raise SocketError(
-            f"{path}: {size} bytes, a Unix socket's path has at most {PATH_LIMIT_BYTES}; use a shorter folder"
-        )
+    make_room(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.setblocking(False)
         # on Linux the file takes the mode of the unbound socket: at no instant is it wider
         os.fchmod(listener.fileno(), stat.S_IRUSR | stat.S_IWUSR)
         try:
-            _remove_stale(path)
             listener.bind(os.fspath(path))
         except OSError as error:
             raise SocketError(f"{path}: no socket can be made there: {error.strerror}") from error
@@ -176,20 +166,3 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         finally:
             if path.exists() and path.stat().st_ino == inode:
                 path.unlink()
-
-
-def _remove_stale(path: Path) -> None:
-    """A socket that nobody listens at any more is removed. Raises SocketError, OSError."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise SocketError(f"{path}: there is a file of that name that is no socket; it stays")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise SocketError(f"{path}: another runtime listens there; stop it, or use another folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ from pathlib import Path
 
 from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.interpolation import ComponentPaths
+from edgechess_nucleus.socket_file import make_room, require_short
 from edgechess_nucleus.versions import Version
-
-SOCKET_PATH_LIMIT_BYTES = 107  # sockaddr_un.sun_path is 108 bytes, one of them the final zero
 
 
 class RootError(NucleusError):
@@ -33,14 +31,10 @@ class RootFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes what is missing. Raises RootError: not a folder of ours to write, in use, or its name too long."""
-        for socket in (self.ipc_socket, self.control_socket):
-            length = len(os.fsencode(socket))
-            if length > SOCKET_PATH_LIMIT_BYTES:
-                raise RootError(
-                    f"{socket}: {length} bytes, and the path of a Unix socket has room for {SOCKET_PATH_LIMIT_BYTES}:"
-                    f" choose a shorter root folder"
-                )
+        """Makes what is missing. Raises RootError: not a folder of ours to write, or in use; SocketError: no place for
+        our sockets in it."""
+        for path in (self.ipc_socket, self.control_socket):
+            require_short(path)
         try:
             for folder in (self.logs, self.state.parent, self.path / "work"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +43,8 @@ class RootFolder:
             raise RootError(f"{error.filename}: {error.strerror}: choose another root folder") from error
         try:
             self._lock(lock)
+            for path in (self.ipc_socket, self.control_socket):
+                make_room(path)  # what a killed runtime left: the lock says that it is gone
             yield
         finally:
             os.close(lock)
@@ -63,8 +59,6 @@ class RootFolder:
             ) from None
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
-        with contextlib.suppress(FileNotFoundError):  # of a runtime that was killed: the lock says it is gone
-            self.control_socket.unlink()
 
     def paths_of(self, component: str, version: Version) -> ComponentPaths:
         """As Greengrass lays them out; the work folder is the same for every version."""

@@ -116,7 +116,7 @@ async def running_broker(
     with tempfile.TemporaryDirectory(prefix="edgechess-broker-") as folder:
         for attempt in range(1, attempts + 1):
             number = _free_port(host) if port is None else port
-            _require_free(host, number)
+            require_free(number, host)
             command = _command(chosen, number, host, tls, Path(folder))
             said = Path(folder, f"said-{attempt}")
             with _writer(said) as output:
@@ -186,7 +186,8 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(port: int, host: str = "127.0.0.1") -> None:
+    """Raises BrokerError when nobody could listen there."""
     with socket.socket() as probe:
         # as brokers do: connections that a former broker left in TIME_WAIT do not make the port taken
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -292,7 +292,7 @@ class ArmJobResult(Message, frozen=True, kw_only=True):
     token: int | None = None
     parked: bool = False
     holding: PieceLetter | None = None
-    """What the gripper still has, when the job is over."""
+    """What the gripper still has, measured when the job is over."""
     grasps: tuple[GraspReport, ...] = ()
     duration_s: float | None = None
 
@@ -314,6 +314,9 @@ class ArmStatus(Message, frozen=True, kw_only=True):
     mode: Literal["offline", "starting", "idle", "moving", "parked", "stopped", "fault"]
     parked: bool = False
     holding: PieceLetter | None = None
+    """What it is believed to hold, …"""
+    felt: bool | None = None
+    """… and whether its gripper measures that it holds something; None where it cannot tell, or nobody hears it."""
     joints_deg: tuple[float, ...] = ()
     tool_mm: tuple[float, ...] = ()
     """Tool centre point in the board frame: x, y, z."""
