@@ -81,6 +81,7 @@ class _Manager:
         self._seq = 0 if last is None else last.seq
         self._lane = Lane(context.bus, LANE_LIMIT)
         self._state_lane = Lane(context.bus, 1)
+        self._answers = Lane(context.bus, LANE_LIMIT)  # a cloud that is away must not hold up board and arms
         self._shadow = _ShadowWriter(shadow) if shadow is not None else None
         topics = context.topics
         self._readers: dict[str, Callable[[Delivery], Event | None]] = {
@@ -116,6 +117,7 @@ class _Manager:
             self._timers = Timers(group, send.send)
             group.start_soon(self._lane.run, name="manager sends")
             group.start_soon(self._state_lane.run, name="manager shows its state")
+            group.start_soon(self._answers.run, name="manager answers")
             if self._shadow is not None:
                 group.start_soon(self._shadow.run, name="manager writes the shadow")
             self._handle(Restored(self._now()))
@@ -180,7 +182,7 @@ class _Manager:
                     self._seq = entry.seq
                     announce(self._context, entry)
             case do.Answer(response):
-                lane.put(topics.cloud_response, response)
+                self._answers.put(topics.cloud_response, response)
             case do.AskBoardStart(request):
                 lane.put(topics.board_start, request)
             case do.AskBoard(request):
