@@ -519,7 +519,7 @@ class Controller:
         )
 
     def _status(self, name: str) -> ArmStatus:
-        arm, condition = self._arms[name], self.state.conditions[name]
+        arm, condition, view = self._arms[name], self.state.conditions[name], self.state.views[name]
         now = arm.state()
         holding = self.state.table.hand(name) if now.holding is not False else None
         tool = now.tool
@@ -534,6 +534,7 @@ class Controller:
             mode=mode,
             parked=now.parked,
             holding=holding,
+            felt=view.holding if view.fresh else None,
             joints_deg=tuple(round(joint, 1) for joint in now.joints_deg),
             tool_mm=(round(tool.x_mm), round(tool.y_mm), round(tool.z_mm)) if tool else (),
             alarm=now.alarm or (condition.reason if condition.phase in ("blocked", "loaded") else None),

@@ -788,7 +788,7 @@ class _Turn:
             arm=told.arm,
             token=told.token,
             parked=told.arm is not None and self.at_home(told.arm),
-            holding=self.state.table.hand(told.arm) if told.arm is not None and self.held(told.arm) else None,
+            holding=self.state.table.hand(told.arm) if told.arm is not None and self.felt(told.arm) else None,
             grasps=record.grasps if record is not None and mine and outcome != "refused" else (),
             duration_s=round(self.state.now_s - began_s, 3),
         )

@@ -50,7 +50,7 @@ from edgechess_game_manager.events import (
 from edgechess_game_manager.repair import Held, doubt
 from edgechess_game_manager.rules import LegalMove, Refusal
 from edgechess_game_manager.setting_up import job_limit_s, setup_says
-from edgechess_game_manager.state import PHASES, Progress, Stage, State, Work, commanded, ended, ordered
+from edgechess_game_manager.state import ARM_LOST, PHASES, Progress, Stage, State, Work, commanded, ended, ordered
 from edgechess_game_manager.steps import (
     Step,
     ask,
@@ -162,6 +162,7 @@ def _take(
     progress = Progress() if stage is Stage.SETUP else None
     san = move.san if move else ""
     work = Work(request, stage, executor, after, event.at, event.at, san=san, progress=progress)
+    work = dataclasses.replace(work, grasps=state.grasps, unreported=state.unreported)
     state = dataclasses.replace(state, work=work)
     # the token is the entry's key; it is a capability of the cloud's workflow and does not belong into events
     kept = {key: value for key, value in msgspec.to_builtins(request).items() if key != "taskToken"}
@@ -298,7 +299,8 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
 def _fail_before(state: State, at: float, found: str) -> Step:
     """Somebody has touched the table since the last move, or a repair of that has not ended well."""
     work, before = work_of(state), before_of(state)
-    against = _against_repair(state, at) or doubt(before, before, found, work.grasps, work.held)
+    unreported = "nobody knows what an arm did here last" if work.unreported else None
+    against = _against_repair(state, at) or unreported or doubt(before, before, found, work.grasps, work.held)
     if against is None and work.wrong != found:
         # a hand may still be in it: what shows the same a while later stands there
         work = fresh_questions(dataclasses.replace(work, wrong=found))
@@ -471,7 +473,7 @@ def _arms_while_parking(state: State, event: ArmsSeen) -> Step:
     work = work_of(state)
     if not _newer(event.arms, work.stage_at) or not _at_rest(event.arms, work):
         return Step(state)
-    holding = [Held(arm.name, arm.holding) for arm in event.arms.arms if arm.holding is not None]
+    holding = [Held(arm.name, arm.holding) for arm in event.arms.arms if arm.holding is not None and arm.felt]
     work = dataclasses.replace(work, held=holding[0] if holding else None)
     step = _look_again(dataclasses.replace(state, work=work), event.at)
     return Step(step.state, (CancelTimer("rest"), *step.effects))
@@ -491,7 +493,7 @@ def _rest_timer(state: State, event: TimerFired) -> Step:
         return Step(state)
     if work_of(state).progress is not None:
         words = "nobody reports the arms at rest; look at them first"
-        return fail(state, event.at, "arm-lost", words, expected=before_of(state))
+        return fail(state, event.at, ARM_LOST, words, expected=before_of(state))
     work = dataclasses.replace(work_of(state), lost=True, goal="after")
     return _enter_after(dataclasses.replace(state, work=work), event.at)
 
@@ -643,7 +645,7 @@ def _fail_lost(state: State, at: float, found: str | None) -> Step:
     shows = named(wrong) if wrong else "the board shows the position after the move" if found else "the board is blind"
     said = _arm_said(work_of(state))
     words = f"what the arm did is unknown and nobody reports it at rest; look at it first. {said}; {shows}"
-    return fail(state, at, "arm-lost", words, wrong=wrong, expected=after, found=found)
+    return fail(state, at, ARM_LOST, words, wrong=wrong, expected=after, found=found)
 
 
 # ---------------------------------------------------------------- repairs

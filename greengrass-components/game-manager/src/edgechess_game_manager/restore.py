@@ -13,7 +13,7 @@ import msgspec
 from edgechess_game_manager import rules
 from edgechess_game_manager.answers import given
 from edgechess_game_manager.settings import Settings
-from edgechess_game_manager.state import Progress, Stage, State, Work, commanded, ended, given_setup, ordered
+from edgechess_game_manager.state import Progress, Stage, State, Work, answered, commanded, ended, given_setup, ordered
 from edgechess_kit import messages as m
 from edgechess_kit.errors import JournalError
 from edgechess_kit.journal import Entry, Journal
@@ -43,7 +43,8 @@ def _step(state: State, entry: Entry) -> State:
     work = state.work if state.work is not None and state.work.token == entry.key else None
     match entry.kind:
         case "received":
-            return dataclasses.replace(state, work=_received(state, entry))
+            work = dataclasses.replace(_received(state, entry), grasps=state.grasps, unreported=state.unreported)
+            return dataclasses.replace(state, work=work)
         case "validated" if work is not None and "deadline" in entry.data:
             # a person's move; an arm's has "commanded" beside it
             deadline = msgspec.convert(entry.data["deadline"], float)
@@ -87,11 +88,9 @@ def _step(state: State, entry: Entry) -> State:
             session = dataclasses.replace(state.session, result=result, termination=termination)
             return dataclasses.replace(state, session=session)
         case "answered" | "refused" if entry.key is not None:
-            return dataclasses.replace(
-                state,
-                work=None if work is not None else state.work,
-                last_answer=(entry.at, given(entry.data, entry.key)),
-            )
+            response = given(entry.data, entry.key)
+            state = answered(state, work, response) if work is not None else state
+            return dataclasses.replace(state, last_answer=(entry.at, response))
     return state
 
 

@@ -12,6 +12,7 @@ from edgechess_game_manager.rules import Session, Verdict
 from edgechess_game_manager.settings import Settings
 from edgechess_kit import messages as m
 
+ARM_LOST = "arm-lost"  # code of an answer: nobody reports what an arm did
 MOVES_SHOWN = 20  # plies in `edge/session/state`: enough to recognise a take-back, small enough for every transport
 
 
@@ -94,7 +95,9 @@ class Work:
     goal: Literal["before", "after"] = "after"
     """Of the two positions the one that the job leads to, and that the board is asked for afterwards."""
     grasps: tuple[m.GraspReport, ...] = ()
-    """All that was felt since the board last showed the position before the move."""
+    """All that was felt since the board last showed the position before the move, be it for an earlier request."""
+    unreported: bool = False
+    """Since then an arm did something that nobody has reported, for an earlier request."""
     held: Held | None = None
     wrong: str | None = None
     """What the board showed instead of the position before the move, when it was looked at first."""
@@ -143,6 +146,9 @@ class State:
     arms: m.ArmState | None = None
     repairs: int = 0
     """Ordered in this session."""
+    grasps: tuple[m.GraspReport, ...] = ()
+    unreported: bool = False
+    """Both as in `Work`: what a request that failed has left in doubt, until the board shows a confirmed position."""
     last_answer: tuple[float, m.GameResponse] | None = None
     """From the journal: the newest answer and when it became durable. Only for the first moment after a restart."""
 
@@ -157,7 +163,7 @@ class State:
 
 def commanded(work: Work, job: m.ArmJob) -> Work:
     """The move's job is given: the board shows the position before it, so that nothing felt earlier counts any more."""
-    return _given(dataclasses.replace(work, goal="after", grasps=(), held=None), job)
+    return _given(dataclasses.replace(work, goal="after", grasps=(), unreported=False, held=None), job)
 
 
 def ordered(work: Work, job: m.ArmJob, goal: Literal["before", "after"]) -> Work:
@@ -168,6 +174,17 @@ def ordered(work: Work, job: m.ArmJob, goal: Literal["before", "after"]) -> Work
 def given_setup(work: Work, job: m.ArmJob, progress: Progress) -> Work:
     """The next job of a setup is given."""
     return dataclasses.replace(_given(work, job), progress=progress)
+
+
+def answered(state: State, work: Work, response: m.GameResponse) -> State:
+    """The request is over. What a move that failed has left in doubt outlives it."""
+    state = dataclasses.replace(state, work=None)
+    if response.status == 200:
+        return dataclasses.replace(state, grasps=(), unreported=False)
+    if work.request.action != "move":
+        return state
+    lost = response.detail is not None and response.detail.code == ARM_LOST
+    return dataclasses.replace(state, grasps=work.grasps, unreported=work.unreported or lost)
 
 
 def ended(work: Work, result: m.ArmJobResult) -> Work:

@@ -21,6 +21,7 @@ from edgechess_game_manager.effects import (
 )
 from edgechess_game_manager.rules import Verdict
 from edgechess_game_manager.state import PHASES, Stage, State, Work
+from edgechess_game_manager.state import answered as after_answer
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
 
@@ -99,7 +100,8 @@ def finish(
     answered = stored(response, work.request.session_id)
     begun = work.request.action == "start" and session is not None and session is not state.session
     repairs = 0 if begun else state.repairs
-    state = dataclasses.replace(state, work=None, session=session or state.session, repairs=repairs)
+    state = dataclasses.replace(state, session=session or state.session, repairs=repairs)
+    state = after_answer(state, work, response)
     effects = (CancelTimers(), Write((*drafts, answered)), Answer(response), Report(work.request, response))
     return Step(state, effects)
 
