@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from edgechess_cli.bench import arm, human_moves, ipc, manager, recognition, stream
+from edgechess_cli.bench import arm, human_moves, ipc, manager, node, recognition, stream
 from edgechess_cli.bench.figures import Report
 from edgechess_cli.failures import FAILURES, told
 from edgechess_twin.arm_device import Kind as ArmKind
@@ -29,6 +29,7 @@ class Module(enum.StrEnum):
     IPC = "ipc"
     STREAM = "stream"
     ARM = "arm"
+    NODE = "node"
 
 
 DEFAULT = (Module.MANAGER, Module.RECOGNITION, Module.IPC)  # human-moves proves rather than measures, and takes minutes
@@ -61,6 +62,8 @@ def command(
         int, typer.Option("--rounds", help="stream: counted turns of each loader.", min=1)
     ] = stream.ROUNDS,
     peers: Annotated[bool, typer.Option("--peers", help="stream: install peers into a temporary environment.")] = False,
+    starts: Annotated[int, typer.Option("--starts", help="node: starts of the process.", min=1)] = node.STARTS,
+    swaps: Annotated[int, typer.Option("--swaps", help="node: swaps of weights under load.", min=1)] = node.SWAPS,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the games.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder for results, and for journals while measuring.")] = Path(
         "bench-results"
@@ -90,6 +93,8 @@ def command(
                     report = anyio.run(human_moves.measure, human, human_moves.FIRST_SEED + seed - 1)
                 case Module.IPC:
                     report = anyio.run(ipc.measure, messages)
+                case Module.NODE:
+                    report = anyio.run(node.measure, starts, swaps)
                 case Module.ARM:
                     report = arm.measure(arm_moves, seed, kind)
             reports.append(report)

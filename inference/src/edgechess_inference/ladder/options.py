@@ -20,7 +20,7 @@ from edgechess_inference.words import parse_settings, whole_number
 ATTEMPTS_MAX = 10
 MAX_TOKENS_DEFAULT = 200  # a move and a sentence; a model that thinks aloud needs more, and says so in its word
 MAX_TOKENS_MAX = 16_384
-RESERVE_STRENGTH = "movetime=0.05"  # full strength; the first answer of a node is due within 0.1 s
+RESERVE_STRENGTH = "movetime=0.03"  # full strength; the first answer of a node is due within 0.1 s
 RESERVE_NODES = "nodes=300"  # about 0.1 s of the small engine, for the same reason
 ENGINES: dict[str, tuple[PlayerFactory, str]] = {
     "stockfish": (stockfish.open_player, RESERVE_STRENGTH),

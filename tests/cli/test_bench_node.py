@@ -1,0 +1,42 @@
+"""The node's bench: its arithmetic, and one small run of the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgechess_cli.bench.manager import BenchError
+from edgechess_cli.bench.node import _report, measure, mixed_answers, overlaps
+
+
+def test_an_answer_belongs_to_a_swap_that_it_shares_a_moment_with() -> None:
+    swaps = [(1.0, 2.0), (5.0, 6.0)]
+    assert [overlaps(span, swaps) for span in [(0.0, 0.9), (0.5, 1.0), (1.2, 1.3), (2.1, 4.9), (4.0, 9.0)]] == [
+        False, True, True, False, True,
+    ]  # fmt: skip
+
+
+def test_an_answer_that_its_weights_do_not_give_is_mixed() -> None:
+    said = [("a", "x", "e2e4"), ("b", "x", "d2d4"), ("a", "x", "e2e4"), ("b", "y", "e2e4"), ("b", "x", "e2e4")]
+    assert mixed_answers(said) == 1
+    assert mixed_answers(said[:-1]) == 0
+
+
+def test_mixed_answers_fail_the_bench_and_slow_ones_only_miss() -> None:
+    report = _report([1.0], [0.05], [0.1, 0.1], [0.3], [1.0], 2)
+    assert report.failures == ("2 answers are of no one set of weights",)
+    assert [target.met for target in report.targets] == [True, True, False]
+    with pytest.raises(BenchError, match="more swaps are needed"):
+        _report([1.0], [0.05], [0.1], [], [1.0], 0)
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_small_run_measures_everything_and_mixes_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    report = await measure(1, 2)
+    assert report.failures == ()
+    assert report.figures["ready"]["n"] == 1
+    assert report.figures["swap"]["n"] == 2
