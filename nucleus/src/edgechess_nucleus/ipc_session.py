@@ -27,7 +27,7 @@ from edgechess_nucleus.ipc_protocol import (
     error,
     response,
 )
-from edgechess_nucleus.readable_adapter import Readable
+from edgechess_nucleus.readable_adapter import take_each
 from edgechess_nucleus.refusal import Kind, Refused
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class Session:
             frame_limit_bytes=flavour.frame_limit_bytes, speaks_on_stream_0=flavour.speaks_on_stream_0
         )
         self._outlet = Outlet(sock, batch)
-        self._readable = Readable(sock)
+        self._left = False
         self._calls: dict[int, OpenCall] = {}
         self._tasks: anyio.abc.TaskGroup | None = None
         self._patience = anyio.CancelScope()
@@ -135,15 +135,14 @@ class Session:
             for call in list(self._calls.values()):
                 call.end()
             self._calls.clear()
-            self._readable.close()
             self._socket.close()
 
     async def _say_farewell(self) -> None:
         """Waits a moment for the client to close first: one that sees last words and the end at once may read neither."""
         with anyio.move_on_after(FAREWELL_TIMEOUT_S):
             await self._outlet.drained()
-            while self._flavour.speaks_on_stream_0 and await self._receive():
-                pass
+            if self._flavour.speaks_on_stream_0 and not self._left:
+                await take_each(self._socket, lambda: self._receive() != b"")
 
     def end(self) -> None:
         """Its component has another token now."""
@@ -158,28 +157,32 @@ class Session:
     # ------------------------------------------------------------ what the client does
 
     async def _read(self) -> None:
-        while True:
-            data = await self._receive()
-            if not data:
-                return
-            with self._batch.open():
-                for event in self._connection.receive(data):
-                    self._carry_out(event)
-            if self._connection.closed:
-                return
-            if self._outlet.overfull:
-                await self._outlet.drained()
+        while not (self._left or self._connection.closed):
+            await take_each(self._socket, self._take)
+            await self._outlet.drained()
 
-    async def _receive(self) -> bytes:
-        """Empty at the end. Every call lets other tasks run, since waiting does, even for what is there already."""
-        while True:
-            await self._readable.wait()
-            try:
-                return self._socket.recv(CHUNK_BYTES)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return b""
+    def _take(self) -> bool:
+        """What is there now; False when nothing more is to be read at present. Answers leave at once: between a request
+        and its answer the event loop does not turn."""
+        data = self._receive()
+        if data is None:
+            return True
+        if not data:
+            self._left = True
+            return False
+        with self._batch.open():
+            for event in self._connection.receive(data):
+                self._carry_out(event)
+        return not (self._connection.closed or self._outlet.overfull)
+
+    def _receive(self) -> bytes | None:
+        """Empty at the end, None when there is nothing."""
+        try:
+            return self._socket.recv(CHUNK_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
 
     def _carry_out(self, event: Event) -> None:
         match event:
