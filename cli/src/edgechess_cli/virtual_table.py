@@ -55,9 +55,10 @@ IDLE_FEEDBACK_S = 1.0
 DOBOT_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0)
 # As rarely as the robot's dead-man and the controller's age limit allow, for the same reason: a request costs milliseconds.
 RO1_SETTINGS = StandardBotsSettings(robot_kind="simulated", live=False, beat_s=0.2, poll_s=1.0, stale_s=4.0)
-AGE_LIMIT_S = 2.5
+AGE_LIMIT_S = 2.0
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 STOP_WITHIN_S = 20.0  # of a request: about the length of a move
+LINK_LOST_WITHIN_S = 12.0  # of a request: about the length of a move
 LINK_DOWN_S = 3.0  # a broker link that was lost comes back after this
 START_DATE = datetime.date(2024, 1, 1)
 OPERATIONS_OF_A_MOVE = 60  # a component's effects during one move are fewer: a kill is set among the next so many
@@ -225,8 +226,8 @@ class VirtualTable:
             after_s = self._dice.uniform(0.0, STOP_WITHIN_S)
             self._tasks.start_soon(self._stop, after_s, stop_sent, name="operator stops")
         if self._dice.random() < faults.link_lost:
-            self.links_lost += 1
-            self._lose(self._dice.choice([*self._wires, *self._buses]))
+            link, after_s = self._dice.choice([*self._wires, *self._buses]), self._dice.uniform(0.0, LINK_LOST_WITHIN_S)
+            self._tasks.start_soon(self._lose, link, after_s, name=f"link of {link}")
 
     async def _stop(self, after_s: float, stop_sent: Callable[[], None] | None) -> None:
         """An operator stops the arms in the middle of something; the person at the table says later that they may go on."""
@@ -238,15 +239,16 @@ class VirtualTable:
             self.topics.arm_control, m.ArmControl(command="stop", reason="an operator's stop")
         )  # fmt: skip
 
-    def _lose(self, link: str) -> None:
+    async def _lose(self, link: str, after_s: float) -> None:
+        """At any moment of the move, so that arms lose theirs in the middle of a motion too."""
+        await anyio.sleep(after_s)
+        self.links_lost += 1
         if link in self._wires:
             self._wires[link].kill()
             return
-        self._buses[link].lose()
-        self._tasks.start_soon(self._bring_back, link, self._buses[link], name=f"link of {link}")
-
-    async def _bring_back(self, name: str, bus: MemoryBus) -> None:
-        """Unless the process was killed meanwhile: its next incarnation has a link of its own."""
+        bus = self._buses[link]
+        bus.lose()
         await anyio.sleep(LINK_DOWN_S)
-        if self._buses[name] is bus and self.processes[name].power.on:
+        # unless the process was killed meanwhile: its next incarnation has a link of its own
+        if self._buses[link] is bus and self.processes[link].power.on:
             await bus.reconnect()
