@@ -207,8 +207,14 @@ class Walk:
         return self
 
     def to_setup_arm(self, tray: str = "") -> Walk:
-        self.to_setup(tray).feed(self.started())
+        self.to_setup(tray).looked_twice(self.started)
         return self
+
+    def looked_twice(self, says: Callable[[], E]) -> list[do.Effect]:
+        """A setup gives no job on one look."""
+        self.feed(says())
+        self.feed(self.timer("board"))
+        return self.feed(says())
 
     def to_ended(self) -> Walk:
         self.to_after(MATE).feed(self.board("after"))
@@ -368,7 +374,8 @@ def ways() -> Iterator[tuple[tuple[Stage, type[Any], Stage], Case]]:
         yield (setup, ev.BoardStarted, end), (none, enter, lambda w: w.started(start))
     yield (setup, ev.TimerFired, setup), (none, W.to_setup, lambda w: w.timer("board"))
     yield (setup, ev.BoardStarted, setup), (none, W.to_setup, lambda w: w.started(None))
-    yield (setup, ev.BoardStarted, setup_arm), (none, W.to_setup, W.started)
+    looked: Callable[[Any], object] = lambda w: (w.to_setup(), w.feed(w.started()), w.feed(w.timer("board")))  # noqa: E731
+    yield (setup, ev.BoardStarted, setup_arm), (none, looked, W.started)
     carried: Callable[[Any], object] = lambda w: (w.to_setup_arm(), w.feed(w.job()))  # noqa: E731
     heard: Callable[[Any], object] = lambda w: (carried(w), w.feed(w.table()), w.again())  # noqa: E731
     yield (setup, ev.Restored, S.PARKING), (none, heard, lambda w: ev.Restored(w.at))
@@ -873,18 +880,36 @@ def test_a_piece_that_vanishes_during_a_setup_is_named_and_the_rest_is_left_to_t
     assert answer.detail.expected == "rnbqkbnr/pppp1ppp/8/4p3/8/5P2/PPPPPP1P/RNBQKBNR"
 
 
-def test_a_setup_names_what_is_missing_after_it_has_done_what_it_could(start: Make, move: Make) -> None:
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        ("rnbqkbnr/ppppppp1/8/8/8/8/PPPPPPP1/RNBQKBNR", "a white pawn is missing"),
+        ("rnbqkbnr/pppppppp/8/8/8/8/PPPPP3/RNBQKBNR", "3 white pawns are missing"),
+        ("rnbqkb1r/pppppppp/8/8/8/8/PPPPPPP1/RNBQKBNR", "a white pawn, a black knight are missing"),
+    ],
+)
+def test_a_setup_that_cannot_succeed_is_refused_before_any_job(start: Make, move: Make, shown: str, words: str) -> None:
     walk = Walk(start, move)
     walk.feed(walk.table("p"))
     walk.feed(walk.setup())
-    walk.feed(walk.started("rnbqkbnr/ppppppp1/8/8/8/8/PPPPPPP1/RNBQKBNR w - - 0 1"))
-    assert walk.find(do.GiveJob).job.after.split()[0] == "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPP1/RNBQKBNR"
-    walk.feed(walk.job())
-    walk.feed(walk.table())
-    walk.feed(walk.started("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPP1/RNBQKBNR w - - 0 1"))
+    walk.looked_twice(lambda: walk.started(f"{shown} w - - 0 1"))
     answer = walk.find(do.Answer).response
-    assert (answer.detail.code, answer.detail.expected) == ("setup-incomplete", chess.STARTING_BOARD_FEN)
-    assert "a white pawn is missing" in answer.reason
+    assert (answer.status, answer.detail.code) == (500, "setup-incomplete")
+    assert words in answer.reason
+    assert "setup-ordered" not in [entry.kind for entry in walk.entries]
+
+
+def test_a_setup_looks_twice_before_its_first_job(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_setup()
+    asked = walk.question()
+    assert walk.feed(walk.started()) == [do.StartTimer("board", 3.0)]
+    walk.feed(walk.timer("board"))
+    assert walk.question() != asked
+    walk.feed(walk.started(KNIGHT_AWAY))  # a hand is in it
+    assert walk.state.stage is S.SETUP
+    walk.feed(walk.timer("board"))
+    walk.feed(walk.started(KNIGHT_AWAY))
+    assert walk.state.stage is S.SETUP_ARM
 
 
 def test_what_one_arm_cannot_do_is_found_piece_by_piece_and_tried_with_the_other(start: Make, move: Make) -> None:

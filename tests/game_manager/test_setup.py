@@ -9,7 +9,8 @@ import chess
 import pytest
 
 from edgechess_game_manager.repair import pieces_on
-from edgechess_game_manager.setup import Beside, missing, next_batch
+from edgechess_game_manager.setup import Beside, missing, next_batch, supplies
+from edgechess_kit import messages as m
 
 ARMS = ("white", "black")
 START = chess.STARTING_BOARD_FEN
@@ -86,6 +87,17 @@ def test_captured_pieces_come_back_before_spare_ones_are_taken() -> None:
     batch = next_batch(START.replace("Q", "1"), START, ARMS, there, 8)
     assert batch is not None
     assert (batch.arm, batch.squares) == ("black", ("d1",))
+
+
+def test_sure_slots_are_taken_from_before_doubtful_ones() -> None:
+    slots = (m.SlotState(slot="tray-white-0", piece="Q", doubtful=True), m.SlotState(slot="tray-black-0", piece="Q"))
+    for rack in ((), (m.SlotState(slot="rack-white-0", piece="Q"),)):
+        tray = slots[:1] if rack else slots
+        there = Beside.of(m.ArmState(arms=(), tray=tray, rack=rack))
+        batch = next_batch(START.replace("Q", "1"), START, ARMS, there, 8)
+        assert batch is not None
+        assert batch.arm == ("white" if rack else "black")
+    assert supplies("Q", Beside.of(m.ArmState(arms=(), tray=slots[:1], rack=rack))) == ["rack-white-0", "tray-white-0"]
 
 
 def test_the_missing_are_named_and_nothing_is_invented() -> None:

@@ -50,7 +50,18 @@ from edgechess_game_manager.events import (
 from edgechess_game_manager.repair import Held, doubt
 from edgechess_game_manager.rules import LegalMove, Refusal
 from edgechess_game_manager.setting_up import job_limit_s, setup_says
-from edgechess_game_manager.state import ARM_LOST, PHASES, Progress, Stage, State, Work, commanded, ended, ordered
+from edgechess_game_manager.state import (
+    ARM_LOST,
+    PHASES,
+    SILENCE,
+    Progress,
+    Stage,
+    State,
+    Work,
+    commanded,
+    ended,
+    ordered,
+)
 from edgechess_game_manager.steps import (
     Step,
     ask,
@@ -299,8 +310,7 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
 def _fail_before(state: State, at: float, found: str) -> Step:
     """Somebody has touched the table since the last move, or a repair of that has not ended well."""
     work, before = work_of(state), before_of(state)
-    unreported = "nobody knows what an arm did here last" if work.unreported else None
-    against = _against_repair(state, at) or unreported or doubt(before, before, found, work.grasps, work.held)
+    against = _against_repair(state, at) or doubt(before, before, found, work.grasps, work.held)
     if against is None and work.wrong != found:
         # a hand may still be in it: what shows the same a while later stands there
         work = fresh_questions(dataclasses.replace(work, wrong=found))
@@ -392,7 +402,7 @@ def _arm_timer(state: State, event: TimerFired) -> Step:
     silence = m.ArmJobResult(
         job_id=work.job_id,
         outcome="unknown",
-        code="deadline",
+        code=SILENCE,
         reason=f"the arms said nothing for {job_limit_s(state, work.progress):g} s",
         parked=work.rested,
     )
@@ -682,6 +692,8 @@ def _against_repair(state: State, at: float) -> str | None:
         return "repairs are left to people here"
     if work.lost or (result is not None and (result.outcome == "refused" or result.code in WANTS_A_PERSON)):
         return "the arm cannot go on by itself"
+    if work.unreported:
+        return "nobody knows what an arm did here last"
     if work.repairs >= settings.repairs_per_move:
         return f"{work.repairs} repairs have not helped"
     if state.repairs >= settings.repairs_per_session:

@@ -16,7 +16,7 @@ from edgechess_game_manager.repair import named as piece_name
 from edgechess_game_manager.repair import pieces_on
 from edgechess_game_manager.setup import Batch, Beside, missing, next_batch, tidy
 from edgechess_game_manager.state import Progress, Stage, State, given_setup
-from edgechess_game_manager.steps import Step, enter, fail, finish, work_of
+from edgechess_game_manager.steps import Step, enter, fail, finish, fresh_questions, work_of
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
 
@@ -47,6 +47,15 @@ def setup_says(state: State, at: float, found: str) -> Step:
         expected = found if code == "arm-refused" else _put_back(found, goal, lost)
         return _stuck(state, at, found, expected, code, words)
     order: Batch | None
+    if found != goal and progress.jobs == 0:
+        if work.wrong != found:
+            # a hand may still be in it: what shows the same a while later stands there
+            work = fresh_questions(dataclasses.replace(work, wrong=found))
+            return Step(dataclasses.replace(state, work=work), (StartTimer("board", state.settings.repair_look_s),))
+        lacking = sorted(missing(found, goal, Beside.of(arms), held).elements())
+        if lacking:
+            words = _why(lacking, progress, None)
+            return _stuck(state, at, found, _put_back(found, goal, lacking), "setup-incomplete", words)
     if found == goal:
         arm = tidy(arms, progress.tidied)
         if arm is None:
@@ -73,7 +82,8 @@ def _judged(
     lost = Counter(progress.pieces) - everything
     said = ": ".join(word for word in (result.code, result.reason) if word) or "the arm noticed nothing"
     if lost:
-        return progress, ("dropped", f"{_pieces(lost.elements())} is neither on the board nor beside it ({said})")
+        verb = "is" if lost.total() == 1 else "are"
+        return progress, ("dropped", f"{_pieces(lost.elements())} {verb} neither on the board nor beside it ({said})")
     if result.outcome == "done":
         return dataclasses.replace(progress, narrow=False), None
     if result.outcome == "refused" and result.code in UNPLANNED:
@@ -140,7 +150,8 @@ def _put_back(found: str, goal: str, lacking: Sequence[str]) -> str:
 
 def _why(lacking: Sequence[str], progress: Progress, result: m.ArmJobResult | None) -> str:
     if lacking:
-        return f"{_pieces(lacking)} is missing: not on the board, in no tray and no rack"
+        verb = "is" if len(lacking) == 1 else "are"
+        return f"{_pieces(lacking)} {verb} missing: not on the board, in no tray and no rack"
     if progress.vain and result is not None:
         squares = ", ".join(sorted({square for _, square in progress.vain}))
         return f"no arm can do what is left ({squares}): {result.code}: {result.reason}"

@@ -19,10 +19,11 @@ from edgechess_kit.messages import ArmState, SlotState
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Beside:
-    """What lies beside the board, slot name -> FEN letter, and which slots are empty. Doubtful ones are neither."""
+    """What lies beside the board, slot name -> FEN letter, and which slots are empty. Doubtful ones are never that."""
 
     pieces: tuple[tuple[str, str], ...]
     free: tuple[str, ...]
+    doubtful: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, arms: ArmState) -> Beside:
@@ -30,6 +31,7 @@ class Beside:
         return cls(
             tuple((slot.slot, slot.piece) for slot in slots if slot.piece is not None),
             tuple(slot.slot for slot in slots if slot.piece is None and not slot.doubtful),
+            frozenset(slot.slot for slot in slots if slot.doubtful),
         )
 
 
@@ -111,7 +113,7 @@ def _carries(board: Squares, wanted: Squares, arms: Sequence[str], beside: Besid
                 yield _Carry(arm, piece, source, target)
                 break
         elif short[piece] > 0:
-            for slot in _supplies(piece, beside):
+            for slot in supplies(piece, beside):
                 arm = slot.split("-")[1]
                 if arm in arms and (arm, target) not in vain:
                     moved = True
@@ -144,13 +146,13 @@ def _carried(board: Squares, beside: Beside, carry: _Carry) -> tuple[Squares, Be
         slot = next(slot for slot in free if slot.startswith(f"tray-{carry.arm}-"))
         free.remove(slot)
         pieces.append((slot, carry.piece))
-    return board, Beside(tuple(pieces), tuple(free))
+    return board, Beside(tuple(pieces), tuple(free), beside.doubtful)
 
 
-def _supplies(piece: str, beside: Beside) -> list[str]:
-    """Slots with this piece, trays first: what the racks have is for promotions."""
+def supplies(piece: str, beside: Beside) -> list[str]:
+    """Slots with this piece: sure ones first, then trays, since what the racks have is for promotions."""
     slots = [slot for slot, letter in beside.pieces if letter == piece]
-    return sorted(slots, key=lambda slot: slot.startswith("rack-"))
+    return sorted(slots, key=lambda slot: (slot in beside.doubtful, slot.startswith("rack-")))
 
 
 def _near(square: str, arms: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from edgechess_game_manager.rules import Session, Verdict
 from edgechess_game_manager.settings import Settings
 from edgechess_kit import messages as m
 
+SILENCE = "deadline"  # code of the result that stands for none
 ARM_LOST = "arm-lost"  # code of an answer: nobody reports what an arm did
 MOVES_SHOWN = 20  # plies in `edge/session/state`: enough to recognise a take-back, small enough for every transport
 
@@ -97,7 +98,7 @@ class Work:
     grasps: tuple[m.GraspReport, ...] = ()
     """All that was felt since the board last showed the position before the move, be it for an earlier request."""
     unreported: bool = False
-    """Since then an arm did something that nobody has reported, for an earlier request."""
+    """Since then an arm did something that nobody has reported."""
     held: Held | None = None
     wrong: str | None = None
     """What the board showed instead of the position before the move, when it was looked at first."""
@@ -190,7 +191,11 @@ def answered(state: State, work: Work, response: m.GameResponse) -> State:
 def ended(work: Work, result: m.ArmJobResult) -> Work:
     """The job under way is over."""
     held = Held(result.arm, result.holding) if result.arm is not None and result.holding is not None else None
-    return dataclasses.replace(work, result=result, grasps=(*work.grasps, *result.grasps), held=held)
+    silent = result.outcome == "unknown" and result.code == SILENCE
+    unreported = work.unreported or silent
+    return dataclasses.replace(
+        work, result=result, grasps=(*work.grasps, *result.grasps), unreported=unreported, held=held
+    )
 
 
 def _given(work: Work, job: m.ArmJob) -> Work:
