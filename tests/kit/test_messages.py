@@ -176,6 +176,7 @@ def test_the_retained_topics_are_the_states() -> None:
         "devices/board/state",
         "devices/arm/state",
         "edge/session/state",
+        "inference/status",
     }
 
 
