@@ -569,6 +569,27 @@ def test_iot_core_there_and_back(client: Any) -> None:
     assert heard.closed.get(timeout=TIMEOUT_S)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"message_expiry_interval_seconds": -1},
+        {"message_expiry_interval_seconds": 2**32},
+        {"correlation_data": bytes(65_536)},
+        {"response_topic": "a/#"},
+        {"user_properties": [model.UserProperty(key="k", value="v" * 65_536)]},
+    ],
+    ids=["expiry before now", "expiry too long", "correlation too long", "answer to a filter", "property too long"],
+)
+def test_what_no_mqtt_packet_can_carry_is_refused_at_the_door(nucleus: Any, client: Any, given: dict[str, Any]) -> None:
+    nucleus.knobs()
+    heard = iot(client, "conformance/iot/limits")
+    if nucleus.java:
+        with pytest.raises(model.InvalidArgumentsError):
+            client.publish_to_iot_core(topic_name="conformance/iot/limits", qos="1", payload=b"no", **given)
+    client.publish_to_iot_core(topic_name="conformance/iot/limits", qos="1", payload=b"yes")
+    assert heard.next().message.payload == b"yes"
+
+
 def test_mqtt_5_members_and_retain(nucleus: Any, client: Any) -> None:
     ours = nucleus.knobs()
     heard = iot(client, "conformance/five")

@@ -43,11 +43,13 @@ class OneComponent:
         policy = {"aws.greengrass.ipc.pubsub": {"p": {"operations": ["*"], "resources": ["a/*"]}}}
         self.tree = Configuration({"accessControl": policy}, fold_case=True)
         self.states: list[str] = []
+        self.asked = 0
 
     def component_of(self, token: str) -> str | None:
         return "io.edgechess.Test" if token == "TOKEN" else None
 
     def configuration(self, component: str) -> Configuration | None:
+        self.asked += 1
         return self.tree
 
     def configuration_changed(self, component: str, changed: Sequence[KeyPath]) -> None: ...
@@ -160,6 +162,38 @@ async def test_a_deep_message_is_passed_on_or_refused_but_harms_nobody(folder: P
         await client.frame()
         await client.send(2, "UpdateConfiguration", b'{"timestamp": 1, "valueToMerge": ' + deep + b"}")
         assert (await client.frame()).text("service-model-type") == "aws.greengrass#InvalidArgumentsError"
+
+
+@pytest.mark.parametrize("depth", [16, 300, 500, 700, 900, 960, 980, 990, 1000])
+async def test_what_is_nested_beyond_the_limit_is_refused_at_any_depth(folder: Path, depth: int) -> None:
+    """Between the decoder's own limit and ours lies what the decoder takes and a walk would not survive."""
+    async with serving(folder / "s", OneComponent()), await anyio.connect_unix(folder / "s") as stream:
+        client = Client(stream)
+        await client.connect()
+        for number, (start, end) in enumerate(((b'{"x":', b"}"), (b"[", b"]")), 1):
+            deep = start * depth + b"1" + end * depth
+            await client.send(number, "UpdateConfiguration", b'{"timestamp": 1, "valueToMerge": {"a": ' + deep + b"}}")
+            assert (await client.frame()).text("service-model-type") == "aws.greengrass#InvalidArgumentsError"
+
+
+async def test_long_answers_wait_until_the_client_reads(folder: Path) -> None:
+    """A hundred requests come in one piece; were all carried out at once, a hundred long answers would lie in memory."""
+    host = OneComponent()
+    host.tree.merge(("long",), "x" * 400_000, 10)
+    server = IpcServer(host)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.serve, folder / "s")
+        async with await anyio.connect_unix(folder / "s") as stream:
+            client = Client(stream)
+            await client.connect()
+            asked = host.asked
+            for number in range(1, 101):
+                await client.send(number, "GetConfiguration", b"{}")
+            await anyio.wait_all_tasks_blocked()
+            assert host.asked - asked < 20
+            for _ in range(100):
+                assert (await client.frame()).text("service-model-type") == "aws.greengrass#GetConfigurationResponse"
+        tasks.cancel_scope.cancel()
 
 
 async def test_shadows_outlive_the_server(folder: Path) -> None:

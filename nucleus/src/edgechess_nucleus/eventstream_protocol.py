@@ -179,7 +179,8 @@ class FrameReader:
 
     def _parse(self) -> Generator[None, None, NoReturn]:
         while True:
-            yield from self._until(PRELUDE_BYTES)
+            while len(self._buffer) < PRELUDE_BYTES:
+                yield
             total, headers, checksum = _PRELUDE.unpack_from(self._buffer)
             if crc32(self._buffer[:8]) != checksum:
                 raise FrameError("the prelude's checksum is wrong")
@@ -187,7 +188,8 @@ class FrameReader:
                 raise FrameError(f"a frame of {total} bytes: {OVERHEAD_BYTES} to {self._limit} are taken")
             if headers > total - OVERHEAD_BYTES:
                 raise FrameError(f"{headers} bytes of headers in a frame of {total}")
-            yield from self._until(total)
+            while len(self._buffer) < total:
+                yield
             data = bytes(self._buffer[:total])
             del self._buffer[:total]
             if crc32(data[:-4]) != _U32.unpack_from(data, total - 4)[0]:
@@ -213,10 +215,6 @@ class FrameReader:
             self._memory[key] = known
         (stream,) = _I32.unpack_from(block, end - 4)
         return {**known[0], ":stream-id": Header(":stream-id", HeaderType.INT32, stream), **known[1]}
-
-    def _until(self, count: int) -> Generator[None, None, None]:
-        while len(self._buffer) < count:
-            yield
 
 
 def _parse_apart(before: bytes, behind: bytes) -> tuple[dict[str, Header], dict[str, Header]] | None:

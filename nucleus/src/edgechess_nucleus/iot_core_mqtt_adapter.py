@@ -17,6 +17,7 @@ import dataclasses
 import logging
 import random
 import socket
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -237,6 +238,12 @@ class MqttBroker:
                 log.warning("publish to %s: %s; it is tried again", message.topic, error)
                 await anyio.sleep(BACKOFF_FIRST_S)
                 continue
+            except (
+                ValueError,
+                TypeError,
+                struct.error,
+            ) as error:  # one that no packet can carry must not end the others
+                log.warning("publish to %s: %s; the message is dropped", message.topic, error)
             self._spool.popleft()
             self._spooled_bytes -= _size(message)
 

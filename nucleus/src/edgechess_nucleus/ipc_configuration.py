@@ -14,6 +14,7 @@ from edgechess_nucleus.flavour import Flavour
 from edgechess_nucleus.host import Host
 from edgechess_nucleus.ipc_call import EMPTY, Call, Operation, Request
 from edgechess_nucleus.ipc_protocol import event
+from edgechess_nucleus.nesting import deeper_than
 from edgechess_nucleus.refusal import Refused
 
 EVENT = event("ConfigurationUpdateEvents")
@@ -89,7 +90,7 @@ class ConfigurationOperations:
             )
         if not 0 <= request.timestamp < TIME_LIMIT_S:
             raise Refused("InvalidArgumentsError", "timestamp must be seconds since the epoch")
-        if len(path) + _depth(value) > DEPTH_LIMIT:
+        if deeper_than(value, DEPTH_LIMIT - len(path)):
             raise Refused("InvalidArgumentsError", f"The configuration has at most {DEPTH_LIMIT} levels")
         tree = self._host.configuration(call.component)
         if tree is None:
@@ -143,9 +144,3 @@ def _key_not_found() -> Refused:
 
 def _changed(component: str, path: KeyPath) -> bytes:
     return msgspec.json.encode({"configurationUpdateEvent": {"componentName": component, "keyPath": path}})
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    return 0

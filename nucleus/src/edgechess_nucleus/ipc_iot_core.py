@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -18,6 +18,10 @@ from edgechess_nucleus.topic_filter import is_filter, is_topic
 EVENT = event("IoTCoreMessage")
 PAYLOAD_LIMIT_BYTES = 128 * 1024  # AWS IoT Core's own for a message
 QosName = Literal["0", "1"]
+USER_PROPERTIES_LIMIT = 64  # ours: MQTT 5 has none, the broker's packet has
+# What an MQTT 5 packet can hold: a seconds field of four bytes, texts and data with a length of two.
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+TWO_BYTE_LENGTH = 65_535
 
 
 class UserProperty(Request, frozen=True):
@@ -31,7 +35,7 @@ class PublishToIoTCore(Request, frozen=True):
     payload: bytes | None = None
     retain: bool | None = None
     user_properties: tuple[UserProperty, ...] | None = None
-    message_expiry_interval_seconds: int | None = None
+    message_expiry_interval_seconds: Seconds | None = None
     correlation_data: bytes | None = None
     response_topic: str | None = None
     payload_format: QosName | None = None
@@ -67,6 +71,7 @@ class IotCoreOperations:
             raise Refused("InvalidArgumentsError", "topicName is no MQTT topic, or has a wildcard")
         if len(request.payload or b"") > PAYLOAD_LIMIT_BYTES:
             raise Refused("InvalidArgumentsError", f"The payload exceeds {PAYLOAD_LIMIT_BYTES} bytes")
+        _check_mqtt5(request)
         try:
             self._there().publish(self._message(request, qos))
         except IotCoreUnavailable as error:
@@ -121,6 +126,19 @@ class IotCoreOperations:
         if self._flavour.mqtt5_members:
             said |= _mqtt5_members(message)
         return msgspec.json.encode({"message": said})
+
+
+def _check_mqtt5(request: PublishToIoTCore) -> None:
+    """Raises Refused for what no MQTT packet can carry."""
+    if request.response_topic is not None and not is_topic(request.response_topic):
+        raise Refused("InvalidArgumentsError", "responseTopic is no MQTT topic, or has a wildcard")
+    if len(request.correlation_data or b"") > TWO_BYTE_LENGTH:
+        raise Refused("InvalidArgumentsError", f"correlationData exceeds {TWO_BYTE_LENGTH} bytes")
+    properties = request.user_properties or ()
+    if len(properties) > USER_PROPERTIES_LIMIT:
+        raise Refused("InvalidArgumentsError", f"more than {USER_PROPERTIES_LIMIT} userProperties")
+    if any(len(text.encode()) > TWO_BYTE_LENGTH for one in properties for text in (one.key, one.value)):
+        raise Refused("InvalidArgumentsError", f"a user property exceeds {TWO_BYTE_LENGTH} bytes")
 
 
 def _mqtt5_members(message: IotMessage) -> dict[str, Any]:

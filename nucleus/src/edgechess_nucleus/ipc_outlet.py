@@ -1,16 +1,14 @@
 """Writing to clients: at once where the socket takes it, otherwise from a bounded queue.
 
-What several operations have to say while one batch is open leaves in one call per client. A client that does not read:
+What several operations have to say inside one batch leaves in one call per client. A client that does not read:
 events that find more than EVENTS_LIMIT_BYTES waiting are dropped, counted and logged (local topics are at most once);
 replies are never dropped, but no more of its requests are read before the queue is empty (`overfull`, `drained`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
-from collections.abc import Iterator
 
 import anyio
 
@@ -21,23 +19,21 @@ REPLIES_LIMIT_BYTES = 256 * 1024  # then the client has to read before it asks f
 
 
 class Batch:
-    """Shared by the outlets of a server: while `open`, they collect."""
+    """Shared by the outlets of a server: inside `with batch:` they collect."""
 
     def __init__(self) -> None:
         self._touched: list[Outlet] = []
         self._depth = 0
 
-    @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
-            if self._depth == 0:
-                touched, self._touched = self._touched, []
-                for outlet in touched:
-                    outlet.flush()
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            touched, self._touched = self._touched, []
+            for outlet in touched:
+                outlet.flush()
 
     def touch(self, outlet: Outlet) -> None:
         if self._depth:

@@ -162,7 +162,7 @@ class Connection:
         return events
 
     def _take(self, frame: Frame, events: list[Event]) -> None:
-        kind, flags, stream = (frame.number(name) for name in (":message-type", ":message-flags", ":stream-id"))
+        kind, flags, stream = frame.number(":message-type"), frame.number(":message-flags"), frame.number(":stream-id")
         if kind is None or flags is None or stream is None or stream < 0:
             self._violate("a message without :message-type, :message-flags or :stream-id", events)
             return

@@ -109,7 +109,7 @@ class IpcServer:
     def configuration_changed(self, component: str, changed: Sequence[KeyPath]) -> None:
         """A deployment changed these keys: subscribers are told, policies are read again."""
         self._authority.forget(component)
-        with self._batch.open():
+        with self._batch:
             self._configurations.changed(component, changed)
 
     @property

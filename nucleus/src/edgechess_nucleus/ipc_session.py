@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -116,6 +117,8 @@ class Session:
         self._outlet = Outlet(sock, batch)
         self._left = False
         self._calls: dict[int, OpenCall] = {}
+        self._waiting: deque[Event] = deque()
+        """Read, and not carried out yet: the client has to read its answers first."""
         self._tasks: anyio.abc.TaskGroup | None = None
         self._patience = anyio.CancelScope()
 
@@ -157,8 +160,9 @@ class Session:
     # ------------------------------------------------------------ what the client does
 
     async def _read(self) -> None:
-        while not (self._left or self._connection.closed):
-            await take_each(self._socket, self._take)
+        while not self._left and (self._waiting or not self._connection.closed):
+            if self._carry_on():
+                await take_each(self._socket, self._take)
             await self._outlet.drained()
 
     def _take(self) -> bool:
@@ -170,9 +174,15 @@ class Session:
         if not data:
             self._left = True
             return False
-        with self._batch.open():
-            for event in self._connection.receive(data):
-                self._carry_out(event)
+        self._waiting.extend(self._connection.receive(data))
+        return self._carry_on()
+
+    def _carry_on(self) -> bool:
+        """One request at a time, as long as the client reads its answers: they may be many times as long."""
+        while self._waiting and not self._outlet.overfull:
+            with self._batch:
+                while self._waiting and not self._outlet.overfull:
+                    self._carry_out(self._waiting.popleft())
         return not (self._connection.closed or self._outlet.overfull)
 
     def _receive(self) -> bytes | None:
@@ -223,7 +233,10 @@ class Session:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failed:
                 raise Refused("InvalidArgumentsError", f"{name}: {failed}") from failed
             call = OpenCall(self, stream, self.component)
-            answer = operation.handle(call, request)
+            try:
+                answer = operation.handle(call, request)
+            except RecursionError as failed:
+                raise Refused("InvalidArgumentsError", f"{name}: nested too deeply") from failed
             if isinstance(answer, bytes):
                 self._respond(stream, call, template, answer, operation.streaming)
             else:

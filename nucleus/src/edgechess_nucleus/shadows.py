@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from edgechess_nucleus.errors import NucleusError
+from edgechess_nucleus.nesting import deeper_than
 from edgechess_nucleus.refusal import Refused, not_found
 
 DEPTH_LIMIT = 6  # levels below desired or reported
@@ -246,18 +247,9 @@ def _read_update(payload: bytes) -> Update:
             raise _invalid(f"State contains an invalid node: '{half}'")
         if content is not None and not isinstance(content, dict):
             raise _invalid(f"{half} node must be an object")
-        if _depth(content) > DEPTH_LIMIT:
+        if deeper_than(content, DEPTH_LIMIT):
             raise _invalid(f"JSON contains too many levels of nesting; maximum is {DEPTH_LIMIT}")
     return update
-
-
-def _depth(value: Any) -> int:
-    """Of objects and arrays; msgspec has refused what is too deep to walk."""
-    if isinstance(value, dict):
-        return 1 + max(map(_depth, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_depth, value), default=0)
-    return 0
 
 
 def _merge(old: Content, change: Content) -> Content:
