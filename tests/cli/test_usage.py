@@ -19,7 +19,7 @@ WRONG = {
     "faults": (("play", "--faults", "gremlins"), "--faults", "gremlins"),
     "probability": (("play", "--faults", "slip=2"), "--faults", "slip"),
     "position": (("play", "--fen", "not a position"), "--fen", "not a position"),
-    "arms": (("play", "--arms", "ro1,dobot"), "--arms", "dobot,dobot"),
+    "arms": (("play", "--arms", "ro1,kuka"), "--arms", "dobot,ro1"),
     "firmware": (("play", "--firmware", "3.5"), "--firmware", "4.5, 4.6"),
     "broker": (("play", "--broker", "rabbit"), "--broker", "mosquitto"),
     "record": (("play", "--pgn", "/nowhere/out.pgn"), "--pgn", "/nowhere"),
@@ -153,9 +153,17 @@ def test_doctor(edgechess: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import json
 
     found = [json.loads(line) for line in edgechess("doctor", "--json").out.splitlines()]
-    assert {"python", "stockfish", "mosquitto", "greengrass", "loopback", "pseudo-terminals", "state", "board"} == {
-        finding["what"] for finding in found
-    }
+    assert {
+        "python",
+        "stockfish",
+        "mosquitto",
+        "greengrass",
+        "loopback",
+        "pseudo-terminals",
+        "state",
+        "arms",
+        "board",
+    } == {finding["what"] for finding in found}
     assert edgechess("doctor").code == (1 if any(finding["verdict"] == "missing" for finding in found) else 0)
     monkeypatch.setenv("EDGECHESS_STOCKFISH", "/nowhere/stockfish")
     broken = edgechess("doctor")

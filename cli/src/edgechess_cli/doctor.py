@@ -21,6 +21,7 @@ from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_kit.broker import find_mosquitto
 from edgechess_kit.greengrass_environment import under_greengrass
+from edgechess_robots.registry import arm_kind, arm_names
 
 Verdict = Literal["ok", "note", "missing"]
 MARKS: dict[Verdict, str] = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
@@ -37,7 +38,9 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Looks at the machine; changes nothing."""
-    findings = [_python(), _stockfish(), _mosquitto(), _greengrass(), _loopback(), _pseudo_terminals(), _state_folder()]
+    findings = [
+        _python(), _stockfish(), _mosquitto(), _greengrass(), _loopback(), _pseudo_terminals(), _state_folder(), _arms()
+    ]  # fmt: skip
     ports = SerialPorts().candidates()
     findings.append(
         Finding(
@@ -89,6 +92,16 @@ def _pseudo_terminals() -> Finding:
     return Finding(
         "pseudo-terminals", "ok" if good else "missing", "/dev/ptmx" if good else "no /dev/ptmx: no software board"
     )
+
+
+def _arms() -> Finding:
+    """Every registered kind can be imported: one that cannot would be found out when a table starts."""
+    for name in arm_names():
+        try:
+            arm_kind(name)
+        except (ValueError, ImportError) as error:
+            return Finding("arms", "missing", f"kind {name}: {error}")
+    return Finding("arms", "ok", f"{', '.join(arm_names())} (edgechess arm list)")
 
 
 def _state_folder() -> Finding:
