@@ -24,7 +24,7 @@ from edgechess_cli.real_match import Interrupted, RealMatch, saved_options
 from edgechess_cli.terminal import JsonLines, LivePicture, PlainLines, Screen
 from edgechess_cli.words import BROKERS, FIRMWARES, WordError, arm_kinds, one_of
 from edgechess_inference.errors import PlayerFailed, PlayerWordError
-from edgechess_inference.registry import check_word, open_player
+from edgechess_inference.registry import check_word, open_player, split_word
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_kit.broker import BrokerKind
 from edgechess_twin import faults as twin_faults
@@ -35,6 +35,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_NOT_FINISHED = 1
 
+OF_SERVERS = ("openai", "bedrock", "imported")
 BESIDE_CONTINUE = ("resume", "pgn", "speed", "broker", "as_json")
 
 REPLAYED = "abandoned: replay ended"  # a record without a result was played to its end all the same
@@ -180,6 +181,9 @@ def _options(
         _checked("--fen", lambda: chess.Board(fen), ValueError)
     if time == "virtual" and "human" in (white, black):
         _fail("a human needs --time real or fast: nobody can type in virtual time")
+    for word in (white, black):
+        if time == "virtual" and word is not None and split_word(word)[0] in OF_SERVERS:
+            _fail(f"{word} needs --time real or fast: a server answers in real time")
     if pgn is not None and not pgn.absolute().parent.is_dir():
         _fail(f"--pgn {pgn}: there is no folder {pgn.absolute().parent}")
     try:
