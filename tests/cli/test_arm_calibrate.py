@@ -208,6 +208,15 @@ def test_metres_for_millimetres() -> None:
         )  # fmt: skip
 
 
+def test_metres_for_millimetres_of_a_dobot_and_of_the_table(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="metres"):
+        at_address("127.0.0.1", "white", "dobot", {"tool_length_mm": 0.15}, live=False, out=None)
+    file = tmp_path / "arms.toml"
+    file.write_text("[arm-controller]\nbase_distance_mm = 0.6\n")
+    with pytest.raises(SettingsError, match=r"base_distance_mm is 0\.6: .*metres"):
+        from_file(file, "white")
+
+
 def test_unknown_kinds_and_options_name_what_there_is() -> None:
     with pytest.raises(SettingsError, match="dobot, ro1"):
         at_address("127.0.0.1", "white", "kuka", {}, live=False, out=None)

@@ -101,6 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     def __post_init__(self) -> None:
+        for key, least in (("base_distance_mm", 100.0), ("travel_margin_mm", 1.0), ("speed_mm_s", 5.0)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key} is {getattr(self, key):g}: expected at least {least:g}; are these metres?")
         names = [arm.name for arm in self.arms]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"arms are named {', '.join(names) or 'nothing'}: expected at least one, names different")

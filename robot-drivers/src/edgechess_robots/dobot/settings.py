@@ -10,6 +10,7 @@ from edgechess_robots.kinematics import PARK_DEG, TOOL_LENGTH_MM, Joints
 
 STALE_AT_LEAST_S = 0.1  # a hundred milliseconds without a frame is no jitter any more
 STALE_PERIODS = 3.0
+SMALLEST_TOOL_MM, LARGEST_TOOL_MM = 5.0, 1000.0  # below: given in metres
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,12 @@ class DobotSettings:
             raise ValueError(f"feedback_port is {self.feedback_port}: expected one of {sorted(FEEDBACK_PERIODS_S)}")
         if len(self.park_joints_deg) != 6:
             raise ValueError(f"park_joints_deg has {len(self.park_joints_deg)} angles: expected 6")
-        positive = ("tool_length_mm", "max_tool_speed_mm_s", "deadline_factor", "tolerance_mm", "tolerance_deg")
+        if not SMALLEST_TOOL_MM <= self.tool_length_mm <= LARGEST_TOOL_MM:
+            raise ValueError(
+                f"tool_length_mm is {self.tool_length_mm:g}: expected {SMALLEST_TOOL_MM:g} to {LARGEST_TOOL_MM:g};"
+                f" are these metres?"
+            )
+        positive = ("max_tool_speed_mm_s", "deadline_factor", "tolerance_mm", "tolerance_deg")
         for name in (*positive, "parked_tolerance_deg", "gripper_timeout_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected a positive number")
