@@ -290,6 +290,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "other region": (["--bucket", "b", "--region", "us-west-2", "--target-arn", TARGET], f"--target-arn is in {REGION} and"),
     "no arn": (["--bucket", "b", "--region", REGION, "--target-arn", "core-1"], "--target-arn core-1: expected arn:aws"),
     "version": (["--version", "7.0.0", *cloud_words()], "no recipe of version 7.0.0"),
+    "root of no runtime of ours": ([*cloud_words(), "--root", "r"], "--root and --flavour are of our own runtime"),
+    "flavour": (["--local", "--flavour", "rust"], "--flavour is 'rust': expected java or lite"),
     "previous": ([*cloud_words(), "--previous", "/nowhere"], "--previous /nowhere: no recipe there"),
 }  # fmt: skip
 
@@ -346,10 +348,14 @@ def test_regions_and_targets() -> None:
 
 
 def test_our_runtime_is_given_recipes_and_artifacts(built: BuiltFolder, document: Path, edgechess: Edgechess) -> None:
-    outcome = edgechess("deploy", str(document), "--built", str(built.root), "--local", "--dry-run")
+    outcome = edgechess(
+        "deploy", str(document), "--built", str(built.root), "--local", "--dry-run", "--root", "r", "--flavour", "lite"
+    )
     assert outcome.code == 0
-    assert shlex.split(outcome.out) == [
+    assert "until Ctrl-C" in outcome.out.splitlines()[0]
+    assert shlex.split(outcome.out, comments=True) == [
         "edgechess", "up", str(document), "--recipes", str(built.recipes), "--artifacts", str(built.artifacts),
+        "--root", "r", "--flavour", "lite",
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -157,3 +158,18 @@ def test_the_last_move_again_is_the_same_request() -> None:
     first = checked_move(None, chess.STARTING_FEN, "e4", "s", "t", None)
     assert checked_move(state, None, "e4", "s", "t", None) == first
     assert checked_move(state, None, "e5", "s", "t", None).before == after
+
+
+@pytest.mark.parametrize("option", ["--ca", "--cert", "--key"])
+def test_certificates_that_cannot_be_read_are_named_by_their_option(
+    edgechess: Any, tmp_path: Path, option: str
+) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("no certificate", encoding="utf-8")
+    for path, what in (
+        ("/nope", "/nope: No such file or directory: name a PEM file"),
+        (other, f"{other}: no PEM in it"),
+    ):
+        done = edgechess("publish", "start", "--session", "s", "--broker", "mqtts://localhost:1", option, str(path))
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"{option} {what}" in done.err

@@ -31,7 +31,7 @@ def test_what_was_written_passes(edgechess: Edgechess, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["check", "nowhere.yaml"], "nowhere.yaml:1:1: cannot be read"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["write", "--topics", "a/#"], "bus.prefix"),
         (["write", "--prefix", "a b"], "is no component name"),
         (["write", "--out", "/proc/nowhere"], "/proc/nowhere"),
@@ -55,3 +55,25 @@ def test_text_that_is_no_yaml_is_named_with_its_line(edgechess: Edgechess, tmp_p
 def test_an_empty_folder_is_unusable(edgechess: Edgechess, tmp_path: Path) -> None:
     outcome = edgechess("recipes", "check", str(tmp_path))
     assert (outcome.code, "no recipe in this folder" in outcome.err) == (2, True)
+
+
+def test_dependencies_that_go_round_are_found_from_the_document(edgechess: Edgechess, tmp_path: Path) -> None:
+    recipe = """RecipeFormatVersion: "2020-01-25"
+ComponentName: {}
+ComponentVersion: 1.0.0
+ComponentDependencies:
+  {}: {{VersionRequirement: "*"}}
+  aws.greengrass.Nucleus: {{VersionRequirement: "*"}}
+Manifests:
+- Platform: {{os: linux, runtime: "*"}}
+  Artifacts: []
+  Lifecycle: {{run: "true"}}
+"""
+    (tmp_path / "a.B.yaml").write_text(recipe.format("a.B", "a.C"), encoding="utf-8")
+    (tmp_path / "a.C.yaml").write_text(recipe.format("a.C", "a.B"), encoding="utf-8")
+    document = tmp_path / "deployments" / "mine.yaml"
+    document.parent.mkdir()
+    document.write_text("components: {a.B: {componentVersion: 1.0.0}}\nlocalRuntime: {recipes: ..}\n", encoding="utf-8")
+    outcome = edgechess("recipes", "check", str(document))
+    assert (outcome.code, outcome.err) == (1, "")
+    assert [line for line in outcome.out.splitlines() if "circle: a.B -> a.C -> a.B" in line]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import socket
+import stat
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from edgechess_cli import up
 from edgechess_cli.up import LOCAL
 from edgechess_cli.workspace_artifacts import WorkspaceSource
+from edgechess_nucleus.component import ComponentStatus
 from edgechess_nucleus.recipe import read_recipe
 from edgechess_nucleus.root_folder import RootFolder
 
@@ -67,7 +70,10 @@ def test_mistakes_are_told_with_file_and_line(
 
 def test_wrong_words(edgechess: Edgechess, tmp_path: Path) -> None:
     for words, what in (
-        (("nowhere.yaml",), "nowhere.yaml:1: cannot be read"),
+        (("nowhere.yaml",), "nowhere.yaml: cannot be read"),
+        (("--recipes", "/nope"), "--recipes /nope: no such folder"),
+        (("--artifacts", "/nope"), "--artifacts /nope: no such folder"),
+        (("--port", "1"), "--port 1: no broker of ours may listen there: name one from 1024 up"),
         (("--flavour", "rust"), "expected java or lite"),
         (("--broker", "mqtt://example.com"), "loopback only"),
         (("--root", str(tmp_path / ("x" * 120))), "has room for 107"),
@@ -103,7 +109,7 @@ def told(done: Outcome, what: str) -> None:
 
 def test_a_deployment_for_a_running_runtime_is_read_first(edgechess: Edgechess, tmp_path: Path) -> None:
     document = tmp_path / "next.yaml"
-    told(edgechess("up", "deploy", str(document), "--root", str(tmp_path)), "next.yaml:1: cannot be read")
+    told(edgechess("up", "deploy", str(document), "--root", str(tmp_path)), "next.yaml: cannot be read")
     document.write_text("components: {a.B: {version: 1}}\n", encoding="utf-8")
     told(edgechess("up", "deploy", str(document), "--root", str(tmp_path)), "next.yaml:1: a.B: no such key version")
     document.write_text("components: {}\n", encoding="utf-8")
@@ -124,6 +130,32 @@ def test_a_root_in_use_is_said(edgechess: Edgechess, tmp_path: Path) -> None:
         done = edgechess("up", "--root", str(tmp_path / "r"))
     assert done.code == 2
     assert "is in use by process" in done.err
+
+
+def test_nobody_else_looks_into_a_root(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir(mode=0o755)
+    (tmp_path / "r" / "logs").mkdir(mode=0o755)
+    for root in (tmp_path / "r", tmp_path / "new"):
+        with RootFolder(root).locked():
+            inside = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in root.iterdir()}
+        assert {"logs", "config", "work", "lock"} <= inside.keys()
+        assert not any(inside.values()), inside
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_a_component_that_there_is_not_is_answered_with_those_that_there_are(
+    edgechess: Edgechess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def statuses(path: Path) -> list[ComponentStatus]:
+        return [
+            ComponentStatus(name, "1.0.0", "RUNNING", 0.0, None, 0, None, False)
+            for name in ("a.GameManager", "a.BoardSensor")
+        ]
+
+    monkeypatch.setattr(up, "ask_status", statuses)
+    for verb in ("logs", "restart"):
+        done = edgechess("up", verb, "Foo", "--root", str(tmp_path))
+        told(done, "no component Foo; there are a.GameManager, a.BoardSensor")
 
 
 def test_an_artifact_of_the_workspace_is_the_same_every_time(tmp_path: Path) -> None:
