@@ -12,6 +12,7 @@ from edgechess_cli.deployment_check import check_deployment
 from edgechess_cli.findings import Findings
 from edgechess_cli.recipe_check import check_recipe
 from edgechess_cli.recipe_text import PLACEHOLDER_BUCKET, Naming, recipe_text
+from edgechess_cli.refusals import refusal
 from edgechess_kit.errors import SettingsError
 from edgechess_kit.settings import BusSettings, load
 from edgechess_nucleus.documents import DocumentError, Mapping, Place, Scalar, read_document
@@ -48,7 +49,8 @@ def check(
             else:
                 check_recipe(path, found, ids)
         except DocumentError as error:
-            typer.echo(f"{error.place}:{error.place.column}: {error.what}", err=True)
+            there = not isinstance(error.__cause__, OSError)
+            typer.echo(f"{error.place}:{error.place.column}: {error.what}" if there else refusal(error), err=True)
             wrong = True
     for finding in found.sorted():
         typer.echo(str(finding))

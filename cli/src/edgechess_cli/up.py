@@ -23,6 +23,7 @@ from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import state_home
 from edgechess_cli.match_options import FAST_SPEED
 from edgechess_cli.real_table import TableSetup
+from edgechess_cli.refusals import refusal
 from edgechess_cli.up_run import EXTENSION, Up, UpOptions
 from edgechess_cli.up_tellers import JsonTeller, LineTeller
 from edgechess_kit.broker import require_free
@@ -31,6 +32,7 @@ from edgechess_nucleus.artifacts import FolderSource
 from edgechess_nucleus.control import ControlError, DeployDocument, Logs, RestartComponent, ask, ask_status, order
 from edgechess_nucleus.deployed import check
 from edgechess_nucleus.deployment import Deployment, read_deployment
+from edgechess_nucleus.documents import DocumentError
 from edgechess_nucleus.errors import NucleusError
 from edgechess_nucleus.flavour import FLAVOURS, Flavour
 from edgechess_nucleus.mqtt_address import read_address
@@ -41,6 +43,7 @@ T = TypeVar("T")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+UNPRIVILEGED_PORT = 1024  # the ports below are root's, and mosquitto gives root up before it binds
 LOCAL = Path(__file__).resolve().parents[3] / "recipes" / "deployments" / "local.yaml"  # of the workspace
 STATE_STYLES = {"RUNNING": "green", "FINISHED": "green", "BROKEN": "bold red", "ERRORED": "red", "BACKING_OFF": "red"}
 
@@ -148,8 +151,13 @@ def logs(
     root: RootOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many, the newest.", min=1, max=10_000)] = 40,
 ) -> None:
-    """The newest lines of one component's log."""
-    for line in _asked(ask, _root(root).control_socket, Logs(component, lines))["lines"]:
+    """The newest lines of one component's log.
+
+    Exit code: 0, 1 when no runtime answers, 2 when it has no such component.
+    """
+    socket = _root(root).control_socket
+    _require_known(component, socket)
+    for line in _asked(ask, socket, Logs(component, lines))["lines"]:
         typer.echo(line)
 
 
@@ -158,8 +166,13 @@ def restart(
     component: Annotated[str, typer.Argument(help="Its name, or the end of it: GameManager.")],
     root: RootOption = None,
 ) -> None:
-    """Stop one component and start it anew, also one that is BROKEN. Its errors are forgotten."""
-    _asked(ask, _root(root).control_socket, RestartComponent(component))
+    """Stop one component and start it anew, also one that is BROKEN. Its errors are forgotten.
+
+    Exit code: 0, 1 when no runtime answers, 2 when it has no such component.
+    """
+    socket = _root(root).control_socket
+    _require_known(component, socket)
+    _asked(ask, socket, RestartComponent(component))
 
 
 @app.command()
@@ -181,6 +194,7 @@ def deploy(
     Exit code: 0 when everything serves, 1 when it failed (or nothing runs), 2 when the documents cannot be.
     """
     _usage(lambda: read_deployment(deployment))
+    _usage(lambda: _require_folders(recipes, artifacts))
     folders = (str(path.absolute()) if path else None for path in (recipes, artifacts))
     request = DeployDocument(str(deployment.absolute()), *folders)
     try:
@@ -197,9 +211,25 @@ def _asked(question: Callable[..., Coroutine[Any, Any, T]], *arguments: object) 
     return _usage(lambda: anyio.run(question, *arguments), EXIT_FAILED)
 
 
+def _require_known(component: str, socket: Path) -> None:
+    """As the runtime looks for one: by its name, or by the end of it where only one ends so."""
+    names = [one.name for one in _asked(ask_status, socket)]
+    if sum(name == component or name.endswith(f".{component}") for name in names) != 1:
+        _fail(f"no component {component}; there are {', '.join(names)}")
+
+
+def _require_folders(recipes: Path | None, artifacts: Path | None) -> None:
+    """Raises ValueError."""
+    for option, folder in (("--recipes", recipes), ("--artifacts", artifacts)):
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"{option} {folder}: no such folder: name one that edgechess build made")
+
+
 def _usage(make: Callable[[], T], code: int = EXIT_USAGE) -> T:
     try:
         return make()
+    except DocumentError as error:
+        _fail(refusal(error), code)
     except (NucleusError, BrokerError, ValueError) as error:
         _fail(str(error), code)
 
@@ -221,6 +251,7 @@ def _options(
 ) -> UpOptions:
     """Everything that can be wrong in what was given is found here. Raises NucleusError, BrokerError or ValueError."""
     document = read_deployment(path)
+    _require_folders(recipes, artifacts)
     local = document.local
     folder = recipes or local.recipes
     if folder is None:
@@ -237,6 +268,8 @@ def _options(
     if local.secrets is not None:
         FileSecrets.read(local.secrets, local.region)
     if port is not None:
+        if port < UNPRIVILEGED_PORT:
+            raise ValueError(f"--port {port}: no broker of ours may listen there: name one from {UNPRIVILEGED_PORT} up")
         require_free(port)
     return UpOptions(document, root, flavour, folder, built, broker, port, table)
 
