@@ -86,6 +86,9 @@ class Connection:
         for option, path in (("--cert", self.cert), ("--key", self.key)):
             if self.endpoint is not None and path is None:
                 raise SettingsError(f"{option} is missing: AWS IoT Core wants a client certificate and its key")
+        _require_pem("--ca", self.ca)
+        _require_pem("--cert", self.cert)
+        _require_pem("--key", self.key)
         return BusSettings(
             broker=self.broker if self.endpoint is None else f"mqtts://{self.endpoint}:{self.port}",
             prefix=self.prefix,
@@ -94,6 +97,18 @@ class Connection:
             key_file=str(self.key) if self.key else "",
             alpn=self.alpn,
         )
+
+
+def _require_pem(option: str, path: Path | None) -> None:
+    """Raises SettingsError."""
+    if path is None:
+        return
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{option} {path}: {error.strerror}: name a PEM file that can be read") from error
+    if b"-----BEGIN " not in text:
+        raise SettingsError(f"{option} {path}: no PEM in it: name the file that begins with -----BEGIN")
 
 
 @asynccontextmanager
