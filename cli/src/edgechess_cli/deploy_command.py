@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +19,9 @@ from edgechess_cli.deploy_cloud import Calls, Cloud, CloudError, check_region, c
 from edgechess_cli.deploy_local import lay_out, said, up_command
 from edgechess_cli.deploy_plan import JsonObject, Plan, read_plan
 from edgechess_cli.recipes_command import RECIPES
+from edgechess_cli.refusals import refusal
 from edgechess_nucleus.documents import DocumentError
+from edgechess_nucleus.flavour import FLAVOURS
 from edgechess_nucleus.recipe import SUFFIXES, read_recipe
 
 T = TypeVar("T")
@@ -50,24 +53,44 @@ def command(
     previous: Annotated[
         Path | None, typer.Option("--previous", help="With --dry-run: folder of the recipes that are registered.")
     ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Without AWS, on this machine or a core device.")] = False,
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="Without AWS: run it here until Ctrl-C, or (--layout) fill a core device's folder."
+        ),
+    ] = False,
     layout: Annotated[Layout, typer.Option("--layout", help="With --local: who takes it over.")] = Layout.OURS,
     out: Annotated[Path, typer.Option("--out", help="With a --layout of a core device: folder to fill.")] = Path(
         "dist/core-device"
     ),
+    root: Annotated[
+        Path | None, typer.Option("--root", help="With --local: folder of our runtime (default: in the state home).")
+    ] = None,
+    flavour: Annotated[
+        str | None, typer.Option("--flavour", help="With --local: java or lite, whose ways our runtime imitates.")
+    ] = None,
 ) -> None:
     """Upload artifacts, register component versions and create a deployment; or hand the same artifacts over locally.
+
+    --local runs the document in our runtime, as edgechess up does: in this terminal, until Ctrl-C.
 
     Defaults that changed since the newest registered version are reset on the devices, which would keep the old ones.
 
     Exit code: 0, 1 when AWS would not, 2 for wrong usage, documents or folders.
     """
+    if (root is not None or flavour is not None) and not (local and layout is Layout.OURS):
+        _fail("--root and --flavour are of our own runtime: they go with --local and no --layout of a core", EXIT_USAGE)
+    if flavour is not None and flavour not in FLAVOURS:
+        _fail(f"--flavour is {flavour!r}: expected {' or '.join(FLAVOURS)}", EXIT_USAGE)
     name = "local.yaml" if local and layout is Layout.OURS else "one-core.yaml"
     chosen = document or RECIPES / "deployments" / name
     folder = BuiltFolder(built)
     plan = _usage(lambda: read_plan(chosen, folder, version))
+    if local and layout is Layout.OURS:
+        _run_here(up_command(chosen, folder, root, flavour), dry_run=dry_run)
+        return
     if local:
-        _local(plan, chosen, folder, layout, out, dry_run=dry_run)
+        _lay_out(plan, layout, out)
         return
     target = target_arn or str(plan.raw.get("targetArn", ""))
     for word, value in (("--bucket", bucket), ("--region", region), ("--target-arn", target)):
@@ -85,13 +108,16 @@ def command(
         _fail(str(error), EXIT_FAILED)
 
 
-def _local(plan: Plan, document: Path, folder: BuiltFolder, layout: Layout, out: Path, *, dry_run: bool) -> None:
-    if layout is Layout.OURS:
-        words = up_command(document, folder)
-        typer.echo(said(["edgechess", *words[3:]]))
-        if not dry_run:
-            os.execv(words[0], words)
-        return
+def _run_here(words: list[str], *, dry_run: bool) -> None:
+    """This process becomes the runtime."""
+    typer.echo("# runs in this terminal until Ctrl-C:")
+    typer.echo(said(["edgechess", *words[3:]]))
+    if not dry_run:
+        sys.stdout.flush()
+        os.execv(words[0], words)
+
+
+def _lay_out(plan: Plan, layout: Layout, out: Path) -> None:
     try:
         words = lay_out(plan, out.resolve(), lite=layout is Layout.GGL_CLI)
     except OSError as error:
@@ -116,7 +142,9 @@ def _previous(folder: Path) -> dict[str, JsonObject]:
 def _usage(make: Callable[[], T]) -> T:
     try:
         return make()
-    except (DocumentError, BuiltError, CloudError) as error:
+    except DocumentError as error:
+        _fail(refusal(error), EXIT_USAGE)
+    except (BuiltError, CloudError) as error:
         _fail(str(error), EXIT_USAGE)
 
 

@@ -17,9 +17,11 @@ from edgechess_nucleus.deployment import overlaid
 CORE_FOLDER = "/greengrass/v2"  # where the Java nucleus is installed, unless somebody said otherwise
 
 
-def up_command(document: Path, built: BuiltFolder) -> list[str]:
-    """Our runtime, with what was built."""
+def up_command(document: Path, built: BuiltFolder, root: Path | None, flavour: str | None) -> list[str]:
+    """Our runtime, with what was built. None: as `edgechess up` has it."""
     words = ["up", str(document), "--recipes", str(built.recipes), "--artifacts", str(built.artifacts)]
+    words += ["--root", str(root)] if root is not None else []
+    words += ["--flavour", flavour] if flavour is not None else []
     return [sys.executable, "-m", "edgechess_cli.main", *words]
 
 
