@@ -24,11 +24,22 @@ from edgechess_kit.topics import PREFIX, Topics
 from edgechess_nucleus.authorization import SHADOWS
 from edgechess_nucleus.bridge import NAME as BRIDGE
 from edgechess_nucleus.bridge import MappingError, read_mapping
-from edgechess_nucleus.deployment import overlaid, read_deployment
-from edgechess_nucleus.documents import Mapping, Node, Place, Scalar, Sequence, parse_document, read_document
+from edgechess_nucleus.deployment import Deployment, Wanted, overlaid, read_deployment
+from edgechess_nucleus.documents import (
+    DocumentError,
+    Mapping,
+    Node,
+    Place,
+    Scalar,
+    Sequence,
+    parse_document,
+    read_document,
+)
 from edgechess_nucleus.recipe import SUFFIXES, Recipe, read_recipe
+from edgechess_nucleus.resolution import Recipes, read_recipes, resolve
 from edgechess_nucleus.versions import Version
 
+AWS = "aws.greengrass."  # first part of the names of what AWS provides
 AUTH = "aws.greengrass.clientdevices.Auth"
 NUCLEUS = "aws.greengrass.Nucleus"
 INTERPOLATES = "interpolateComponentConfiguration"
@@ -37,11 +48,13 @@ _CLIENT_RESOURCE = re.compile(r"mqtt:(clientId|topic|topicfilter):.+\Z")
 
 
 def check_deployment(path: Path, recipes: Path, findings: Findings) -> None:
-    """Raises DocumentError when the document itself cannot be read as one."""
+    """Raises DocumentError when the document itself cannot be read as one, or there is no folder of recipes."""
     deployment = read_deployment(path)
     root = read_document(path)
     merges = {wanted.name: _merge(root, path, wanted.name) for wanted in deployment.components}
     interpolates = bool((_data(merges.get(NUCLEUS)) or {}).get(INTERPOLATES))
+    if deployment.local.recipes is not None or recipes.resolve() != path.parent.resolve():
+        _resolved(deployment, recipes, findings)  # else no runtime reads that folder: the document itself is no recipe
     for wanted in deployment.components:
         version = wanted.version.text if wanted.version is not None else ""
         try:
@@ -56,6 +69,29 @@ def check_deployment(path: Path, recipes: Path, findings: Findings) -> None:
             _bridge(merge, findings)
         elif wanted.name == AUTH and merge is not None:
             _clients(merge, findings)
+
+
+def _resolved(deployment: Deployment, folder: Path, findings: Findings) -> None:
+    """The dependencies, as the runtime orders them. What AWS provides has no recipe here; it takes part in no circle."""
+    try:
+        recipes = read_recipes(folder, None)
+        here = {name: [_without_aws(one, recipes) for one in versions] for name, versions in recipes.items()}
+        wanted = tuple(one for one in deployment.components if _is_here(one, here))
+        resolve(dataclasses.replace(deployment, components=wanted), here)
+    except DocumentError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        findings.refused(error)
+
+
+def _without_aws(recipe: Recipe, recipes: Recipes) -> Recipe:
+    kept = tuple(one for one in recipe.dependencies if one.name in recipes or not one.name.startswith(AWS))
+    return dataclasses.replace(recipe, dependencies=kept)
+
+
+def _is_here(wanted: Wanted, recipes: Recipes) -> bool:
+    versions = recipes.get(wanted.name, ())
+    return any(wanted.version is None or wanted.version.allows(one.version) for one in versions)
 
 
 def recipe_named(folder: Path, component: str, version: str = "") -> Recipe | None:
