@@ -13,6 +13,9 @@ from edgechess_nucleus.interpolation import ComponentPaths
 from edgechess_nucleus.socket_file import make_room, require_short
 from edgechess_nucleus.versions import Version
 
+PRIVATE = 0o700  # state and logs hold games, what people did, and configurations: the user's own
+OWN_FOLDERS = ("logs", "config", "work", "packages", "table", "workspace-artifacts")  # all that lies in a root
+
 
 class RootError(NucleusError):
     """The folder cannot be used; the text says why and what helps."""
@@ -31,13 +34,14 @@ class RootFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Makes what is missing. Raises RootError: not a folder of ours to write, or in use; SocketError: no place for
+        """Makes what is missing; nobody else may look into it. Raises RootError: not a folder of ours to write, or in use; SocketError: no place for
         our sockets in it."""
         for path in (self.ipc_socket, self.control_socket):
             require_short(path)
         try:
-            for folder in (self.logs, self.state.parent, self.path / "work"):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            for folder in OWN_FOLDERS:
+                self._make(folder)
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise RootError(f"{error.filename}: {error.strerror}: choose another root folder") from error
@@ -48,6 +52,12 @@ class RootFolder:
             yield
         finally:
             os.close(lock)
+
+    def _make(self, name: str) -> None:
+        """Also a folder that was there becomes private; a root that somebody else made keeps its own mode."""
+        folder = self.path / name
+        folder.mkdir(mode=PRIVATE, exist_ok=True)
+        folder.chmod(PRIVATE)
 
     def _lock(self, lock: int) -> None:
         try:
