@@ -147,10 +147,16 @@ class Up:
 
     async def _listen(self, bus: Bus) -> None:
         """RUNNING says that a process is there; each of our components says by itself whether it serves."""
+        told: dict[str, str | None] = {}
         async with bus.subscribe(self._topics.status) as statuses:
             async for delivery in statuses:
                 with contextlib.suppress(WireError):
-                    self._readiness.hear(delivery.decode(self._topics.status))
+                    status = delivery.decode(self._topics.status)
+                    self._readiness.hear(status)
+                    why = status.reason if status.status == "degraded" else None
+                    if why != told.get(status.component):
+                        told[status.component] = why
+                        self._teller.say(f"{status.component}: {why or 'all is well again'}")
 
     async def _until_ready(self) -> None:
         await self._readiness.all_serve()
