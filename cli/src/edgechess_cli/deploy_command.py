@@ -128,7 +128,7 @@ def _lay_out(plan: Plan, layout: Layout, out: Path) -> None:
 
 def _clients(region: str) -> Callable[[str], object]:
     session = boto3.session.Session(region_name=region)
-    return lambda service: session.client(service)  # type: ignore[call-overload]
+    return lambda service: session.client(service)
 
 
 def _previous(folder: Path) -> dict[str, JsonObject]:
