@@ -93,10 +93,6 @@ def mosquitto_config(port: int, *, host: str = "127.0.0.1", tls: BrokerTls | Non
     return "\n".join(lines) + "\n"
 
 
-def _unheard(text: str) -> None:
-    return
-
-
 @asynccontextmanager
 async def running_broker(
     port: int | None = None,
@@ -104,7 +100,7 @@ async def running_broker(
     *,
     host: str = "127.0.0.1",
     tls: BrokerTls | None = None,
-    died: Callable[[str], None] = _unheard,
+    died: Callable[[str], None] | None = None,
 ) -> AsyncIterator[str]:
     """A broker as a child process; yields its address once it accepts connections. `port` None: a free one.
 
@@ -130,9 +126,13 @@ async def running_broker(
                 )
             try:
                 if await _listening(process, host, number):
+                    url = f"{'mqtts' if tls else 'mqtt'}://{host}:{number}"
+                    if died is None:  # then there is no task, and blocks need not be left in the order of entering
+                        yield url
+                        return
                     async with Background() as tasks:
                         tasks.start_soon(_until_dead, process, f"{host}:{number}", said, died, name="broker")
-                        yield f"{'mqtts' if tls else 'mqtt'}://{host}:{number}"
+                        yield url
                         tasks.cancel()
                     return
             finally:
