@@ -47,7 +47,10 @@ def test_strengths(rest: str, strength: Strength) -> None:
     [
         ("", "no name"),
         (":elo=3", "no name"),
-        ("fritz", "there is no player 'fritz'; there are builtin, hand, human, pgn, random, stockfish"),
+        (
+            "fritz",
+            "there is no player 'fritz'; there are bedrock, builtin, hand, human, imported, model, openai, pgn, random, stockfish",
+        ),
         ("stockfish:speed=3", "'speed' is unknown; stockfish takes elo=1350, level=5, nodes=10000, movetime=0.5"),
         ("stockfish:elo", "'elo' lacks a value; write for example elo=1350"),
         ("stockfish:elo=", "lacks a value"),
