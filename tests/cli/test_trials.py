@@ -202,15 +202,20 @@ def test_the_report_is_written_with_pictures_that_are_xml(tmp_path: Path) -> Non
 # -- the table -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["dobot", pytest.param("ro1", marks=pytest.mark.slow)])
-def test_a_chunk_is_made_and_judged_and_made_again_the_same(kind: Any) -> None:
+@pytest.mark.parametrize(
+    ("kind", "kinds"),
+    [
+        ("dobot", ["castling", "quiet", "quiet", "capture"]),
+        pytest.param("ro1", ["castling", "quiet", "quiet"], marks=pytest.mark.slow),
+    ],
+    ids=["dobot", "ro1"],
+)
+def test_a_chunk_is_made_and_judged_and_made_again_the_same(kind: Any, kinds: list[str]) -> None:
     castling = Episode("r3k2r/pppppppp/8/8/8/8/PPPPPPPP/R3K2R w KQkq - 0 1", ("e1g1",))
     chunk = Chunk("x", "", kind, "nominal", 11, (castling, Episode(chess.STARTING_FEN, ("e2e4", "d7d5", "e4d5"))))
     result = run_chunk(chunk)
-    made = [trial.kind for trial in result.trials]
-    if result.trials[-1].outcome != "helped":  # an episode ends where a person helped
-        assert made == ["castling", "quiet", "quiet", "capture"]
-    assert made == ["castling", "quiet", "quiet", "capture"][: len(made)]
+    assert [trial.kind for trial in result.trials] == kinds
+    assert (result.trials[-1].outcome == "helped") is (len(kinds) == 3), "an episode ends where a person helped"
     assert not any(trial.wrong or trial.unnoticed for trial in result.trials)
     assert run_chunk(chunk) == result
 
