@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edgechess_match_director": {"edgechess_kit", "edgechess_inference"},
     "edgechess_inference_node": {"edgechess_kit", "edgechess_inference"},
     "edgechess_nucleus": set(),
+    "edgechess_training": {"edgechess_inference"},
     "edgechess_cli": set(PACKAGES),
 }
 NOT_FOR_THE_TWIN = re.compile(r"driver|adapter|\.tcp$")

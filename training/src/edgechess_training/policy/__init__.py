@@ -1,0 +1,1 @@
+"""Training of the policy network that edgechess ships."""
