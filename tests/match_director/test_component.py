@@ -396,6 +396,16 @@ async def test_a_session_is_led_by_session_control(table: Any) -> None:
         assert again.status == 200
         await anyio.sleep(10)
         assert (table.summary["termination"], table.summary["plies"]) == ("max-plies", 2)
+        assert (await command("next", setup=True, white="human", max_plies=1)).status == 200
+        await anyio.sleep(10)
+        setup = next(request for request in table.manager.requests if request.action == "setup")
+        assert setup.session_id == "second"
+        assert "`lan` is missing" in str((await command("move")).reason)
+        assert "not legal" in str((await command("move", lan="e2e5")).reason)
+        assert (await command("move", lan="e2e4")).status == 200
+        await anyio.sleep(10)
+        assert (table.manager.moves[-1], table.summary["plies"]) == ("e2e4", 1)
+        assert table.of("session-created")[-1]["black"] == "random"
         tasks.cancel_scope.cancel()
 
 

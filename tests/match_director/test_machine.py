@@ -290,6 +290,43 @@ def test_the_hand_is_asked_but_moves_itself() -> None:
     assert driver.published.executor == "person"
 
 
+def test_a_move_entered_on_a_page_is_made_by_the_arm_also_after_a_failure_and_a_restart() -> None:
+    driver = running(plan(white="person"))
+    driver.feed(e.Entered(4.0, "e2e4"))
+    assert (driver.published.lan, driver.published.executor) == ("e2e4", None)
+    driver.restart()
+    assert driver.published.executor is None
+    driver.show(START)
+    driver.answer(500, "unchanged", found=placement(START))
+    driver.tick()
+    assert (driver.published.lan, driver.published.executor) == ("e2e4", None)
+    driver.answer(200)
+    assert driver.match.moves == ("e2e4",)
+
+
+def test_a_move_entered_on_a_page_is_the_hands_where_there_is_no_arm() -> None:
+    driver = running(plan(white="person", robot_enabled=False))
+    driver.feed(e.Entered(4.0, "e2e4"))
+    assert driver.published.executor == "person"
+
+
+def test_a_move_entered_while_the_match_is_paused_is_kept() -> None:
+    driver = running(plan(white="person"))
+    driver.feed(e.Pause(2.0))
+    driver.feed(e.Entered(4.0, "e2e4"))
+    assert isinstance(driver.match.step, Held)
+    driver.restart()
+    driver.feed(e.Resume(5.0))
+    assert (driver.published.lan, driver.published.executor) == ("e2e4", None)
+
+
+@pytest.mark.parametrize(("agreed", "uci"), [(plan(), "e2e4"), (plan(white="person"), "e2e5")])
+def test_a_move_that_nobody_may_enter_is_refused(agreed: Plan, uci: str) -> None:
+    driver = running(agreed)
+    with pytest.raises(ControlRefused, match="no person's turn" if uci == "e2e4" else "not legal"):
+        driver.feed(e.Entered(4.0, uci))
+
+
 def test_without_robots_a_person_makes_every_move() -> None:
     driver = running(plan(robot_enabled=False))
     driver.choose("e2e4")

@@ -366,9 +366,11 @@ class SessionControl(Message, frozen=True, kw_only=True):
 
     Without `result`, "resign" and "draw" are a wish, addressed to whoever owns the match (the director). With it they
     are the owner's word that the game is over, for the game manager; the director takes no such message as a command.
+    "move" is a person's move that was entered somewhere else than on the board: the arm makes it, where there is one.
+    "next" creates and starts another match on the table whose last match is over.
     """
 
-    command: Literal["create", "start", "pause", "resume", "resign", "draw"]
+    command: Literal["create", "start", "pause", "resume", "resign", "draw", "move", "next"]
     request_id: Identifier
     session_id: Identifier | None = None
     white: ShortText | None = None
@@ -381,6 +383,10 @@ class SessionControl(Message, frozen=True, kw_only=True):
     """How a game with a `result` ended; where it is absent, "resignation" or "agreement"."""
     max_plies: int | None = None
     robot_enabled: bool | None = None
+    lan: Lan | None = None
+    """Of "move"."""
+    setup: bool | None = None
+    """Of "create" and "next": before the start the arms set the table up from where the last match left it."""
 
 
 class SessionControlResponse(Message, frozen=True, kw_only=True):

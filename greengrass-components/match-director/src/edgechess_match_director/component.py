@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import chess
+import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from edgechess_inference.errors import PlayerWordError
@@ -258,16 +259,21 @@ class _Director:
 
     async def _command(self, control: SessionControl) -> None:
         at = self._now()
+        match = self._match
+        before = match if control.setup else None
         if control.command == "create":
-            await self._create(control)
+            await self._create(control, before)
             return
         if control.command == "start" and control.white is not None and control.black is not None:
-            await self._create(control)
+            await self._create(control, before)
             await self._apply(e.Start(at))
             return
-        match = self._match
         if match is None:
             raise ControlRefused("there is no session; create one first")
+        if control.command == "next":
+            await self._create(_next_of(control, match), before)
+            await self._apply(e.Start(at))
+            return
         if control.session_id is not None and control.session_id != match.plan.session_id:
             raise ControlRefused(f"session {control.session_id} is not the one here, {match.plan.session_id}")
         match control.command:
@@ -283,6 +289,10 @@ class _Director:
                 await self._apply(e.Resign(at, control.color))
             case "draw":
                 await self._apply(e.Draw(at, control.color))
+            case "move":
+                if control.lan is None:
+                    raise ControlRefused("`lan` is missing: which move, e2e4 or e7e8q?")
+                await self._apply(e.Entered(at, control.lan))
 
     async def _create(self, control: SessionControl, before: Match | None = None) -> None:
         """`before`: the match whose pieces stand on the table, for the arms to set up. Raises ControlRefused; then nothing
@@ -434,6 +444,18 @@ class _Director:
 
     def _now(self) -> float:
         return self._context.clock.unix_s()
+
+
+def _next_of(control: SessionControl, match: Match) -> SessionControl:
+    """Whatever it does not say is as in the match before; a session id is new unless it is given."""
+    plan = match.plan
+    return msgspec.structs.replace(
+        control,
+        white=control.white or plan.white,
+        black=control.black or plan.black,
+        max_plies=plan.max_plies if control.max_plies is None else control.max_plies,
+        robot_enabled=plan.robot_enabled if control.robot_enabled is None else control.robot_enabled,
+    )
 
 
 def _first_id(plan: Plan) -> str:

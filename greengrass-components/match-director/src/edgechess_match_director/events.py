@@ -48,6 +48,14 @@ class Draw:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Entered:
+    """A person's move that was entered on a page: nobody has touched the board for it."""
+
+    at: float
+    uci: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Restarted:
     """The process came back; the match was read from its journal."""
 
@@ -148,7 +156,7 @@ class Tick:
 
 
 Event = (
-    Start | Pause | Resume | Resign | Draw | Restarted | Chosen | GaveUp | PlayerError | ReplayDone | PersonMoved
+    Start | Pause | Resume | Resign | Draw | Entered | Restarted | Chosen | GaveUp | PlayerError | ReplayDone | PersonMoved
     | Answered | BoardShown | ArmsShown | SessionEnded | Tick
 )  # fmt: skip
 

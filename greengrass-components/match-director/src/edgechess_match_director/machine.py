@@ -82,6 +82,8 @@ def decide(match: Match, event: e.Event, *, republish_s: float = REPUBLISH_DEFAU
             return _resign(match, event)
         case e.Draw():
             return _draw(match, event)
+        case e.Entered():
+            return _entered(match, event, republish_s)
         case e.Restarted():
             return _restarted(match, event.at, republish_s)
         case e.Chosen():
@@ -147,6 +149,19 @@ def _draw(match: Match, event: e.Draw) -> Result:
     if event.color is None or len(offers) == 2:
         return _close(match, Ending("1/2-1/2", "agreement"), event.at)
     return dataclasses.replace(match, draw_offers=offers), [e.Note("draw-offered", {"color": event.color})]
+
+
+def _entered(match: Match, event: e.Entered, republish_s: float) -> Result:
+    _running(match)
+    step = match.step
+    if not isinstance(step, Watching):
+        raise ControlRefused("it is no person's turn to move")
+    try:
+        play(match.fen, event.uci)
+    except ValueError:
+        raise ControlRefused(f"{event.uci} is not legal in {match.fen}") from None
+    errand = dataclasses.replace(_by_person(match, step, event.uci, event.at), entered=True)
+    return _take(match, errand, None, republish_s)
 
 
 def _running(match: Match) -> None:
@@ -219,6 +234,8 @@ def _take(match: Match, errand: Errand, reason: str | None, republish_s: float) 
     }
     if reason is not None:
         chosen["reason"] = reason[:500]
+    if errand.entered:
+        chosen["entered"] = True
     chosen |= _told(errand.thought)
     note = e.Note("move-chosen", chosen)
     if match.paused:
@@ -321,6 +338,7 @@ def _request(
         "busy": errand.busy,
         "helped": errand.helped,
         "repaired": errand.repaired,
+        **({"entered": True} if errand.entered else {}),
         **_told(errand.thought),
     }
     step = Requesting(errand, token, who, sent=1)
@@ -355,7 +373,7 @@ def _executor(match: Match, errand: Errand) -> Executor | None:
     """None leaves it to the manager, which means the arm where there is one."""
     if errand.uci is None:
         return None
-    by_hand = match.plan.seat(match.turn) != "answers" or not match.plan.robot_enabled
+    by_hand = (match.plan.seat(match.turn) != "answers" and not errand.entered) or not match.plan.robot_enabled
     return "person" if by_hand or errand.arm_failures >= ARM_LIMIT else None
 
 
@@ -589,7 +607,8 @@ def _try_again(match: Match, step: Blocked, at: float, republish_s: float) -> Re
     errand = step.errand
     if match.paused or step.sight is None:
         return match, []  # "resume" looks again, and so does the next reading of the board
-    if step.sight == "before" and match.plan.seat(match.turn) == "person" and errand.uci is not None:
+    touched = match.plan.seat(match.turn) == "person" and errand.uci is not None and not errand.entered
+    if step.sight == "before" and touched:
         return _next(match, at)  # the person took the move back, and may want another
     executor = "person" if step.sight == "after" else _executor(match, errand)
     if (

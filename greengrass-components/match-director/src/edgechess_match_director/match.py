@@ -99,6 +99,8 @@ class Errand:
     """Repair jobs of the requests that have failed."""
     setup: bool = False
     thought: Thought | None = None
+    entered: bool = False
+    """A person's move that was entered on a page: the arm makes it, where there is one."""
     wanted: str | None = None
     """Of a setup that failed: the placement that a person was asked for."""
 

@@ -79,7 +79,13 @@ def _apply(match: Match, entry: Entry) -> Match:
         case "player-failed":
             return dataclasses.replace(match, step=Asking(data["attempt"], entry.at))
         case "move-chosen":
-            errand = Errand(data["lan"], by=data["by"], think_s=data["think_s"], thought=_thought(data))
+            errand = Errand(
+                data["lan"],
+                by=data["by"],
+                think_s=data["think_s"],
+                thought=_thought(data),
+                entered=data.get("entered", False),
+            )
             return dataclasses.replace(match, step=Held(errand))
         case "confirmed":
             return _confirm(match, data)
@@ -117,6 +123,7 @@ def _errand(match: Match, data: dict[str, Any]) -> Errand:
         repaired=data["repaired"],
         setup=data["action"] == "setup",
         thought=_thought(data),
+        entered=data.get("entered", False),
     )
 
 
