@@ -1,0 +1,49 @@
+"""Positions to learn from as they lie on disk: one-dimensional numpy arrays of one structured type.
+
+`record` is `policy/encoding.py`'s "squares-16", `move` a number of `policy/moves.py`, `outcome` the mover's (0 loss, 1 draw,
+2 win, 3 unknown), `game` the number of the game in its dataset, `elo` the mover's (0: unknown).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgechess_inference.policy.encoding import RECORD_BYTES
+from edgechess_training.errors import TrainingError
+
+POSITION = np.dtype(
+    [
+        ("record", "u1", (RECORD_BYTES,)),
+        ("move", "<u2"),
+        ("outcome", "u1"),
+        ("game", "<u4"),
+        ("ply", "<u2"),
+        ("elo", "<u2"),
+    ]
+)
+UNKNOWN_OUTCOME = 3
+
+TRAIN_FILE = "train.npy"
+EVALUATION_FILE = "evaluation.npy"
+
+Positions = NDArray[Any]
+"""Of type POSITION."""
+
+
+def open_positions(path: Path) -> Positions:
+    """Mapped, not read: a dataset may be larger than memory. Raises TrainingError."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise TrainingError(f"{path} does not exist: a dataset folder is made by `edgechess dataset build`") from None
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} cannot be read as positions: {error}") from error
+    if found.dtype != POSITION or found.ndim != 1:
+        raise TrainingError(f"{path} holds {found.dtype} [{found.ndim}-dimensional], no positions of `dataset build`")
+    if not len(found):
+        raise TrainingError(f"{path} holds no positions")
+    return found
