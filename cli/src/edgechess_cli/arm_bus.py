@@ -112,7 +112,11 @@ def state_text(arms: m.ArmState) -> str:
         place = "parked" if arm.parked else " ".join(f"{value:.0f}" for value in arm.tool_mm) + " mm"
         more = "".join(
             f"  {word}"
-            for word in (f"holds {arm.holding}" if arm.holding else "", arm.alarm or "")
+            for word in (
+                f"holds {arm.holding}" if arm.holding else "",
+                "no dead man: it would go on if the controller died" if arm.dead_man is False else "",
+                arm.alarm or "",
+            )
             if word
         )  # fmt: skip
         lines.append(f"{arm.name:8} {arm.kind:8} {arm.mode:9} {place}{more}")

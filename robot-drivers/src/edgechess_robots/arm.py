@@ -137,6 +137,8 @@ class ArmState:
     alarm: str | None
     age_s: float
     emergency: bool = False
+    dead_man: bool | None = None
+    """Whether something would end the arm's motion now if this process died; None: the driver does not tell."""
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -20,13 +20,16 @@ from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.tcp import Connect
 from edgechess_robots.kinematics import Joints
 
-__all__ = ["ArmKind", "ArmLimits", "Capabilities", "Connect", "OpenArm", "arm_kind", "arm_names"]
+__all__ = ["ArmKind", "ArmLimits", "Capabilities", "Connect", "DeadMan", "OpenArm", "arm_kind", "arm_names"]
 
 GROUP = "edgechess.arms"
 
 OptionsT = TypeVar("OptionsT")
 GivenT = TypeVar("GivenT", contravariant=True)
 _AT = re.compile(r" - at `\$\.([^`]*)`$")  # where msgspec says that a value is wrong
+
+
+DeadMan = Literal["always", "never", "by release"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Capabilities:
     feels_grasp: bool
     """A `Close` knows whether something was caught; without it only the board can tell."""
     dead_man: bool
-    """The arm's own controller ends the motion when this process dies."""
+    """Motion ends when this process dies: by the arm's own controller, or by a process that watches ours."""
     guided_by_request: bool
     """Hand guiding is switched on by software (`drag`), not by a button at the arm."""
 

@@ -538,6 +538,7 @@ class Controller:
             joints_deg=tuple(round(joint, 1) for joint in now.joints_deg),
             tool_mm=(round(tool.x_mm), round(tool.y_mm), round(tool.z_mm)) if tool else (),
             alarm=now.alarm or (condition.reason if condition.phase in ("blocked", "loaded") else None),
+            dead_man=now.dead_man,
         )
 
 

@@ -321,6 +321,8 @@ class ArmStatus(Message, frozen=True, kw_only=True):
     tool_mm: tuple[float, ...] = ()
     """Tool centre point in the board frame: x, y, z."""
     alarm: Text | None = None
+    dead_man: bool | None = None
+    """Whether something would end its motion now if the arm controller died; None: its driver does not tell."""
 
 
 class ArmState(Message, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from edgechess_robots.body import Floats
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.conduct import Conduct, Ending, Interrupted, MayClear, Progress, SeeStanding, Ways
 from edgechess_robots.dobot import done, planner, protocol
+from edgechess_robots.dobot.dead_man import DeadMan
 from edgechess_robots.dobot.frame_protocol import Frame, FrameSplitter
 from edgechess_robots.dobot.gripper import Gripper
 from edgechess_robots.dobot.gripper_protocol import GripState
@@ -110,6 +111,7 @@ class DobotArm:
                 clears_at_start="alarms" if settings.clear_alarms_at_start else "nothing",
             ),
         )
+        self._dead_man = DeadMan(name, self._conduct.show)
         self._unstopped = False  # a motion was commanded, and neither its end nor an answered Stop was seen
         self._flight: deque[_Flight] = deque()  # of the execution under way
         self._link: CommandLink | None = None
@@ -147,6 +149,9 @@ class DobotArm:
         return self.tip_in_base()
 
     def state(self) -> ArmState:
+        return dataclasses.replace(self._measured_state(), dead_man=self._dead_man.present)
+
+    def _measured_state(self) -> ArmState:
         frame = self._frame
         if frame is None:
             return self._conduct.state((), None, parked=False, age_s=math.inf)
@@ -218,7 +223,7 @@ class DobotArm:
         link = CommandLink(commands, lambda: self._unstopped)
         linked = False
         try:
-            async with anyio.create_task_group() as group:
+            async with self._dead_man.watching(commands), anyio.create_task_group() as group:
                 group.start_soon(self._own_commands, link, group.cancel_scope, name=f"{self.name} commands")
                 group.start_soon(self._own_feedback, feedback, link, name=f"{self.name} feedback")
                 linked = await self._greet(link)
@@ -388,6 +393,7 @@ class DobotArm:
     async def _prepare(self, stops: int, may_clear: MayClear) -> None:
         """From any state of the controller to enabled, limited and with a gripper. A stop in between raises ArmStopped."""
         conduct = self._conduct
+        await self._dead_man.there()
         if conduct.last_resort is not None:
             await self._ask(protocol.emergency_stop(False))
             conduct.last_resort = None
@@ -490,6 +496,11 @@ class DobotArm:
     # --- execution ----------------------------------------------------------------------------------------------------
 
     async def execute(self, plan: CheckedPlan, token: int) -> Report:
+        if self._conduct.mode == "idle":
+            try:
+                await self._dead_man.there()
+            except ArmRefused as refused:
+                return Report("refused", "no-dead-man", str(refused), 0, (), 0.0)
         return await self._conduct.execute(plan, token)
 
     def _posture(self) -> Joints | None:
