@@ -1,13 +1,13 @@
-"""`model:NAME[@ADAPTER][:options]`: a model of our own on this machine, through the ladder.
+"""`model[:NAME[@ADAPTER][:options]]`: a model of our own on this machine, through the ladder.
 
 NAME is a packed model: a path or address (`models/tiny.json`, https, s3), or a plain name that lies in the models
-folder; ADAPTER is named likewise. Weights stream while the engine already answers, unless `wait=yes`.
+folder or is shipped (`model:edgechess`); ADAPTER is named likewise (`model:edgechess@tal`). Weights stream while the engine already answers, unless `wait=yes`.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -92,6 +92,9 @@ class OwnModel:
     async def rank(self, request: PositionRequest) -> Ranking:
         return (await self._there().rank([request]))[0]
 
+    async def rank_all(self, requests: Sequence[PositionRequest]) -> list[Ranking]:
+        return await self._there().rank(requests)
+
     async def complete(self, request: PromptRequest) -> Completion:
         return (await self._there().complete([request]))[0]
 
@@ -137,7 +140,7 @@ async def open_player(rest: str, options: PlayerOptions) -> Player:
     if options.tasks is None:
         raise PlayerFailed(f"model:{rest}: whoever opens this player must give it a task group")
     own = OwnModel(word, inline=options.inline)
-    voice = ModelVoice(word.shown, own, word.adapter, word.ladder)
+    voice = ModelVoice(word.shown, own, word.adapter, word.ladder, lookahead=word.lookahead)
     player = await seat_on_ladder(f"model:{rest}", voice, word.ladder, options)
     options.tasks.start_soon(own.serve, name=f"model {word.name}")
     if options.inline:

@@ -1,10 +1,15 @@
-"""`model:NAME[@ADAPTER][:options]` as text: where the weights are, which adapter, how the ladder is climbed."""
+"""`model[:NAME[@ADAPTER][:options]]` as text: where the weights are, which adapter, how the ladder is climbed.
+
+A plain NAME or ADAPTER is looked up among the installed packages' models, in the user's folder of models, and among those
+that this package ships. `model` alone is `model:edgechess`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -16,12 +21,20 @@ GROUP = "edgechess.models"
 """Entry points: name -> function `(LoadOptions, AdapterTable | None)` that returns an async context manager of a MoveModel."""
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 BACKENDS = ("auto", "torch", "onnxruntime")
-MORE = {"device": "device=cuda", "backend": "backend=onnxruntime", "wait": "wait=yes"}
+MORE = {"device": "device=cuda", "backend": "backend=onnxruntime", "wait": "wait=yes", "lookahead": "lookahead=yes"}
+YES = ("yes", "1")
+YES_OR_NO = (*YES, "no", "0")
+
+SHIPPED_NAME = "edgechess"
+SHIPPED_FOLDER = Path(__file__).parent / "shipped"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModelWord:
-    """`name` and `adapter` as they were written. `wait`: questions wait for the weights; else the engine answers meanwhile."""
+    """`name` and `adapter` as they were written. `wait`: questions wait for the weights; else the engine answers meanwhile.
+
+    `lookahead`: a policy network looks at the position after each of its moves before it chooses.
+    """
 
     name: str
     adapter: str | None
@@ -29,6 +42,7 @@ class ModelWord:
     device: str = "cpu"
     backend: str = "auto"
     wait: bool = False
+    lookahead: bool = False
 
     @property
     def shown(self) -> str:
@@ -39,7 +53,7 @@ class ModelWord:
 
 def parse_model_word(rest: str) -> ModelWord:
     """Raises PlayerWordError."""
-    address, settings = split_settings(rest)
+    address, settings = split_settings(rest or SHIPPED_NAME)
     name, adapter = split_adapter(address)
     if not name:
         raise PlayerWordError(f"model:{rest}: which model? For example model:models/tiny.json, or model:NAME")
@@ -47,9 +61,16 @@ def parse_model_word(rest: str) -> ModelWord:
     backend = found.get("backend", "auto")
     if backend not in BACKENDS:
         raise PlayerWordError(f"model: backend={backend} is unknown; there are {', '.join(BACKENDS)}")
-    if found.get("wait", "no") not in ("yes", "no"):
-        raise PlayerWordError(f"model: wait={found['wait']}: say yes or no")
-    return ModelWord(name, adapter, options, found.get("device", "cpu"), backend, found.get("wait") == "yes")
+    wait, lookahead = _yes(found, "wait"), _yes(found, "lookahead")
+    if lookahead and options.temperature:
+        raise PlayerWordError(f"model:{rest}: lookahead chooses the best move; it draws none at a temperature")
+    return ModelWord(name, adapter, options, found.get("device", "cpu"), backend, wait, lookahead)
+
+
+def _yes(found: Mapping[str, str], key: str) -> bool:
+    if found.get(key, "no") not in YES_OR_NO:
+        raise PlayerWordError(f"model: {key}={found[key]}: say yes or no")
+    return found.get(key) in YES
 
 
 def split_adapter(address: str) -> tuple[str, str | None]:
@@ -83,10 +104,18 @@ def address_of(name: str) -> str:
         if not path.is_file():
             raise PlayerWordError(f"model:{name}: there is no file {path}; `edgechess model pack` makes one")
         return str(path)
-    path = models_folder() / f"{name}.json"
-    if not path.is_file():
+    own, ours = models_folder() / f"{name}.json", SHIPPED_FOLDER / f"{name}.json"
+    found = next((path for path in (own, ours) if path.is_file()), None)
+    if found is None:
+        there = ", ".join(shipped()) or "none in this installation"
         raise PlayerWordError(
-            f"model:{name}: {path.parent} has no {path.name}; bring it there with"
-            f" `edgechess model pull ADDRESS {path}`, or name a path or an address"
+            f"model:{name}: neither {own.parent} nor what edgechess ships ({there}) has {own.name}; bring it there with"
+            f" `edgechess model pull ADDRESS {own}`, or name a path or an address"
         )
-    return str(path)
+    return str(found)
+
+
+def shipped() -> dict[str, Path]:
+    """The packed models and adapters that come with this package, by name; the model first."""
+    paths = sorted(SHIPPED_FOLDER.glob("*.json"), key=lambda path: (path.stem != SHIPPED_NAME, path.stem))
+    return {path.stem: path for path in paths}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgechess_inference import model_word
 from edgechess_inference.errors import PlayerWordError
 from edgechess_inference.ladder.options import split_settings
 from edgechess_inference.model_word import address_of, parse_model_word
@@ -36,12 +37,15 @@ def test_the_ladders_options() -> None:
     assert (word.ladder.temperature, word.ladder.top_p, word.ladder.engine) == (0.5, 0.9, "builtin")
     assert (word.wait, word.device) == (True, "cuda")
     assert parse_model_word("tiny").ladder.attempts == 3
+    assert [parse_model_word(f"tiny:lookahead={said}").lookahead for said in ("yes", "1", "no")] == [True, True, False]
 
 
 @pytest.mark.parametrize(
     ("rest", "text"),
     [
-        ("", "which model"),
+        ("@karpov", "which model"),
+        ("tiny:lookahead=maybe", "lookahead=maybe: say yes or no"),
+        ("tiny:lookahead=yes,temperature=0.5", "lookahead chooses the best move"),
         ("tiny:attempts=0", "attempts=0 is out of range; it goes from 1 to 10"),
         ("tiny:attempts=x", "not a whole number"),
         ("tiny:temperature=9", "goes from 0 to 2"),
@@ -61,13 +65,33 @@ def test_what_cannot_be_says_what_would(rest: str, text: str) -> None:
 
 def test_a_plain_name_lies_in_the_models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGECHESS_MODELS", str(tmp_path))
-    with pytest.raises(PlayerWordError, match=r"has no tiny\.json; bring it there with `edgechess model pull"):
+    monkeypatch.setattr(model_word, "SHIPPED_FOLDER", tmp_path / "empty")
+    with pytest.raises(
+        PlayerWordError,
+        match=r"\(none in this installation\) has tiny\.json; bring it there with `edgechess model pull",
+    ):
         check_word("model:tiny")
     (tmp_path / "tiny.json").write_text("{}")
     assert address_of("tiny") == str(tmp_path / "tiny.json")
     with pytest.raises(PlayerWordError, match=r"there is no file nowhere/tiny\.json"):
         check_word("model:nowhere/tiny.json")
     assert address_of("s3://bucket/tiny.json") == "s3://bucket/tiny.json"
+
+
+def test_what_is_shipped_needs_no_folder_and_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, ours = tmp_path / "own", tmp_path / "shipped"
+    monkeypatch.setenv("EDGECHESS_MODELS", str(own))
+    monkeypatch.setattr(model_word, "SHIPPED_FOLDER", ours)
+    for folder, names in ((own, ["tal"]), (ours, ["carlsen", "edgechess", "tal"])):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.json").write_text("{}")
+    assert list(model_word.shipped()) == ["edgechess", "carlsen", "tal"]
+    assert parse_model_word("").name == "edgechess"
+    assert address_of("edgechess") == str(ours / "edgechess.json")
+    assert address_of("tal") == str(own / "tal.json")  # one's own goes first
+    check_word("model")
+    check_word("model:edgechess@carlsen:lookahead=yes")
 
 
 @pytest.mark.parametrize(

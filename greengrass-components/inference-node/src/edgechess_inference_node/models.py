@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import importlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import anyio.abc
 import anyio.to_thread
 
 from edgechess_inference.errors import InferenceError
-from edgechess_inference.model_word import address_of
+from edgechess_inference.model_word import SHIPPED_NAME, address_of, shipped
 from edgechess_inference.move_model import (
     Completion,
     Description,
@@ -85,6 +86,21 @@ class SlotModel:
     async def rank(self, request: PositionRequest) -> Ranking:
         return await self._slot().rank(request)
 
+    async def rank_all(self, requests: Sequence[PositionRequest]) -> list[Ranking]:
+        """The slot makes batches of what is asked at once."""
+        found: list[Ranking | None] = [None] * len(requests)
+
+        async def ask(place: int) -> None:
+            found[place] = await self.rank(requests[place])
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for place in range(len(requests)):
+                    tasks.start_soon(ask, place, name="position")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # one of them tells as much as all
+        return [ranking for ranking in found if ranking is not None]
+
     async def complete(self, request: PromptRequest) -> Completion:
         return await self._slot().complete(request)
 
@@ -150,7 +166,7 @@ class NodeModels:
 
     def wanted(self) -> dict[str, str]:
         """Names and addresses: the settings', changed by what control has brought since they were last written."""
-        configured = dict(named_address(text) for text in self._context.settings.models)
+        configured = self._configured()
         wanted = dict(configured)
         for entry in self._context.journal.entries(kind=SERVES) + self._context.journal.entries(kind=UNLOADED):
             name = str(entry.key)
@@ -165,7 +181,7 @@ class NodeModels:
 
     def wanted_adapters(self) -> dict[str, str]:
         """Likewise."""
-        configured = dict(named_address(text) for text in self._context.settings.adapters)
+        configured = self._configured_adapters()
         wanted = dict(configured)
         journal = self._context.journal
         for key in dict.fromkeys(entry.key for entry in journal.entries(kind=ADAPTER_SET)):
@@ -203,7 +219,7 @@ class NodeModels:
             raise
         served.address, served.before = source, before if before is not None else served.before
         if told:
-            self._note(SERVES, name, source, self._context.settings.models)
+            self._note(SERVES, name, source, self._configured())
 
     async def rollback(self, name: str) -> None:
         """Raises RequestRefused, InferenceError."""
@@ -212,12 +228,12 @@ class NodeModels:
             raise RequestRefused(f"no other model has served as {name!r} since the node started")
         await served.slot.rollback()
         served.address, served.before = served.before, served.address
-        self._note(SERVES, name, served.address, self._context.settings.models)
+        self._note(SERVES, name, served.address, self._configured())
 
     async def unload(self, name: str) -> None:
         """Its memory is freed; questions for it are answered by the engine. Raises RequestRefused."""
         await self._known(name).slot.unload()
-        self._note(UNLOADED, name, "", self._context.settings.models)
+        self._note(UNLOADED, name, "", self._configured())
 
     async def set_adapter(self, name: str, source: str, *, new: bool, told: bool = True) -> None:
         """Raises RequestRefused, InferenceError; requests in flight are not touched."""
@@ -227,12 +243,12 @@ class NodeModels:
             raise RequestRefused(f"{name!r} is no name for an adapter: without @ : # and comma, please")
         await (table.register(name, address_of(source)) if new else table.update(name, address_of(source)))
         if told:
-            self._note(ADAPTER_SET, name, source, self._context.settings.adapters)
+            self._note(ADAPTER_SET, name, source, self._configured_adapters())
 
     def remove_adapter(self, name: str) -> None:
         """Raises AdapterError."""
         self._adapter_table().remove(name)
-        self._note(ADAPTER_REMOVED, name, "", self._context.settings.adapters)
+        self._note(ADAPTER_REMOVED, name, "", self._configured_adapters())
 
     # ---------------------------------------------------------------- inside
 
@@ -242,10 +258,26 @@ class NodeModels:
             raise RequestRefused(f"there is no model {name!r}; there are {', '.join(self.names()) or 'none'}")
         return served
 
+    def _configured(self) -> dict[str, str]:
+        """The settings' models; where they name none, the one that is shipped, if something here can compute it."""
+        settings = self._context.settings
+        if settings.models:
+            return dict(named_address(text) for text in settings.models)
+        backend = any(find_spec(name) for name in ("onnxruntime", "torch"))
+        return {name: str(path) for name, path in shipped().items() if name == SHIPPED_NAME and backend}
+
+    def _configured_adapters(self) -> dict[str, str]:
+        """The settings'; where they name neither models nor adapters, the styles that are shipped."""
+        settings = self._context.settings
+        if settings.models or settings.adapters:
+            return dict(named_address(text) for text in settings.adapters)
+        model = self._configured()
+        return {name: str(path) for name, path in shipped().items() if model and name not in model}
+
     def _permitted(self, source: str) -> None:
         """Of what control asks for; the settings' own addresses are the operator's."""
         settings = self._context.settings
-        own = [named_address(text)[1] for text in (*settings.models, *settings.adapters)]
+        own = [*self._configured().values(), *self._configured_adapters().values()]
         if settings.sources and source not in own and not source.startswith(settings.sources):
             raise RequestRefused(f"{source} is not among the `sources` that this node loads from")
 
@@ -301,8 +333,8 @@ class NodeModels:
         found = [entry for kind in kinds if (entry := self._context.journal.last(kind=kind, key=key)) is not None]
         return max(found, key=lambda entry: entry.seq, default=None)
 
-    def _note(self, kind: str, name: str, address: str, texts: tuple[str, ...]) -> None:
-        configured = dict(named_address(text) for text in texts).get(name)
+    def _note(self, kind: str, name: str, address: str, texts: dict[str, str]) -> None:
+        configured = texts.get(name)
         record(self._context, kind, {"address": address, "configured": configured}, key=name)
 
 

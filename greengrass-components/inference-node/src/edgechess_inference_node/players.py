@@ -93,7 +93,8 @@ class NodePlayers:
             found = self._ladders.get(word)
             if found is None:
                 parsed = parse_model_word(rest)
-                voice = ModelVoice(parsed.shown, await self._asked(word, parsed), parsed.adapter, parsed.ladder)
+                asked = await self._asked(word, parsed)
+                voice = ModelVoice(parsed.shown, asked, parsed.adapter, parsed.ladder, lookahead=parsed.lookahead)
                 ladder = Ladder(
                     voice, self._reserve, parsed.ladder.attempts, self._tasks, seed=self._options.seed, owned=False
                 )  # fmt: skip

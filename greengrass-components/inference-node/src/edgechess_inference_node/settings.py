@@ -14,7 +14,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses of models and adapters are paths, `https://…/NAME.json` or `s3://BUCKET/…/NAME.json`."""
 
     models: Annotated[
-        tuple[str, ...], Meta(description="served as model:NAME; each NAME=ADDRESS, or an address whose file names it")
+        tuple[str, ...],
+        Meta(
+            description="served as model:NAME; each NAME=ADDRESS, or an address whose file names it; none: the shipped one"
+        ),
     ] = ()
     adapters: Annotated[
         tuple[str, ...], Meta(description="served as model:NAME@ADAPTER; each ADAPTER=ADDRESS, or an address")

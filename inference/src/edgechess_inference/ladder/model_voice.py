@@ -1,4 +1,4 @@
-"""A loaded model as a voice: a policy network names its best move, a text model is given a prompt."""
+"""A loaded model as a voice: a policy network names its best move, or looks one ply ahead; a text model is given a prompt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
+import anyio
+
 from edgechess_inference.errors import InferenceError
 from edgechess_inference.ladder.options import LadderOptions
 from edgechess_inference.ladder.voice import Rung, Said, VoiceFailed
+from edgechess_inference.lookahead import asked, branches, preferred
 from edgechess_inference.move_model import (
     AdapterError,
     Completion,
@@ -26,6 +29,7 @@ from edgechess_inference.prompts.prompt_set import NAME, Prompt, load_prompts, p
 from edgechess_inference.weights.errors import WeightsError
 
 LEAST_TEMPERATURE = 0.01  # below, the best move is played
+LOOKAHEAD_CAUTION = 1.5  # times what the last lookahead took per position: too late is an engine's move
 
 
 class Asked(Protocol):
@@ -37,6 +41,9 @@ class Asked(Protocol):
     async def rank(self, request: PositionRequest) -> Ranking:
         """Raises ModelError and its kinds, WeightsError."""
 
+    async def rank_all(self, requests: Sequence[PositionRequest]) -> list[Ranking]:
+        """Computed together where that is possible. In the order of the requests. Raises like `rank`."""
+
     async def complete(self, request: PromptRequest) -> Completion:
         """Raises like `rank`."""
 
@@ -46,17 +53,23 @@ class Asked(Protocol):
 class ModelVoice:
     """One model, with at most one adapter. `name`: as the word names it."""
 
-    def __init__(self, name: str, asked: Asked, adapter: str | None, options: LadderOptions) -> None:
+    def __init__(
+        self, name: str, asked: Asked, adapter: str | None, options: LadderOptions, *, lookahead: bool = False
+    ) -> None:
         self.name = name
         self._asked = asked
         self._adapter = adapter
         self._options = options
+        self._lookahead = lookahead
+        self._position_s = 0.0  # of the last lookahead, per position; before the first, nothing is known
 
     async def say(self, rung: Rung) -> Said:
         try:
             description = await self._asked.describe()
             if description.kind == "policy":
-                return await self._rank(rung)
+                return await (self._look(rung) if self._lookahead else self._rank(rung))
+            if self._lookahead:
+                raise ModelError(f"{self.name} writes text and weighs no positions: lookahead is for policy networks")
             return await self._complete(rung, description)
         except InferenceError as error:
             raise _failed(error) from error
@@ -73,6 +86,21 @@ class ModelVoice:
             return Said(drawn, adapter=ranking.adapter, weights=ranking.weights)
         instead = drawn if masked else None
         return Said(ranking.raw_best, instead=instead, adapter=ranking.adapter, weights=ranking.weights)
+
+    async def _look(self, rung: Rung) -> Said:
+        """The policy's own best move where there is no time for more."""
+        ranking = await self._asked.rank(PositionRequest(rung.board.fen(), self._adapter, rung.until))
+        tree = branches(rung.board, ranking.moves)
+        questions = [PositionRequest(branch.board.fen(), self._adapter, rung.until) for branch in asked(tree)]
+        started = anyio.current_time()
+        expected_s = LOOKAHEAD_CAUTION * self._position_s * len(questions)
+        if started + expected_s >= rung.until:
+            best = ranking.moves[0].uci
+        else:
+            rankings = await self._asked.rank_all(questions)
+            self._position_s = (anyio.current_time() - started) / max(1, len(questions))
+            best = preferred(tree, [_score(each) for each in rankings]).uci
+        return Said(best, constrained=True, adapter=ranking.adapter, weights=ranking.weights)
 
     async def _complete(self, rung: Rung, description: Description) -> Said:
         options = self._options
@@ -92,6 +120,13 @@ class ModelVoice:
             )
         )
         return Said(answer.text, answer.constrained, adapter=answer.adapter, weights=answer.weights)
+
+
+def _score(ranking: Ranking) -> float:
+    """Raises ModelError."""
+    if ranking.outlook is None:
+        raise ModelError("this network has no outlook, so there is nothing to look ahead to")
+    return ranking.outlook.score
 
 
 def draw_move(moves: Sequence[MoveChance], temperature: float, seed: int) -> str:
