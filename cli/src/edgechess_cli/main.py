@@ -29,6 +29,7 @@ VERBS = {
     "journal": ("edgechess_cli.journal_command", "app"),
     "model": ("edgechess_cli.model_command", "app"),
     "adapter": ("edgechess_cli.adapter_node_command", "app"),
+    "dataset": ("edgechess_cli.dataset_command", "app"),
     "train": ("edgechess_cli.train_command", "app"),
     "node": ("edgechess_cli.node_command", "app"),
     "doctor": ("edgechess_cli.doctor", "command"),

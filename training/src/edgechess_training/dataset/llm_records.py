@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import chess
 
+from edgechess_training.dataset.folder import TEMPLATE_FILE
 from edgechess_training.dataset.replay import Teller
 
 Records = Literal["none", "concise", "history"]
@@ -36,6 +38,16 @@ def with_history(board: chess.Board, san: str, before: Sequence[str]) -> str:
 
 def teller(records: Records) -> Teller | None:
     return {"none": None, "concise": concise, "history": with_history}[records]
+
+
+def write_template(folder: Path, records: Records) -> None:
+    """`template.json` is the one of the records beside it (SageMaker JumpStart reads this name); the other shape's lies
+    beside it under its own name. Without records there is nothing to prompt for."""
+    for shape, prompt in PROMPTS.items():
+        name = TEMPLATE_FILE if shape == records else f"template-{shape}.json"
+        if records != "none":
+            content = json.dumps({"prompt": prompt, "completion": COMPLETION}, indent=2)
+            (folder / name).write_text(content + "\n", encoding="utf-8")
 
 
 def _values(board: chess.Board, san: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import zstandard
 
@@ -68,23 +69,24 @@ def read_games(path: Path, told: Callable[[int], None] = lambda stored_bytes: No
                 if number % 256 == 0:
                     told(stored.tell())
                 yield game
-            told(stored.tell())
+            told(path.stat().st_size)  # the wrapper around it has closed it
     except zstandard.ZstdError as error:
         raise DatasetError(f"{path}: zstd cannot unpack it: {error}") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
 
 
-def open_text(path: Path, stored: io.BufferedIOBase) -> io.TextIOWrapper:
+def open_text(path: Path, stored: IO[bytes]) -> io.TextIOWrapper:
     """The text of a file that may be compressed. Old files are Latin-1 in names only: what is not UTF-8 is replaced."""
-    plain: io.BufferedIOBase = stored
+    plain: Any = stored
     if path.suffix == ".zst":
-        unpacker = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
-        plain = io.BufferedReader(unpacker.stream_reader(stored, read_across_frames=True), 1 << 20)
+        plain = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX).stream_reader(
+            stored, read_across_frames=True
+        )
     return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace")
 
 
-def _lines(path: Path, stored: io.BufferedIOBase) -> Iterator[str]:
+def _lines(path: Path, stored: IO[bytes]) -> Iterator[str]:
     yield from open_text(path, stored)
 
 

@@ -14,7 +14,7 @@ from edgechess_training.dataset.bitboards import words_of
 from edgechess_training.dataset.errors import MalformedGame
 
 Teller = Callable[[chess.Board, str, Sequence[str]], str]
-"""Position, the move's SAN and the SANs before it → one line of JSON."""
+"""Position, the move's SAN and the SANs before it, all with `+` and `#` → one line of JSON."""
 
 PLY_MAX = 2**16 - 1
 
@@ -72,6 +72,7 @@ def replay(
     Raises IllegalMove; what came before it has been added.
     """
     for_color = (wanted[1], wanted[0])  # chess.BLACK is 0
+    told: list[str] = []
     for ply, san in enumerate(sans):
         try:
             move = board.parse_san(san)
@@ -81,8 +82,11 @@ def replay(
             raise IllegalMove(f"{san!r} is no move of a piece", ply)
         if for_color[board.turn]:
             plies.add(board, move, ply)
-            if tell is not None:
-                plies.lines.append(tell(board, san, sans[:ply]))
+        if tell is not None:
+            proper = board.san(move)  # files write Ngf3 for Nf3, and leave out checks
+            if for_color[board.turn]:
+                plies.lines.append(tell(board, proper, told))
+            told.append(proper)
         board.push(move)
     return len(sans)
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import chess
 import msgspec
 import numpy as np
 
 from edgechess_training.dataset import bitboards, game_filter
-from edgechess_training.dataset.errors import MalformedGame
+from edgechess_training.dataset.errors import DatasetError, MalformedGame
 from edgechess_training.dataset.game_filter import Filter
 from edgechess_training.dataset.llm_records import Records, teller
 from edgechess_training.dataset.movetext import main_line, offset_of_move
@@ -26,14 +26,32 @@ MALFORMED_NAMED_MAX = 20  # per unit; the rest is only counted
 GAME = np.dtype([("number", "<u4"), ("key", "<u8"), ("evaluation", "?"), ("plies", "<u2")])
 
 
+Unique = Literal["position", "move", "none"]
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """All that decides what is in a dataset, sources apart. `unique`: what occurs only once in training."""
 
     filter: Filter = Filter()
     seed: int = SEED
     fraction: float = FRACTION
-    unique: str = "position"
+    unique: Unique = "position"
     records: Records = "none"
+
+
+def recipe_of(wanted: Filter, *, seed: int, fraction: float, unique: str, records: str) -> Recipe:
+    """From a user's words. Raises DatasetError."""
+    if not 0.0 <= fraction < 1.0:
+        raise DatasetError(f"the evaluation's share is {fraction:g}; it goes from 0 to below 1")
+    try:
+        return msgspec.convert(
+            {"filter": wanted, "seed": seed, "fraction": fraction, "unique": unique, "records": records}, Recipe
+        )
+    except msgspec.ValidationError:
+        raise DatasetError(
+            f"unique {unique!r}, records {records!r}: unique is {', '.join(get_args(Unique))};"
+            f" records are {', '.join(get_args(Records))}"
+        ) from None
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -42,7 +60,7 @@ class Report(msgspec.Struct, kw_only=True):
     games: int = 0
     kept: int = 0
     plies: int = 0
-    dropped: Counter[str] = msgspec.field(default_factory=Counter)
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
     malformed_games: int = 0
     malformed: list[str] = msgspec.field(default_factory=list)
 
@@ -50,9 +68,13 @@ class Report(msgspec.Struct, kw_only=True):
         self.games += other.games
         self.kept += other.kept
         self.plies += other.plies
-        self.dropped.update(other.dropped)
+        for why, count in other.dropped.items():
+            self.drop(why, count)
         self.malformed_games += other.malformed_games
         self.malformed += other.malformed
+
+    def drop(self, why: str, count: int = 1) -> None:
+        self.dropped[why] = self.dropped.get(why, 0) + count
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,18 +118,18 @@ class _Work:
     def _read(self, number: int, tags: dict[str, str], movetext: str) -> None:
         recipe, plies = self._recipe, self._plies
         if why := game_filter.dropped_for(recipe.filter, tags):
-            self._report.dropped[why] += 1
+            self._report.drop(why)
             return
         if (name := game_filter.variant(tags)) is not None:
             raise MalformedGame(f"the variant {name} is not supported")
         sans, written = main_line(movetext)
         if not sans:
-            self._report.dropped["no moves"] += 1
+            self._report.drop("no moves")
             return
         results = game_filter.outcomes(tags, written)
         wanted = game_filter.movers(recipe.filter, tags, results)
         if not any(wanted):
-            self._report.dropped["not won"] += 1
+            self._report.drop("not won")
             return
         board = start_of(tags.get("FEN"))
         before = len(plies)

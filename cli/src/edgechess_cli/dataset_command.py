@@ -1,0 +1,137 @@
+"""`edgechess dataset …`: positions to learn from, out of games, puzzles and an engine's judgement."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edgechess_training.errors import TrainingError
+
+EXIT_INTERRUPTED = 130
+PLAIN_EVERY_S = 15.0  # a log that nobody draws on wants few lines
+
+app = typer.Typer(
+    help="Make datasets: for our own network (numpy) and for language models (JSON lines).", no_args_is_help=True
+)
+
+OutOption = Annotated[Path, typer.Option("--out", help="The dataset's folder.")]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes (0: one per processor).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+LicenceOption = Annotated[str, typer.Option("--licence", help="SPDX expression for the data card.")]
+
+
+@app.command()
+def build(
+    sources: Annotated[list[Path], typer.Argument(help="PGN files, .pgn.zst files, and folders of them.")],
+    out: OutOption,
+    player: Annotated[
+        list[str] | None, typer.Option("--player", help="Only this player's moves; all words must fit. Repeatable.")
+    ] = None,
+    winner_only: Annotated[bool, typer.Option("--winner-only", help="Only moves of the side that won.")] = False,
+    both_sides: Annotated[bool, typer.Option("--both-sides", help="With --player: the opponent's moves too.")] = False,
+    min_elo: Annotated[int, typer.Option("--min-elo", min=0, help="Of both players; unrated games are left out.")] = 0,
+    since: Annotated[str | None, typer.Option("--since", help="YYYY[.MM[.DD]]")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="YYYY[.MM[.DD]]")] = None,
+    unique: Annotated[
+        str, typer.Option("--unique", help="What occurs once in training: position, move (position and move), none.")
+    ] = "position",
+    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 1,
+    evaluation: Annotated[float, typer.Option("--evaluation", help="Share of games held out.")] = 0.02,
+    records: Annotated[
+        str, typer.Option("--records", help="JSON lines for language models: none, concise, history.")
+    ] = "none",
+    licence: LicenceOption = "unknown",
+    jobs: JobsOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Read games, check every move, and write positions. The same command goes on where it was stopped."""
+    from edgechess_training.dataset.building import build as build_dataset
+    from edgechess_training.dataset.game_filter import Filter
+    from edgechess_training.dataset.unit import recipe_of
+
+    with _told(), _progress(as_json) as show:
+        wanted = Filter(
+            players=tuple(player or ()),
+            winner_only=winner_only,
+            both_sides=both_sides,
+            min_elo=min_elo,
+            since=since,
+            until=until,
+        )
+        recipe = recipe_of(wanted, seed=seed, fraction=evaluation, unique=unique, records=records)
+        summary = build_dataset(
+            sources,
+            out,
+            recipe,
+            jobs=jobs,
+            licence=licence,
+            watch=lambda p: show(
+                p.read_bytes, p.total_bytes, f"{p.report.kept:,} games, {p.report.malformed_games:,} malformed"
+            ),
+        )
+    _finish(out, summary.counts, as_json, summary.malformed)
+
+
+def _finish(out: Path, counts: dict[str, int], as_json: bool, malformed: list[str]) -> None:
+    if as_json:
+        typer.echo(json.dumps({"dataset": str(out), "counts": counts}))
+        return
+    for line in malformed[:10]:
+        typer.echo(line, err=True)
+    if len(malformed) > 10:
+        typer.echo(f"… and {len(malformed) - 10} more: {out}/dataset.json", err=True)
+    for name, count in counts.items():
+        typer.echo(f"{count:>12,}  {name.replace('_', ' ')}")
+    typer.echo(str(out))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar in a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        last = time.monotonic()
+
+        def line(done: int, total: int, text: str) -> None:
+            nonlocal last
+            if not quiet and time.monotonic() - last >= PLAIN_EVERY_S:
+                last = time.monotonic()
+                typer.echo(f"{done / max(total, 1):6.1%}  {text}", err=True)
+
+        yield line
+        return
+    columns: list[Any] = [
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.description}"),
+        TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True) as picture:
+        task = picture.add_task("", total=None)
+        yield lambda done, total, text: picture.update(task, completed=done, total=total, description=text)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A user's mistake is one line; an interrupted run says how to go on."""
+    try:
+        yield
+    except TrainingError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        typer.echo("\nedgechess dataset: stopped; the same command goes on from here", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"edgechess dataset: {text}", err=True)
+    raise typer.Exit(2)
