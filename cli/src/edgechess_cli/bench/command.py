@@ -62,6 +62,9 @@ def command(
         int, typer.Option("--rounds", help="stream: counted turns of each loader.", min=1)
     ] = stream.ROUNDS,
     peers: Annotated[bool, typer.Option("--peers", help="stream: install peers into a temporary environment.")] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="stream: into this torch device (cuda, cuda:1) instead of host memory.")
+    ] = "cpu",
     starts: Annotated[int, typer.Option("--starts", help="node: starts of the process.", min=1)] = node.STARTS,
     swaps: Annotated[int, typer.Option("--swaps", help="node: swaps of weights under load.", min=1)] = node.SWAPS,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the games.")] = 1,
@@ -87,7 +90,7 @@ def command(
                 case Module.RECOGNITION:
                     report = recognition.measure(real_moves, virtual_moves, seed)
                 case Module.STREAM:
-                    report = stream.measure(int(size * 1e9), rounds, peers)
+                    report = stream.measure(int(size * 1e9), rounds, peers, device)
                     (out / "stream.md").write_text(stream.markdown(report), encoding="utf-8")
                 case Module.HUMAN_MOVES:
                     report = anyio.run(human_moves.measure, human, human_moves.FIRST_SEED + seed - 1)

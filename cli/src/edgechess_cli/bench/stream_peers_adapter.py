@@ -125,6 +125,129 @@ def _ended() -> int:
     raise ConnectionError("the server ended the connection")
 
 
+def device_limit(place: Place) -> Load:
+    """Copies of pinned chunks to the device by as many threads, each on a stream of its own: nothing can be faster."""
+    torch = importlib.import_module("torch")
+    size, device = place["size"], torch.device(place["device"])
+    target, parts = torch.empty(size, dtype=torch.uint8, device=device), -(-size // PART_BYTES)
+
+    def prepare(thread: int) -> Callable[[int], None]:
+        pinned, copy = _pinned(torch, device), _copier(torch, device)
+
+        def fetch(part: int) -> None:
+            begin, end = part * PART_BYTES, min(size, (part + 1) * PART_BYTES)
+            copy(target[begin:end], pinned[: end - begin])
+
+        return fetch
+
+    return lambda: in_threads(place["connections"], parts, prepare)
+
+
+def _pinned(torch: Any, device: Any) -> Any:
+    return torch.empty(PART_BYTES, dtype=torch.uint8, pin_memory=device.type == "cuda")
+
+
+def _copier(torch: Any, device: Any) -> Callable[[Any, Any], None]:
+    """Copies and waits for the copy."""
+    if device.type != "cuda":
+        return lambda place, source: place.copy_(source)
+    stream = torch.cuda.Stream(device)
+
+    def copy(place: Any, source: Any) -> None:
+        with torch.cuda.stream(stream):
+            place.copy_(source, non_blocking=True)
+        stream.synchronize()
+
+    return copy
+
+
+def _arrived(torch: Any, device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+# ---------------------------------------------------------------- peers to a device
+
+
+def safetensors_to_device(place: Place) -> Load:
+    torch, library = importlib.import_module("torch"), importlib.import_module("safetensors.torch")
+
+    def load() -> Any:
+        found = library.load_file(place["file"], device=place["device"])
+        _arrived(torch, place["device"])
+        return found
+
+    return load
+
+
+def pinned_loop(place: Place) -> Load:
+    """What is written by hand: the file read into pinned memory by several threads, and copied on."""
+    torch = importlib.import_module("torch")
+    size, device = place["size"], torch.device(place["device"])
+    target = torch.empty(size, dtype=torch.uint8, device=device)
+    file = os.open(place["file"], os.O_RDONLY)
+
+    def prepare(thread: int) -> Callable[[int], None]:
+        pinned, copy = _pinned(torch, device), _copier(torch, device)
+        view = memoryview(pinned.numpy())
+
+        def fetch(part: int) -> None:
+            begin, end = part * PART_BYTES, min(size, (part + 1) * PART_BYTES)
+            os.preadv(file, [view[: end - begin]], begin)
+            copy(target[begin:end], pinned[: end - begin])
+
+        return fetch
+
+    return lambda: in_threads(place["connections"], -(-size // PART_BYTES), prepare)
+
+
+def instanttensor(place: Place) -> Load:
+    torch, library = importlib.import_module("torch"), importlib.import_module("instanttensor")
+
+    def load() -> Any:
+        with library.safe_open([place["file"]], framework="pt", device=place["device"]) as opened:
+            found = {name: tensor.clone() for name, tensor in opened.tensors()}
+        _arrived(torch, place["device"])
+        return found
+
+    return load
+
+
+def runai_to_device(place: Place) -> Load:
+    return _runai_to_device(place, place["file"])
+
+
+def runai_s3_to_device(place: Place) -> Load:
+    _s3_environment(place)
+    return _runai_to_device(place, f"s3://{place['bucket']}/{place['key']}")
+
+
+def _runai_to_device(place: Place, address: str) -> Load:
+    torch = importlib.import_module("torch")
+    streamer = importlib.import_module("runai_model_streamer").SafetensorsStreamer
+
+    def load() -> Any:
+        with streamer() as opened:
+            opened.stream_file(address)
+            found = {name: tensor.to(place["device"]) for name, tensor in opened.get_tensors()}
+        _arrived(torch, place["device"])
+        return found
+
+    return load
+
+
+def fastsafetensors_to_device(place: Place) -> Load:
+    torch, library = importlib.import_module("torch"), importlib.import_module("fastsafetensors")
+
+    def load() -> Any:
+        with library.fastsafe_open(filenames=[place["file"]], nogds=True, device=place["device"]) as opened:
+            found = {key: opened.get_tensor(key).clone() for key in opened.keys()}  # noqa: SIM118 — no mapping
+        _arrived(torch, place["device"])
+        return found
+
+    return load
+
+
 # ---------------------------------------------------------------- peers on disk
 
 
@@ -384,6 +507,13 @@ def _s3_environment(place: Place) -> None:
 LOADERS: dict[str, Callable[[Place], Load]] = {
     "disk limit": disk_limit,
     "http limit": http_limit,
+    "device limit": device_limit,
+    "safetensors to device": safetensors_to_device,
+    "pinned loop": pinned_loop,
+    "instanttensor": instanttensor,
+    "runai to device": runai_to_device,
+    "runai S3 to device": runai_s3_to_device,
+    "fastsafetensors to device": fastsafetensors_to_device,
     "safetensors touched": safetensors_touched,
     "safetensors cloned": safetensors_cloned,
     "torch.load": torch_load,

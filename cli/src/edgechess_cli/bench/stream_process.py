@@ -2,7 +2,8 @@
 
     python -m edgechess_cli.bench.stream_process PLACE
 
-PLACE is JSON: `model` (an address), `connections`, `first` (names of the first layer), `staged`, `ca`. The buffer is
+PLACE is JSON: `model` (an address), `connections`, `host_mib`, `first` (names of the first layer), `ca`, `device` (a
+torch device: by the way of every accelerator, through staged chunks that are copied on, also on "cpu"). The buffer is
 taken once and used again; digests are always on.
 """
 
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
     options = ModelOptions(ca_file=Path(place["ca"]) if place.get("ca") else None)
     try:
         model = anyio.run(open_model, place["model"], options)
-        make: Callable[[int], Destination] = _staged if place.get("staged") else HostBuffer
+        make: Callable[[int], Destination] = _staged(place["device"]) if "device" in place else HostBuffer
         make(1)  # whatever has to be imported is no memory of the stream's
         base = status_bytes("VmRSS")
         destination = make(model.manifest.shards[0].bytes)
@@ -48,15 +49,14 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _staged(size: int) -> Destination:
-    """The way of every accelerator, on the CPU: through a few chunks of memory that are copied on."""
+def _staged(device: str) -> Callable[[int], Destination]:
     from edgechess_inference.weights.torch_buffer import TorchBuffer  # needs torch, which this command does without
 
-    return TorchBuffer(size, "cpu", staged=True)
+    return lambda size: TorchBuffer(size, device, staged=True)
 
 
 async def _once(model: Model, destination: Destination, place: dict[str, Any], base: int) -> dict[str, Any]:
-    settings = StreamSettings(connections=place["connections"])
+    settings = StreamSettings(connections=place["connections"], host_bytes=place["host_mib"] << 20)
     before_s, started_s = processor_s(), time.perf_counter()
     async with open_stream(model, destination, settings=settings) as stream:
         await stream.ready(place["first"])
@@ -74,6 +74,7 @@ async def _once(model: Model, destination: Destination, place: dict[str, Any], b
         "broken": tally.broken,
         "refetched_bytes": tally.refetched_bytes,
         "hedged": tally.hedged,
+        "staged_bytes": destination.staging_bytes * settings.receivers(destination.staging_bytes),
     }
 
 
