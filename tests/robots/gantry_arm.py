@@ -41,7 +41,7 @@ class GantryArm:
 
     def __init__(self, name: str, options: GantryOptions) -> None:
         self.name, self._options, self._machine = name, options, options.machine
-        ways = Ways(posture=self._posture, prepare=self._prepare, run=self._run, halt=self._halt)
+        ways = Ways(posture=self._posture, prepare=self._prepare, run=self._run, halt=self._halt, dead_man=True)
         self._conduct = conduct = Conduct(name, ways)
         self.ensure_ready, self.recover, self.execute, self.stop = (
             conduct.ensure_ready, conduct.recover, conduct.execute, conduct.stop,
@@ -150,7 +150,7 @@ GANTRY = ArmKind(
     name="gantry",
     title="a gantry in memory",
     ports=(),
-    capabilities=Capabilities(rounds_corners=False, feels_grasp=True, dead_man=True, guided_by_request=False),
+    capabilities=Capabilities(rounds_corners=False, feels_grasp=True, dead_man="always", guided_by_request=False),
     limits=ArmLimits(reach_mm=CORNER_MM, payload_kg=1.0, joints_deg=(), joint_speeds_deg_s=(), tool_speed_mm_s=250.0),
     options=GantryOptions,
     open=_open,

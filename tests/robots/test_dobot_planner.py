@@ -200,7 +200,7 @@ def test_half_a_turn_has_an_axis() -> None:
     angle, axis = joint_planner._turn(start, end)
     assert angle == pytest.approx(180.0)
     assert np.allclose(np.abs(axis), (0.0, 0.0, 1.0))
-    assert np.allclose(list(joint_planner._line(start, end, 4))[-1], end, atol=1e-9)
+    assert np.allclose(joint_planner.along(start, end, np.linspace(0.0, 1.0, 5))[-1], end, atol=1e-9)
 
 
 @pytest.mark.parametrize("length", [150.0, 220.0])

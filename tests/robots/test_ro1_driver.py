@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import pytest
+import trio.lowlevel
 
 from edgechess_board.placement import Placement, square_index
 from edgechess_robots.arm import Close, Open, Park, Plan, Report, Straight, Travel, Verify
@@ -28,6 +29,8 @@ from edgechess_twin.arm_wire import WireFaults
 from edgechess_twin.faults import NONE, Faults
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.ro1_device import TOKEN, Ro1Device
+from edgechess_twin.ro1_http import HttpAnswer
+from edgechess_twin.ro1_protocol import Refused
 from edgechess_twin.world import World
 
 pytestmark = pytest.mark.anyio
@@ -242,13 +245,152 @@ async def test_a_motion_whose_beginning_is_told_too_late_is_over_and_not_begun_a
         assert len([path for path in p.paths if path.endswith("/controlled")]) == 2  # the way home, and this one
 
 
-async def test_an_older_release_is_moved_without_a_heart() -> None:
+async def test_an_older_release_is_moved_without_a_heart_in_pieces_that_are_over_soon() -> None:
     async with pair(device={"release": "2024.10"}) as p:
+        assert p.arm.state().dead_man is False
+        lengths: list[float] = []
+        began = 0.0
+        set_off, over = p.controller._set_off, p.controller._over
+
+        def sets_off(*args: Any, **more: Any) -> None:
+            nonlocal began
+            began = anyio.current_time()
+            set_off(*args, **more)
+
+        def is_over(*args: Any) -> None:
+            lengths.append(anyio.current_time() - began)
+            over(*args)
+
+        p.controller._set_off, p.controller._over = sets_off, is_over
         report = await p.run(PICK, 2)
         assert (report.outcome, report.code) == ("done", "done"), report
+        assert p.world.accidents == []
+        assert p.world.placement().squares[square_index("e4")] == "P"
+        assert len(lengths) > 20
+        assert max(lengths) <= 0.5
         tried = [path for path in p.paths if path.endswith("/controlled")]
-        assert len(tried) == 1, "asked once, and then remembered"
+        assert len(tried) == 2, "asked twice before anything moved, and then remembered"
         assert "POST /movement/position/arm" in p.paths
+
+
+async def test_a_live_robot_without_a_heart_moves_only_where_somebody_said_so() -> None:
+    settings = dataclasses.replace(SETTINGS, robot_kind="live", live=True)
+    for said in (False, True):
+        async with pair(
+            dataclasses.replace(settings, live_without_heartbeat=said), ready=False, device={"release": "2024.10"}
+        ) as p:
+            routes: Any = p.device._routes
+            routes._require_simulated = lambda _request: None
+            if said:
+                await p.arm.ensure_ready()
+                assert (p.arm.state().mode, p.arm.state().dead_man) == ("idle", False)
+                continue
+            with pytest.raises(
+                ArmRefused, match=r"release/2024\.10.* has no controlled motions.*live_without_heartbeat"
+            ):
+                await p.arm.ensure_ready()
+            assert (p.arm.state().mode, p.controller.braked) == ("starting", True)
+
+
+async def test_whether_it_has_a_heart_is_a_fact_of_the_link() -> None:
+    async with pair(ready=False) as p:
+        await p.until(lambda: p.arm.state().mode == "starting")
+        assert p.arm.state().dead_man is None, "nobody has looked yet"
+        await p.arm.ensure_ready()
+        assert p.arm.state().dead_man is True
+        p.unplug()
+        await p.until(lambda: p.arm.state().mode == "offline")
+        assert p.arm.state().dead_man is None
+
+
+class NotFound:
+    """Answers 404 to so many requests for a path that ends so, from now on."""
+
+    def __init__(self, p: Pair, ending: str, times: int) -> None:
+        self.left = times
+        routes: Any = p.device._routes
+        answer = routes.answer
+
+        async def answers(request: Any) -> Any:
+            if request.path.endswith(ending) and self.left > 0:
+                self.left -= 1
+                return HttpAnswer.of({"error": "not_found", "message": "no such endpoint"}, 404)
+            return await answer(request)
+
+        routes.answer = answers
+
+
+@pytest.mark.parametrize("ending", ["/controlled", "/heartbeat"])
+async def test_one_answer_of_not_found_takes_no_heart_away(ending: str) -> None:
+    async with pair() as p:
+        NotFound(p, ending, 1)
+        report = await p.run(LONG, 2)
+        assert (report.outcome, report.code) == ("done", "done"), report
+        assert "POST /movement/position/arm" not in p.paths
+        assert p.arm.state().dead_man is True
+
+
+async def test_one_answer_of_not_found_takes_no_heart_away_from_a_release_without_a_name() -> None:
+    async with pair(ready=False) as p:
+        found = NotFound(p, "/controlled", 1)
+        build = "edgechess_robots.standard_bots.readiness.promises_heart"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(build, lambda _build: False)
+            await p.arm.ensure_ready()
+        assert (found.left, p.arm.state().dead_man) == (0, True)
+        assert p.controller.active is None
+
+
+async def test_a_heart_that_is_lost_between_two_motions_ends_the_plan() -> None:
+    """There is no going on without it: what moves would be another machine than the one that was made ready."""
+    async with pair() as p:
+        NotFound(p, "/controlled", 2)
+        report = await p.run(LONG, 2)
+        assert (report.outcome, report.code, report.completed) == ("refused", "heart-lost", 0)
+        assert "POST /movement/position/arm" not in p.paths
+        assert p.arm.state().mode == "starting"
+        await p.arm.ensure_ready()
+        assert (await p.run(HOME, 3)).outcome == "done"
+
+
+async def test_fingers_open_on_the_way_and_stand_before_whatever_follows() -> None:
+    ahead = Plan((Open(20.0), Open(34.0, ahead=True), Travel(over("e2", 150.0), V), Straight(over("e2", 60.0), V)))
+    async with pair() as p:
+        report = await p.run(ahead, 2)
+        assert (report.outcome, report.completed) == ("done", 4)
+        opens = [index for index, path in enumerate(p.paths) if path.endswith("/end-effector/control")]
+        after = p.paths[opens[-1] + 1 :]
+        begun = after.index("POST /movement/position/arm/controlled")
+        assert "GET /equipment/end-effector/configuration" not in after[:begun], "it waited for the fingers"
+        second = after.index("POST /movement/position/arm/controlled", begun + 1)
+        assert "GET /equipment/end-effector/configuration" in after[begun:second]
+
+
+async def test_a_robot_that_is_busy_while_its_fingers_move_is_asked_again_when_they_stand() -> None:
+    ahead = Plan((Open(20.0), Open(34.0, ahead=True), Travel(over("e2", 150.0), V)))
+    async with pair() as p:
+        move, refused = p.controller.move, []
+
+        def moves(*args: Any) -> Any:
+            if p.controller.gripper.width_mm(anyio.current_time()) < 33.9:
+                refused.append(True)
+                raise Refused("robot_not_idle", "its fingers move")
+            return move(*args)
+
+        p.controller.move = moves
+        report = await p.run(ahead, 2)
+        assert (report.outcome, report.completed, len(refused)) == ("done", 3, 1)
+
+
+async def test_a_stall_of_our_own_is_not_the_robots_silence() -> None:
+    async with pair() as p:
+        clock: Any = trio.lowlevel.current_clock()
+        clock.autojump_threshold = float("inf")
+        clock.jump(1.8)  # nothing of ours ran in between, as when a plan is long in the making
+        clock.autojump_threshold = 0.0
+        await anyio.sleep(3.0)
+        assert p.arm.state().mode == "idle"
+        assert p.arm.state().age_s < 0.6
 
 
 async def test_the_heart_beats_often_enough_and_only_during_motion() -> None:
@@ -303,8 +445,39 @@ async def test_a_stop_ends_the_motion_within_a_second() -> None:
         assert "POST /routine-editor/stop" in p.paths
 
 
-async def test_a_stop_during_a_motion_without_a_heart_says_that_it_was_not_seen() -> None:
+async def test_a_stop_during_a_motion_without_a_heart_acts_within_a_piece() -> None:
     async with pair(device={"release": "2024.10"}) as p:
+        reports = await p.begin(SLOW)
+        began = anyio.current_time()
+        await p.arm.stop()
+        assert anyio.current_time() - began < 1.0
+        assert p.controller.active is None
+        where = p.controller.joints()
+        await p.until(lambda: bool(reports))
+        assert (reports[0].outcome, reports[0].code) == ("unknown", "stopped")
+        await anyio.sleep(10.0)
+        assert (p.controller.joints(), p.arm.state().mode) == (where, "stopped")
+
+
+async def test_a_robot_without_a_heart_moves_no_further_than_a_piece_when_our_process_dies() -> None:
+    async with pair(device={"release": "2024.10"}) as p:
+        await p.begin(SLOW)
+        p.unplug()
+        await anyio.sleep(0.5)
+        where = p.controller.joints()
+        assert p.controller.active is None
+        await anyio.sleep(20.0)
+        assert p.controller.joints() == where
+
+
+def deaf(p: Pair) -> None:
+    """A robot that goes on although its client's heart is still."""
+    p.controller._unheard = lambda _command: None
+
+
+async def test_a_stop_that_the_robot_does_not_follow_says_that_it_was_not_seen() -> None:
+    async with pair() as p:
+        deaf(p)
         reports = await p.begin(SLOW)
         with pytest.raises(ArmRefused, match=r"stop not confirmed: .* press its emergency stop"):
             await p.arm.stop()
@@ -316,7 +489,8 @@ async def test_a_stop_during_a_motion_without_a_heart_says_that_it_was_not_seen(
 
 async def test_power_is_cut_as_the_last_resort_only_where_that_is_allowed() -> None:
     settings = dataclasses.replace(SETTINGS, emergency_stop_as_last_resort=True)
-    async with pair(settings, device={"release": "2024.10"}) as p:
+    async with pair(settings) as p:
+        deaf(p)
         reports = await p.begin(SLOW)
         await p.arm.stop()  # returns: without power it was seen to stand
         assert "POST /movement/brakes/emergency-stop" in p.paths

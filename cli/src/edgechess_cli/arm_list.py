@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from edgechess_robots.registry import ArmKind, arm_kind, arm_names
+from edgechess_robots.registry import ArmKind, DeadMan, arm_kind, arm_names
 
 WORDS = {
     "rounds_corners": "rounds corners",
     "feels_grasp": "feels what it grasps",
-    "dead_man": "stops by itself when we die",
     "guided_by_request": "hand guiding by software",
+}
+
+
+DEAD_MAN: Mapping[DeadMan, str] = {
+    "always": "stops when we die",
+    "never": "does not stop when we die",
+    "by release": "whether it stops when we die is up to the robot's release: its state tells, once it is ready",
 }
 
 
@@ -49,6 +56,7 @@ def kind_text(kind: ArmKind[object]) -> str:
             f"{kind.name:8} {kind.title}",
             f"         reach {limits.reach_mm:.0f} mm, {limits.payload_kg:g} kg, {limits.tool_speed_mm_s:.0f} mm/s; ports {', '.join(map(str, kind.ports))}",
             f"         can: {', '.join(can) or 'nothing more'}" + (f"; cannot: {', '.join(cannot)}" if cannot else ""),
+            f"         {DEAD_MAN[kind.capabilities.dead_man]}",
             f"         options: {', '.join(kind.option_names)}",
         ]
     )

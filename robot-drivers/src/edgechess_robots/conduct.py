@@ -81,6 +81,9 @@ class Ways:
     """What `ensure_ready` may clear, for which nobody gave a word."""
     unready: frozenset[str] = frozenset()
     """Codes of endings after which the arm must be made ready again."""
+    dead_man: bool | None = None
+    """As `ArmState.dead_man`, of a link of which nothing is known yet. What the driver finds out on one, it tells
+    `Conduct.dead_man`."""
 
 
 class Conduct:
@@ -93,6 +96,7 @@ class Conduct:
         self.why: Ending = ("link-lost", "the arm was never connected")
         self.alarm: str | None = None
         self.holding: bool | None = None
+        self.dead_man = ways.dead_man
         self.stops = 0
         """Rises with every stop and with every emergency stop that is seen: a word given before counts no more."""
         self.last_resort: str | None = None
@@ -139,7 +143,7 @@ class Conduct:
     def state(
         self, joints_deg: Joints, tool: Pose | None, *, parked: bool, age_s: float, emergency: bool = False
     ) -> ArmState:
-        return ArmState(self.mode, joints_deg, tool, parked, self.holding, self.alarm, age_s, emergency)
+        return ArmState(self.mode, joints_deg, tool, parked, self.holding, self.alarm, age_s, emergency, self.dead_man)
 
     def offline(self) -> ArmLost:
         return ArmLost(f"arm {self.name} is offline: {self.why[1]}")
@@ -167,6 +171,7 @@ class Conduct:
         if self.mode == "moving" or not self.held:
             self.why = (code, reason)
         self.held = self.held or self.mode == "moving"
+        self.dead_man = self._ways.dead_man
         self.step("lost")
 
     async def until_linked(self) -> None:

@@ -200,7 +200,8 @@ def _check_straight(step: Straight, start_deg: Joints, reach: Reach) -> tuple[Jo
     length, turn = float(np.linalg.norm(end[:3, 3] - start[:3, 3])), _turn(start, end)[0]
     count = max(1, math.ceil(length / SAMPLE_MM), math.ceil(turn / SAMPLE_DEG))
     sample_s = max(length / step.speed_mm_s, turn / TURN_SPEED_DEG_S) / count
-    branch, path, flanges = chain.branch_of(start_deg), [tuple(start_deg)], _line(start, end, count)
+    branch, path = chain.branch_of(start_deg), [tuple(start_deg)]
+    flanges = along(start, end, np.linspace(0.0, 1.0, count + 1))
     try:
         for flange in flanges[1:]:
             path.append(chain.solve(flange, branch, path[-1]))
@@ -258,15 +259,15 @@ def _turn(start: Matrix, end: Matrix) -> tuple[float, NDArray[np.float64]]:
     return math.degrees(angle), axis
 
 
-def _line(start: Matrix, end: Matrix, count: int) -> NDArray[np.float64]:
-    """Flange poses along a straight motion, shape (count + 1, 4, 4), both ends included; the orientation turns evenly
-    about one axis."""
+def along(start: Matrix, end: Matrix, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Flange poses at these shares of a straight motion, shape (len(shares), 4, 4); the orientation turns evenly about one
+    axis."""
     turn, axis = _turn(start, end)
     x, y, z = (float(v) for v in axis)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    share = np.linspace(0.0, 1.0, count + 1)[:, None, None]
+    share = shares[:, None, None]
     angle = math.radians(turn) * share
-    poses = np.tile(np.eye(4), (count + 1, 1, 1))
+    poses = np.tile(np.eye(4), (len(shares), 1, 1))
     poses[:, :3, :3] = start[:3, :3] @ (np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
     poses[:, :3, 3] = start[:3, 3] + (end[:3, 3] - start[:3, 3]) * share[:, 0]
     return poses

@@ -40,8 +40,9 @@ class Capabilities:
     """`blend_mm` is more than permission: the arm does not stop there."""
     feels_grasp: bool
     """A `Close` knows whether something was caught; without it only the board can tell."""
-    dead_man: bool
-    """Motion ends when this process dies: by the arm's own controller, or by a process that watches ours."""
+    dead_man: DeadMan
+    """Something ends the motion when this process dies. "by release": the arm's own controller, of some releases.
+    `ArmState.dead_man` is the fact; this is what may be expected before there is a link."""
     guided_by_request: bool
     """Hand guiding is switched on by software (`drag`), not by a button at the arm."""
 

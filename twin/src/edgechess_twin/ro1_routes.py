@@ -33,6 +33,11 @@ PREFIX = "/api/v1"
 OUTPUTS = tuple(f"Output {number}" for number in range(1, 17))
 INPUTS = tuple(f"Input {number}" for number in range(1, 17))
 
+WAYS = ("movement_kind", "speed_profile")
+"""How an order says which way and how fast, …"""
+WAYS_SINCE: Release = "2025.08"
+"""… and since when: before, every motion is a joint motion at the robot's own speed (reference, "SDK drift")."""
+
 Answer = HttpAnswer | dict[str, Any] | None
 
 
@@ -223,9 +228,15 @@ class Routes:
 
     async def move(self, call: Call) -> Answer:
         """Answered when the arm stands still. A failure rides on a 200."""
-        command = self._controller.move(wire.read_move(call.data))
+        command = self._controller.move(wire.read_move(self._known(call.data)))
         await command.ended.wait()
         return self._event(command)
+
+    def _known(self, data: dict[str, Any]) -> dict[str, Any]:
+        """An order as this release understands it: what came later is passed over, as everything unknown is."""
+        if RELEASES.index(self._release) >= RELEASES.index(WAYS_SINCE):
+            return data
+        return {name: value for name, value in data.items() if name not in WAYS}
 
     async def move_controlled(self, call: Call) -> Answer:
         """Answered when the motion begins, or cannot."""

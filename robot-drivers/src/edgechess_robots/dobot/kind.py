@@ -29,7 +29,7 @@ DOBOT = ArmKind(
     name="dobot",
     title="Dobot CR, CRA and Nova with a V4 controller",
     ports=(protocol.COMMAND_PORT, *sorted(FEEDBACK_PERIODS_S)),
-    capabilities=Capabilities(rounds_corners=True, feels_grasp=True, dead_man=True, guided_by_request=True),
+    capabilities=Capabilities(rounds_corners=True, feels_grasp=True, dead_man="always", guided_by_request=True),
     limits=ArmLimits(
         reach_mm=CR10A.reach_mm,
         payload_kg=10.0,  # a CR10A, by its name

@@ -195,6 +195,11 @@ def move_controlled(order: Move) -> Request:
     return Request("POST", f"{PREFIX}/movement/position/arm/controlled", body)
 
 
+ASK_CONTROLLED = Request("POST", f"{PREFIX}/movement/position/arm/controlled", {"kind": None})
+"""An order of nothing to nowhere: `kind` is required, so it is refused where there are controlled motions, and moves nothing
+anywhere. Where there are none it is not found. The API has no list of what it offers."""
+
+
 def heartbeat(motion: str) -> Request:
     return Request("POST", f"{PREFIX}/movement/position/arm/controlled/{motion}/heartbeat")
 

@@ -132,6 +132,16 @@ class Client:
         """The controlled motion has begun. Raises NotOffered where this release has none (nothing moved)."""
         return api.motion(await self._send(api.move_controlled(order), BEGIN_DEADLINE_S))
 
+    async def offers_controlled(self) -> bool:
+        """Whether this release has controlled motions. Moves nothing."""
+        try:
+            api.accept(await self._send(api.ASK_CONTROLLED, COMMAND_DEADLINE_S))
+        except api.NotOffered:
+            return False
+        except api.ApiRefused:
+            return True  # it knows what was asked for, and refuses an order without a target
+        return True
+
     async def beat(self, motion: str) -> api.Motion:
         return api.motion(await self._send(api.heartbeat(motion), BEAT_DEADLINE_S))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -13,9 +15,11 @@ from edgechess_robots.standard_bots.api_protocol import GripperReport
 from edgechess_robots.standard_bots.client import Client
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
 
-POLL_S = 0.1
+POLL_S = 0.05
 STARTING_S = 0.15  # after a command the configuration may still show fingers that have not begun
-STILL_MM = 0.2  # between two polls: fingers that moved less stand
+UNCHANGED_S = 0.1  # fingers that tell the same for so long stand
+STILL_MM = 0.2  # less than this is the same width
+THERE_MM = 0.5  # this near to where they were sent, fingers that open are there: nothing more is to be seen of them
 SETTLE_S = 0.3  # beyond the stroke's own time, for a gripper that does not say when it is done
 
 
@@ -32,8 +36,11 @@ class Gripper(Protocol):
         """Is it there, and well? Moves nothing: an arm that restarts may be holding something. Returns whether it holds.
         Raises ArmRefused."""
 
-    async def open(self, width_mm: float) -> None:
-        """Raises ArmRefused when the fingers do not get there in time."""
+    async def begin_opening(self, width_mm: float) -> None:
+        """The fingers set off. `opened` before anything is asked of them again."""
+
+    async def opened(self) -> None:
+        """They stand where they were sent last. Raises ArmRefused when they do not get there in time."""
 
     async def close(self, width_mm: float) -> Reading:
         """Until something is held, or the fingers stand."""
@@ -77,6 +84,8 @@ class OnRobot2FG7:
         self._client = client
         self._settings = settings
         self._least_mm = 0.0
+        self._sent_to_mm = 0.0
+        self._sent_s = 0.0
 
     async def prepare(self) -> bool | None:
         report = await _present(self._client, self._settings)
@@ -87,31 +96,41 @@ class OnRobot2FG7:
         report = await self._client.gripper()
         return Reading(report.holding, report.width_mm)
 
-    async def open(self, width_mm: float) -> None:
-        width_mm = max(width_mm, self._least_mm)
+    async def begin_opening(self, width_mm: float) -> None:
         await self._command(width_mm, grip=False)
-        reading = await self._until_still()
-        if reading.width_mm is not None and abs(reading.width_mm - width_mm) > self._settings.gripper_tolerance_mm:
-            raise ArmRefused(f"the gripper stands at {reading.width_mm:.1f} mm instead of {width_mm:.1f} mm")
+
+    async def opened(self) -> None:
+        wanted_mm = self._sent_to_mm
+        reading = await self._until_still(
+            lambda now: now.width_mm is not None and abs(now.width_mm - wanted_mm) <= THERE_MM
+        )
+        if reading.width_mm is not None and abs(reading.width_mm - wanted_mm) > self._settings.gripper_tolerance_mm:
+            raise ArmRefused(f"the gripper stands at {reading.width_mm:.1f} mm instead of {wanted_mm:.1f} mm")
 
     async def close(self, width_mm: float) -> Reading:
-        await self._command(max(width_mm, self._least_mm), grip=True)
-        return await self._until_still()
+        await self._command(width_mm, grip=True)
+        return await self._until_still(lambda now: now.holding is True)
 
     async def _command(self, width_mm: float, *, grip: bool) -> None:
-        await self._client.command_gripper(api.onrobot_2fg7(width_mm, self._settings.gripper_force_n, grip=grip))
-        await anyio.sleep(STARTING_S)
+        self._sent_to_mm = max(width_mm, self._least_mm)
+        self._sent_s = anyio.current_time()
+        force_n = self._settings.gripper_force_n
+        await self._client.command_gripper(api.onrobot_2fg7(self._sent_to_mm, force_n, grip=grip))
 
-    async def _until_still(self) -> Reading:
-        """Two readings of the same width, and of the same feeling: the grip is detected a moment after the fingers stand."""
+    async def _until_still(self, there: Callable[[Reading], bool]) -> Reading:
+        """Until the gripper says that it is `there`, or has told the same width and feeling for a while: a grip is detected
+        a moment after the fingers stand."""
+        since_s, before = math.inf, None
         with anyio.move_on_after(self._settings.gripper_timeout_s):
-            before = await self.read()
             while True:
-                await anyio.sleep(POLL_S)
-                reading = await self.read()
-                if reading.holding == before.holding and _still(before, reading):
+                reading, now_s = await self.read(), anyio.current_time()
+                if there(reading):
                     return reading
-                before = reading
+                if before is None or reading.holding != before.holding or not _still(before, reading):
+                    before, since_s = reading, max(now_s, self._sent_s + STARTING_S)
+                if now_s - since_s >= UNCHANGED_S - 1e-9:
+                    return reading
+                await anyio.sleep(POLL_S)
         raise ArmRefused(f"the gripper's fingers did not stand within {self._settings.gripper_timeout_s:g} s")
 
 
@@ -122,6 +141,7 @@ class Robotiq2F:
         self._client = client
         self._settings = settings
         self._sent_to_mm: float | None = None
+        self._there_s = 0.0
 
     async def prepare(self) -> bool | None:
         return (await _present(self._client, self._settings)).holding
@@ -134,20 +154,25 @@ class Robotiq2F:
             holding = report.width_mm > self._sent_to_mm + self._settings.gripper_tolerance_mm
         return Reading(holding, report.width_mm)
 
-    async def open(self, width_mm: float) -> None:
+    async def begin_opening(self, width_mm: float) -> None:
         await self._command(width_mm)
+
+    async def opened(self) -> None:
+        await anyio.sleep_until(self._there_s)
 
     async def close(self, width_mm: float) -> Reading:
         await self._command(width_mm)
+        await anyio.sleep_until(self._there_s)
         return await self.read()
 
     async def _command(self, width_mm: float) -> None:
-        """Waits out a whole stroke: where the fingers are is not told."""
+        """A whole stroke is waited out: where the fingers are is not told."""
         settings = self._settings
         request = api.robotiq_2f(width_mm, settings.gripper_force_n, settings.gripper_speed_mm_s)
         await self._client.command_gripper(request)
         self._sent_to_mm = width_mm
-        await anyio.sleep(settings.gripper_stroke_mm / settings.gripper_speed_mm_s + SETTLE_S)
+        stroke_s = settings.gripper_stroke_mm / settings.gripper_speed_mm_s
+        self._there_s = anyio.current_time() + stroke_s + SETTLE_S
 
 
 def _still(before: Reading, now: Reading) -> bool:

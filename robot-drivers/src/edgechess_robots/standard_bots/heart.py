@@ -1,15 +1,49 @@
-"""Waiting for one motion of an RO1: with a heart that beats, or for the one answer of a blocking motion."""
+"""Waiting for one motion of an RO1: with a heart that beats, or for the one answer of a blocking piece."""
 
 from __future__ import annotations
+
+import logging
 
 import anyio
 
 from edgechess_robots.conduct import Interrupted
 from edgechess_robots.errors import ArmLost, RobotError
 from edgechess_robots.standard_bots import api_protocol as api
-from edgechess_robots.standard_bots.api_protocol import Motion
+from edgechess_robots.standard_bots.api_protocol import Motion, Move, NotOffered
 from edgechess_robots.standard_bots.client import Client
-from edgechess_robots.standard_bots.orders import Order
+
+ASKS = 2
+"""Before "not found" is believed: of what moves the arm safely, one such answer may be a slip of something between."""
+AGAIN_S = 0.2  # between them, where nothing moves yet
+
+log = logging.getLogger(__name__)
+
+
+async def offers_controlled(name: str, client: Client) -> bool:
+    """Whether the robot has motions with a heart; asked again before a no is believed. Moves nothing."""
+    if await client.offers_controlled():
+        return True
+    await anyio.sleep(AGAIN_S)
+    again = await client.offers_controlled()
+    if again:
+        log.warning("arm %s: the robot first did not find its controlled motions, then it did", name)
+    return again
+
+
+async def begin(name: str, client: Client, move: Move) -> Motion:
+    """The motion has begun. Raises Interrupted where the robot, asked twice, has no controlled motions any more: nothing
+    moves then, and there is no going on without a heart in the middle of a plan."""
+    try:
+        return await client.begin(move)
+    except NotOffered as first:
+        log.warning("arm %s: %s; asked once more", name, first)  # it says that it did nothing: nothing is repeated
+    await anyio.sleep(AGAIN_S)
+    try:
+        return await client.begin(move)
+    except NotOffered as error:
+        reason = f"the robot had controlled motions when it was made ready, and now does not find them ({error})"
+        log.warning("arm %s: %s", name, reason)
+        raise Interrupted("heart-lost", reason) from error
 
 
 class Heart:
@@ -20,13 +54,17 @@ class Heart:
         self._id = begun.id
         self._beat_s = beat_s
         self._newest = begun
-        self._sent = self._answered = 0
+        self._sent = self._answered = self._unknown = 0
         self._failure: RobotError | None = None
         self.heard = anyio.Event()
 
     @property
     def over(self) -> bool:
         return self._failure is not None or not self._newest.active or self._newest.failed
+
+    @property
+    def ended_badly(self) -> bool:
+        return self._failure is not None or not self._newest.done
 
     async def beat(self) -> None:
         async with anyio.create_task_group() as group:
@@ -40,10 +78,15 @@ class Heart:
             told = await self._client.beat(self._id)
         except ArmLost:
             return  # the next one may arrive; the robot ends the motion if none does, and the look says so
+        except NotOffered as error:
+            self._unknown += 1
+            if self._unknown >= ASKS and not self.over:
+                self._failure = error
         except RobotError as error:
             if not self.over:
                 self._failure = error
         else:
+            self._unknown = 0
             if number > self._answered and not self.over:
                 self._answered, self._newest = number, told
         self.heard.set()
@@ -58,15 +101,19 @@ class Heart:
 
 
 class Waiting:
-    """Waits for the answer of one blocking motion."""
+    """Waits for the answer of one blocking piece."""
 
     def __init__(self) -> None:
         self._end: api.Event | RobotError | None = None
         self.over = anyio.Event()
 
-    async def wait(self, client: Client, motion: Order, limit_s: float) -> None:
+    @property
+    def ended_badly(self) -> bool:
+        return not isinstance(self._end, api.Event) or self._end.kind not in api.ENDED_WELL
+
+    async def wait(self, client: Client, move: Move, limit_s: float) -> None:
         try:
-            self._end = await client.move(motion.move, limit_s)
+            self._end = await client.move(move, limit_s)
         except RobotError as error:
             self._end = error
         self.over.set()

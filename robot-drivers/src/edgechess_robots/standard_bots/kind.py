@@ -39,7 +39,7 @@ RO1 = ArmKind(
     name="ro1",
     title="Standard Bots RO1",
     ports=(PORT, TUNNEL_PORT),
-    capabilities=Capabilities(rounds_corners=False, feels_grasp=True, dead_man=True, guided_by_request=False),
+    capabilities=Capabilities(rounds_corners=False, feels_grasp=True, dead_man="by release", guided_by_request=False),
     limits=ArmLimits(
         reach_mm=CHAIN.reach_mm,
         payload_kg=18.0,  # secondary sources (reference "standard-bots-ro1", limits)

@@ -10,12 +10,16 @@ from typing import Literal
 import numpy as np
 
 from edgechess_robots.kinematics import Joints
-from edgechess_robots.poses import Matrix, Pose
+from edgechess_robots.poses import Matrix
 from edgechess_robots.standard_bots.api_protocol import ApiBroken, Failure, Position, Recovery, Tooltip
 from edgechess_robots.standard_bots.units import degrees, flange_of
 
 STANDING_DEG_S = 0.5  # joint speed below which an arm stands: encoder noise is a tenth of it
 BESIDE_MM = 2.0  # a gripper's fingertips are in the middle, as far as a millimetre or two
+MODEL_ERROR_MM = 30.0
+"""A travel ends this much beside its target at most, for the chain is nominal: a real RO1 was 15 mm off (reference,
+kinematics)."""
+MODEL_ERROR_DEG = 2.0
 LOOKS_APART_S = 0.04  # two looks nearer together say nothing about speed
 
 GUIDED = frozenset({"Antigravity", "AntigravitySlow"})
@@ -127,7 +131,3 @@ def apart(a: Matrix, b: Matrix) -> tuple[float, float]:
     """Millimetres and degrees between two poses."""
     turned = (float((a[:3, :3] * b[:3, :3]).sum()) - 1.0) / 2.0
     return float(np.linalg.norm(a[:3, 3] - b[:3, 3])), math.degrees(math.acos(max(-1.0, min(1.0, turned))))
-
-
-def tip(flange: Matrix, tip_in_flange: Pose) -> Pose:
-    return Pose.from_matrix(flange @ tip_in_flange.matrix())

@@ -50,6 +50,10 @@ class StandardBotsSettings:
     tolerance_mm: float = 1.0
     tolerance_deg: float = 0.5
     parked_tolerance_deg: float = 1.0
+    live_without_heartbeat: bool = False
+    """Whether a live arm may move whose release has no controlled motions (before 2025-08). It is told its ways in pieces of
+    half a second, and ends the one under way whatever happens: after a stop, after a lost link, after our death. Those
+    releases document no speed limits either: the pieces are short, but within them it is as fast as its own limits."""
     emergency_stop_as_last_resort: bool = False
     """Whether a stop that did not make the arm stand may cut its power, which can damage it and drops nothing gently."""
     gripper: GripperKind = "onrobot_2fg7"
