@@ -80,6 +80,65 @@ def build(
     _finish(out, summary.counts, as_json, summary.malformed)
 
 
+@app.command()
+def puzzles(
+    source: Annotated[Path, typer.Argument(help="Lichess's table of puzzles: .csv or .csv.zst")],
+    out: OutOption,
+    without_source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without-source", help="Left out with every position of theirs. '' for none.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 1,
+    evaluation: Annotated[float, typer.Option("--evaluation", min=0, max=0.99, help="Share held out.")] = 0.02,
+    licence: LicenceOption = "CC0-1.0",
+    as_json: JsonOption = False,
+) -> None:
+    """The solver's moves as positions. The puzzles that `edgechess evaluate` counts are left out: jorgenwh/alpha-nonzero."""
+    from edgechess_training.dataset.puzzles import HELD_OUT_SOURCES, PuzzleOptions, build_puzzles
+
+    without = HELD_OUT_SOURCES if without_source is None else tuple(name for name in without_source if name)
+    options = PuzzleOptions(without_sources=without, seed=seed, fraction=evaluation)
+    with _told():
+        summary = build_puzzles(source, out, options, licence)
+    _finish(out, summary.counts, as_json, summary.malformed)
+
+
+@app.command()
+def label(
+    dataset: Annotated[Path, typer.Argument(help="The dataset whose training positions are labelled.")],
+    out: OutOption,
+    positions: Annotated[int, typer.Option("--positions", min=1, help="How many to draw.")] = 100_000,
+    blunders: Annotated[
+        float, typer.Option("--blunders", min=0, max=1, help="Share that is labelled after one random legal move.")
+    ] = 0.0,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Of the engine, per position.")] = 1000,
+    engine: Annotated[str | None, typer.Option("--engine", help="A UCI engine (default: Stockfish).")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of draw and split.")] = 1,
+    evaluation: Annotated[float, typer.Option("--evaluation", min=0, max=0.99, help="Share of games held out.")] = 0.02,
+    licence: LicenceOption = "unknown",
+    jobs: JobsOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """An engine's best move and its win, draw and loss for positions of a dataset. Usable while it grows; goes on where it was stopped."""
+    from edgechess_training.dataset.labelling import LabelOptions
+    from edgechess_training.dataset.labelling import label as label_positions
+
+    options = LabelOptions(positions=positions, blunders=blunders, nodes=nodes, seed=seed, fraction=evaluation)
+    with _told(), _progress(as_json) as show:
+        summary = label_positions(
+            dataset,
+            out,
+            options,
+            program=engine,
+            jobs=jobs,
+            licence=licence,
+            watch=lambda done, total, report: show(done, total, f"{report.labelled:,} positions"),
+        )
+    _finish(out, summary.counts, as_json, summary.malformed)
+
+
 def _finish(out: Path, counts: dict[str, int], as_json: bool, malformed: list[str]) -> None:
     if as_json:
         typer.echo(json.dumps({"dataset": str(out), "counts": counts}))

@@ -18,13 +18,22 @@ from edgechess_training.dataset.bitboards import Keys
 from edgechess_training.dataset.card import card
 from edgechess_training.dataset.llm_records import write_template
 from edgechess_training.dataset.statistics import Tally
-from edgechess_training.dataset.unit import Report
-from edgechess_training.dataset.work_folder import Plan, WorkFolder
+from edgechess_training.dataset.unit import Recipe, Report
+from edgechess_training.dataset.work_folder import Source, WorkFolder
 from edgechess_training.positions import EVALUATION_FILE, POSITION, TRAIN_FILE
 
 PARTITION = 1 << 23  # keys that are sorted at once: 200 MB with what sorting needs
 
 Mask = NDArray[np.bool_]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build makes of what."""
+
+    sources: tuple[Source, ...]
+    recipe: Recipe
+    unit_games: int
+    version: int = 1  # of the parts' form
 
 
 def gather(work: WorkFolder, units: int, target: Path, plan: Plan, report: Report, licence: str) -> f.Summary:
@@ -69,7 +78,7 @@ def gather(work: WorkFolder, units: int, target: Path, plan: Plan, report: Repor
 def _games(work: WorkFolder, units: int, count: int) -> tuple[Mask, Mask]:
     """By number of the game: does it come for the first time, is it held out?"""
     first_times, held_out = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
-    games = np.concatenate([work.games(unit) for unit in range(units)])
+    games = np.concatenate([work.array(unit, "games") for unit in range(units)])
     _, firsts = np.unique(games["key"], return_index=True)
     first_times[games["number"][firsts]] = True
     held_out[games["number"]] = games["evaluation"]
@@ -80,8 +89,8 @@ def _positions(work: WorkFolder, units: int, first_times: Mask, held_out: Mask) 
     """Of all positions: their keys, which may train, which evaluate."""
     keys, trains, evaluates = [], [], []
     for unit in range(units):
-        games = work.positions(unit)["game"]
-        keys.append(work.keys(unit))
+        games = work.array(unit, "positions")["game"]
+        keys.append(work.array(unit, "keys"))
         trains.append(first_times[games] & ~held_out[games])
         evaluates.append(first_times[games] & held_out[games])
     return np.concatenate(keys), np.concatenate(trains), np.concatenate(evaluates)
@@ -108,7 +117,7 @@ def _write(work: WorkFolder, units: int, trains: Mask, evaluates: Mask) -> dict[
             _Side(stack, work.path, EVALUATION_FILE, f.EVALUATION_RECORDS, evaluates),
         ]
         for unit in range(units):
-            positions = work.positions(unit)
+            positions = work.array(unit, "positions")
             span = slice(begin, begin + len(positions))
             tally.add(positions[trains[span]])
             for side in sides:

@@ -1,84 +1,84 @@
-"""Where a build keeps its parts until it is whole: what is there need not be made again."""
+"""Where a long job keeps its parts until it is whole: what is there need not be made again."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from edgechess_training.dataset.bitboards import Keys
 from edgechess_training.dataset.errors import DatasetError
-from edgechess_training.dataset.unit import GAME, Part, Recipe, Report
-from edgechess_training.positions import POSITION, Positions
 
 NAME = ".building"
 PLAN = "plan.json"
+READ_BYTES = 1 << 20
+
+Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One file that games come from. `sha256` is of the file as it lies on disk."""
+    """One file that a dataset is made of. `sha256` is of the file as it lies on disk."""
 
     name: str
     bytes: int
     sha256: str
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build makes of what. Parts of another plan are of no use."""
-
-    sources: tuple[Source, ...]
-    recipe: Recipe
-    unit_games: int
-    version: int = 1  # of the parts' form
+def source_of(path: Path) -> Source:
+    """Raises DatasetError."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stored:
+            while block := stored.read(READ_BYTES):
+                digest.update(block)
+        return Source(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}") from error
 
 
 class WorkFolder:
-    """Part N is three arrays, perhaps lines, and a report that is written last: with it the part is there."""
+    """Part N is some arrays, perhaps lines, and a report that is written last: with it the part is there."""
 
-    def __init__(self, target: Path, plan: Plan) -> None:
-        """Goes on with what is there, if it is this plan's. Raises DatasetError where `target` holds something else."""
+    def __init__(self, target: Path, plan: msgspec.Struct) -> None:
+        """`plan`: what is made of what; parts of another plan are thrown away.
+
+        Raises DatasetError where `target` holds something that is no job begun.
+        """
         self.path = target / NAME
         text = msgspec.json.encode(plan)
         stored = self.path / PLAN
+        if not self.path.is_dir() and target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise DatasetError(f"{target} is not empty: name another folder with --out, or remove it")
         if stored.is_file() and stored.read_bytes() != text:
             shutil.rmtree(self.path)
-        if not self.path.is_dir() and target.is_dir() and any(target.iterdir()):
-            raise DatasetError(f"{target} is not empty: name another folder, or remove it")
         self.path.mkdir(parents=True, exist_ok=True)
         _write(stored, text)
 
     def has(self, number: int) -> bool:
         return self._file(number, "json").is_file()
 
-    def put(self, number: int, part: Part) -> None:
-        for name, array in (("positions", part.positions), ("keys", part.keys), ("games", part.games)):
+    def put(self, number: int, arrays: Mapping[str, Array], report: msgspec.Struct, lines: Iterable[str] = ()) -> None:
+        for name, array in arrays.items():
             np.save(self._file(number, f"{name}.npy"), array)
-        if part.lines:
-            self._file(number, "jsonl").write_text("\n".join(part.lines) + "\n", encoding="utf-8")
-        _write(self._file(number, "json"), msgspec.json.encode(part.report))
+        text = "".join(f"{line}\n" for line in lines)
+        if text:
+            self._file(number, "jsonl").write_text(text, encoding="utf-8")
+        _write(self._file(number, "json"), msgspec.json.encode(report))
 
-    def report(self, number: int) -> Report:
-        return msgspec.json.decode(self._file(number, "json").read_bytes(), type=Report)
+    def report(self, number: int, kind: type[T]) -> T:
+        return msgspec.json.decode(self._file(number, "json").read_bytes(), type=kind)
 
-    def positions(self, number: int) -> Positions:
-        found: Positions = np.load(self._file(number, "positions.npy"))
-        assert found.dtype == POSITION
-        return found
-
-    def keys(self, number: int) -> Keys:
-        found: Keys = np.load(self._file(number, "keys.npy"))
-        return found
-
-    def games(self, number: int) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-        found: np.ndarray[tuple[int], np.dtype[np.void]] = np.load(self._file(number, "games.npy"))
-        assert found.dtype == GAME
+    def array(self, number: int, name: str) -> Array:
+        found: Array = np.load(self._file(number, f"{name}.npy"))
         return found
 
     def lines(self, number: int) -> Iterator[str]:
-        """As many as the part has positions; none where no records were asked for."""
+        """With their ends; none where none were put."""
         path = self._file(number, "jsonl")
         if path.is_file():
             with path.open(encoding="utf-8") as lines:

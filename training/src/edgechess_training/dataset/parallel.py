@@ -1,0 +1,50 @@
+"""Units of work on several processes, their results in order, and never more of them in memory than are wanted."""
+
+from __future__ import annotations
+
+import collections
+import multiprocessing
+import multiprocessing.pool
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+AHEAD = 2  # units that wait per process: enough to keep all busy, few enough to stay small
+
+U = TypeVar("U")
+Pending = multiprocessing.pool.AsyncResult[None]
+
+
+def in_order(
+    units: Iterable[U], make: Callable[[int, U], None], ready: Callable[[int], bool], jobs: int
+) -> Iterator[int]:
+    """Yields the number of each unit once it is made, or at once where it is `ready`. `jobs` 0: one per processor.
+
+    `make` is called in another process unless `jobs` is 1; what it raises ends the iteration.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    if jobs == 1:
+        for number, unit in enumerate(units):
+            if not ready(number):
+                make(number, unit)
+            yield number
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs, _leave_interrupts_to_the_parent) as pool:
+        waiting = collections.deque[tuple[int, Pending | None]]()
+        for number, unit in enumerate(units):
+            waiting.append((number, None if ready(number) else pool.apply_async(make, (number, unit))))
+            if len(waiting) > AHEAD * jobs:
+                yield _awaited(*waiting.popleft())
+        while waiting:
+            yield _awaited(*waiting.popleft())
+
+
+def _awaited(number: int, pending: Pending | None) -> int:
+    if pending is not None:
+        pending.get()
+    return number
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
