@@ -59,6 +59,10 @@ class World:
     now_s: float = 0.0
     jobs: int = 0
     trouble: int = 0
+    left_out: tuple[str, ...] = ()
+    """Arms that were out at the beginning, and have not been in their parks since."""
+    behind: tuple[tuple[str, str], ...] = ()
+    """(arm, other): as long as the other one is out, it stands in this one's way home."""
 
     def arm(self, name: str) -> ModelArm:
         return self.arms[ARMS.index(name)]
@@ -69,9 +73,10 @@ class World:
         return dataclasses.replace(self, arms=tuple(arms))
 
 
-def begin_world() -> World:
+def begin_world(left_out: tuple[str, ...] = (), behind: tuple[tuple[str, str], ...] = ()) -> World:
     state = c.initial(Table(FRESH), FRESH, ARMS, LIMITS, 0.0)
-    world = World(state, Table(FRESH), (ModelArm(), ModelArm()))
+    arms = tuple(ModelArm(parked=name not in left_out) for name in ARMS)
+    world = World(state, Table(FRESH), arms, left_out=left_out, behind=behind)
     for _ in range(3):
         world = feed(world, c.Looked())
         for name, confirmed in world.brings:
@@ -99,6 +104,9 @@ def carry_out(world: World, effect: c.Effect) -> tuple[World, list[c.Event]]:
         case c.PlanJob(job):
             return world, [c.JobPlanned(job.job_id, PARTS)]
         case c.PlanRetreat(arm):
+            way = next((other for one, other in world.behind if one == arm and not world.arm(other).parked), None)
+            if way is not None:
+                return world, [c.RetreatPlanned(arm, None, f"arm {way} is in its way home", way)]
             return world, [c.RetreatPlanned(arm, Plan((Park(250.0),)))]
         case c.Begin():
             return deliver(dataclasses.replace(world, wire=(*world.wire, effect)), effect), []
@@ -115,8 +123,8 @@ def write(world: World, note: Note) -> World:
     if note.kind == "lease-granted":
         arm = note.data["arm"]
         assert note.data["token"] == world.table.token + 1, "tokens only rise, by one"
-        assert world.table.holder in (None, arm), "given to one while the other has it"
         confirmed = world.state.conditions[arm].confirmed
+        assert confirmed or world.table.holder in (None, arm), "given to one while the other has it"
         for other in ARMS:
             if other != arm and not confirmed:
                 assert world.arm(other).linked, "given while the other arm is not measured"
@@ -178,7 +186,8 @@ def happenings(world: World) -> Iterator[tuple[str, Callable[[World], World]]]:
         yield f"late {number}", lambda w, b=begin: deliver(w, b)  # type: ignore[misc]
     if world.trouble < 2:
         yield "kill", kill
-    if world.state.table.stopped is not None or any(arm.pressed for arm in world.arms):
+    lost = world.left_out and any(condition.phase == "blocked" for condition in world.state.conditions.values())
+    if lost or world.state.table.stopped is not None or any(arm.pressed for arm in world.arms):
         yield "recover", recover
     yield "wait", lambda w: wait(w, 4.0)
     if world.state.run is not None:
@@ -199,6 +208,7 @@ def end(world: World, name: str) -> World:
         report = Report("unknown", "stopped" if arm.linked else "link-lost", "", 0, (), 0.0)
         return feed(world.with_arm(name, acting=0), c.ActEnded(act, report))
     world = world.with_arm(name, acting=0, mode="idle", parked=True)
+    world = dataclasses.replace(world, left_out=tuple(other for other in world.left_out if other != name))
     return feed(world, c.ActEnded(act, Report("done", "", "", 2, (), 1.0)))
 
 
@@ -252,12 +262,26 @@ def key(world: World) -> object:
     wire = tuple((begin.arm, begin.token - table.token, begin.act) for begin in world.wire)
     arms = tuple(dataclasses.replace(arm, newest=arm.newest - table.token if arm.newest else -99) for arm in world.arms)
     lasting = (table.holder, table.stopped, table.job and table.job.job_id, state.acts, now - state.started_s < 20.0)
-    return (run, settling, conditions, tries, waiting, wire, arms, lasting, world.brings, world.jobs, world.trouble)
+    left = (world.left_out, tuple(state.conditions[arm].behind for arm in ARMS))
+    return (
+        run,
+        settling,
+        conditions,
+        tries,
+        waiting,
+        wire,
+        arms,
+        lasting,
+        left,
+        world.brings,
+        world.jobs,
+        world.trouble,
+    )
 
 
-def explore(depth: int) -> tuple[int, dict[str, int]]:
+def explore(depth: int, first: World | None = None) -> tuple[int, dict[str, int]]:
     """Every state within so many happenings; how many there are, and how often each thing happened."""
-    first = begin_world()
+    first = first or begin_world()
     frontier: list[tuple[World, tuple[str, ...]]] = [(first, ())]
     known, seen = {key(first)}, dict[str, int]()
     for _ in range(depth):
@@ -281,12 +305,14 @@ def explore(depth: int) -> tuple[int, dict[str, int]]:
 
 def hold(world: World) -> None:
     out = [name for name in ARMS if not world.arm(name).parked]
-    assert len(out) <= 1, f"{' and '.join(out)} may be above the board together"
+    assert len(out) <= 1 or set(out) == set(world.left_out), f"{' and '.join(out)} may be above the board together"
+    moving = [name for name in ARMS if world.arm(name).mode == "moving"]
+    assert len(moving) <= 1, f"{' and '.join(moving)} move together"
     run = world.state.run
     if run is not None and world.now_s > run.until_s:
         assert world.arm(run.arm).held, "an expired lease did not stop its arm"
     if out and world.table.holder is not None:
-        assert world.table.holder == out[0], "the lease is somebody else's than the arm's that is out"
+        assert world.table.holder in out, "the lease is somebody else's than the arm's that is out"
 
 
 def test_every_interleaving() -> None:
@@ -295,6 +321,60 @@ def test_every_interleaving() -> None:
     assert set(seen) == {
         "job", "end", "link", "relink", "press", "brought", "late", "kill", "recover", "wait", "expire",
     }  # fmt: skip
+
+
+BEHIND = [(), (("white", "black"),), (("black", "white"),), (("white", "black"), ("black", "white"))]
+
+
+@pytest.mark.parametrize("behind", BEHIND, ids=["free", "white behind", "black behind", "entangled"])
+def test_every_interleaving_from_both_arms_out(behind: tuple[tuple[str, str], ...]) -> None:
+    """As a power cut, or a person at the pendants, may leave them."""
+    world = begin_world(ARMS, behind)
+    assert {condition.phase for condition in world.state.conditions.values()} == {"blocked"}, "nobody has looked yet"
+    states, seen = explore(depth=6, first=world)
+    assert states > 500
+    assert "recover" in seen
+    assert ("end" in seen) == (len(behind) < 2)
+
+
+@pytest.mark.parametrize("behind", BEHIND[:3], ids=["free", "white behind", "black behind"])
+def test_after_a_persons_word_both_come_home_the_one_in_the_way_first(behind: tuple[tuple[str, str], ...]) -> None:
+    world = recover(begin_world(ARMS, behind))
+    for name, confirmed in world.brings:
+        world = bring(world, name, confirmed)
+    first = behind[0][1] if behind else "white"
+    assert world.table.holder == first
+    assert [world.arm(name).mode == "moving" for name in ARMS] == [name == first for name in ARMS]
+    world = wait(end(world, first), 1.0)
+    second = next(name for name in ARMS if name != first)
+    assert world.table.holder == second
+    world = wait(end(world, second), 1.0)
+    assert {condition.phase for condition in world.state.conditions.values()} == {"ready"}
+
+
+def test_a_word_lapses_when_the_other_arm_got_lost_on_its_way_home() -> None:
+    """Where it stands now nobody has seen, neither a person nor a frame."""
+    world = recover(begin_world(ARMS))
+    for name, confirmed in world.brings:
+        world = bring(world, name, confirmed)
+    assert world.table.holder == "white"
+    world = end(link(world, "white"), "white")
+    for name, confirmed in world.brings:
+        world = bring(world, name, confirmed)
+    assert world.arm("black").mode != "moving"
+    world = recover(wait(world, 1.0))
+    for name, confirmed in world.brings:
+        world = bring(world, name, confirmed)
+    assert world.arm("black").mode == "moving", "somebody has looked again"
+
+
+def test_arms_that_stand_in_each_others_way_are_given_up_in_words() -> None:
+    world = recover(begin_world(ARMS, BEHIND[3]))
+    for name, confirmed in world.brings:
+        world = bring(world, name, confirmed)
+    assert world.state.conditions["white"].phase == world.state.conditions["black"].phase == "blocked"
+    assert world.state.conditions["white"].reason == "arm black is in its way home"
+    assert world.state.conditions["black"].reason == "arm white is in its way home"
 
 
 def test_both_arms_get_their_turn() -> None:

@@ -19,9 +19,8 @@ import anyio.lowlevel
 import msgspec
 
 from edgechess_arm_controller import controller as c
-from edgechess_arm_controller.choreography import from_hand, pieces_on
-from edgechess_arm_controller.errors import JobRefused
-from edgechess_arm_controller.motion import Standing, placing_part, retreat
+from edgechess_arm_controller.errors import ArmInTheWay, JobRefused
+from edgechess_arm_controller.homing import plan_placing, plan_way_home
 from edgechess_arm_controller.planner import plan_job
 from edgechess_arm_controller.settings import Settings
 from edgechess_arm_controller.slots import Slot, Slots
@@ -202,17 +201,12 @@ class Controller:
         return c.JobPlanned(job.job_id, parts)
 
     def _plan_placing(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
-        """The arm holds a piece: of the job it does what puts that down, and no more."""
-        table, ground, measured = self.state.table, self._ground, self._arms[arm].state()
-        piece = table.hand(arm)
+        piece = self.state.table.hand(arm)
         assert piece is not None, "loaded with something that nobody knows"
-        beside = {slot.name: slot.piece for slot in table.slots if slot.piece is not None}
         try:
-            carry = from_hand(job.before, job.after, arm, piece, table.slots)
-            standing = Standing({**pieces_on(job.before), **beside})
-            start = measured.tool if measured.parked else None
-            part = placing_part(carry, standing, ground.layout, ground.shapes, ground.handling, start)
-            checked = self._arms[arm].check(part.plan)
+            part, checked = plan_placing(
+                job, arm, piece, self.state.table.slots, self._ground, self._arms[arm], self._arms
+            )  # fmt: skip
         except JobRefused as error:
             return c.JobImpossible(job.job_id, error.code, error.reason)
         except RobotError as error:
@@ -225,11 +219,14 @@ class Controller:
         measured = arm.state()
         if measured.tool is None and not measured.parked:
             return c.RetreatPlanned(effect.arm, None, "where its tool is cannot be measured (no calibration?)")
-        tool = None if measured.parked else measured.tool
-        plan = retreat(tool, self._ground.shapes, self._ground.handling, held=effect.held, open_first=effect.open_first)
         try:
-            arm.check(plan)
-        except RobotError as error:
+            plan = plan_way_home(
+                effect.arm, None if measured.parked else measured.tool, self.state.table.slots, self._ground, arm,
+                self._arms, held=effect.held, open_first=effect.open_first,
+            )  # fmt: skip
+        except ArmInTheWay as error:
+            return c.RetreatPlanned(effect.arm, None, error.reason, behind=error.arm)
+        except (JobRefused, RobotError) as error:
             return c.RetreatPlanned(effect.arm, None, f"no safe way to its park: {error}")
         return c.RetreatPlanned(effect.arm, plan)
 

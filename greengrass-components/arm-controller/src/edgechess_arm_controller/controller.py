@@ -86,6 +86,8 @@ class Condition:
     reason: str = "not seen yet"
     confirmed: bool = False
     tries: int = 0
+    behind: str | None = None
+    """Another arm that stands in its way home: that one goes first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,11 +213,12 @@ class JobImpossible:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetreatPlanned:
-    """The way up and home, checked. `plan` None: there is none, and `reason` says why."""
+    """The way up and home, checked. `plan` None: there is none, and `reason` says why. `behind`: an arm in its way."""
 
     arm: str
     plan: Plan | None
     reason: str = ""
+    behind: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -388,6 +391,7 @@ class _Turn:
         if phase == "blocked":
             self.set(troubled_s=self.state.now_s)
         assert phase == condition.phase or phase in PHASES[condition.phase], f"{condition.phase} to {phase}"
+        changes = {"behind": None, **changes}
         condition = dataclasses.replace(condition, phase=phase, reason=reason, **changes)  # type: ignore[arg-type]
         self.set(conditions={**self.state.conditions, arm: condition})
 
@@ -643,7 +647,8 @@ class _Turn:
         if run is not None or self.condition(event.arm).phase != "unsure" or not parked:
             return
         if event.plan is None:
-            self.phase(event.arm, "blocked", event.reason)
+            waits = event.behind is not None and not self.at_home(event.behind)
+            self.phase(event.arm, "unsure" if waits else "blocked", event.reason, behind=event.behind)
             return
         token, act = self.state.table.token + 1, self.state.acts + 1
         self.grant(event.arm, token, f"home-{token}")
@@ -761,6 +766,8 @@ class _Turn:
         if run.stage == "homing" or run.job is None:
             if failure is not None and condition.phase in ("returned", "away"):
                 self.phase(run.arm, condition.phase, failure[1], tries=condition.tries + 1)
+            if not self.view(run.arm).fresh:
+                self.words_lapse(run.arm)
             return
         if condition.phase == "ready" and self.held(run.arm):
             self.keep(run.arm)
@@ -769,6 +776,13 @@ class _Turn:
         code, reason = failure or (None, None)
         told = Told(run.job.job_id, run.job.session_id, run.job.lan, run.arm, run.token, run.began_s)
         self.finish(told, outcome or ("unknown" if failure else "done"), code, reason)
+
+    def words_lapse(self, lost: str) -> None:
+        """An arm was lost on its way: whoever looked before saw it elsewhere, so that no other arm goes past it unseen."""
+        for arm in self.others(lost):
+            if self.condition(arm).confirmed and not self.at_home(arm):
+                condition = dataclasses.replace(self.condition(arm), confirmed=False)
+                self.set(conditions={**self.state.conditions, arm: condition})
 
     def finish(
         self,
@@ -855,8 +869,18 @@ class _Turn:
             if not coming:
                 self.phase(arm, "blocked", f"away from its park, as is arm {', '.join(in_the_way)}")
             return False
+        if condition.behind is not None and not self.at_home(condition.behind):
+            if not self.comes_home(condition.behind, before=arm):
+                self.phase(arm, "blocked", condition.reason)
+            return False
         self.effects.append(PlanRetreat(arm, held, held and condition.confirmed))
         return True
+
+    def comes_home(self, arm: str, before: str) -> bool:
+        """Whether this arm, which stands in the other one's way, is going to leave it by itself."""
+        condition = self.condition(arm)
+        coming = condition.phase in ("returned", "bringing", "unsure") and not self.state.table.holds(arm)
+        return coming and condition.behind != before
 
     def keep(self, arm: str) -> None:
         """It is parked with something in its gripper. What that is must be known and felt, or a person has to look."""

@@ -13,3 +13,11 @@ class JobRefused(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class ArmInTheWay(JobRefused):
+    """Another arm, `arm`, stands where this one would have to pass. Code "clearance"."""
+
+    def __init__(self, arm: str, reason: str) -> None:
+        super().__init__("clearance", reason)
+        self.arm = arm

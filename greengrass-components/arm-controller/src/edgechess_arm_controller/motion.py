@@ -41,6 +41,8 @@ APPROACH, LOWER, GRASP, LIFT, CROSS, SET_DOWN, RELEASE, LEAVE, HOME = 1, 2, 3, 4
 """Where the steps of a part stand in its plan; `HOME` only in the last part."""
 LEG_OF: Mapping[int, Leg] = {APPROACH: "to", CROSS: "carry", HOME: "home"}
 """The way whose height a step keeps to."""
+PLACING_OVER, PLACING_LOWER, PLACING_OPEN, PLACING_LEAVE, PLACING_PARK = 0, 1, 3, 4, 5
+"""Where the steps of `placing_part` stand in its plan."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class Part:
     plan: Plan
     close_at: int
     release_at: int
+
+    @property
+    def opened_mm(self) -> float:
+        """How wide the fingers open to let go."""
+        step = self.plan.steps[self.release_at]
+        assert isinstance(step, Open)
+        return step.width_mm
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,17 +144,25 @@ def plan_parts(
 
 
 def placing_part(
-    carry: Carry, standing: Standing, layout: TableLayout, shapes: ShapeSet, handling: Handling, start: Pose | None
+    carry: Carry,
+    standing: Standing,
+    layout: TableLayout,
+    shapes: ShapeSet,
+    handling: Handling,
+    start: Pose | None,
+    least_mm: float = 0.0,
 ) -> Part:
     """A piece that is in the gripper already is put down, and the arm goes home. As after any failure what stands where is
-    not known to the millimetre, so the way leads over the tallest piece of the set. Raises JobRefused("clearance")."""
+    not known to the millimetre, so the way leads over the tallest piece of the set, and no lower than `least_mm`.
+
+    Raises JobRefused("clearance")."""
     shape, target = shape_of(shapes, carry.piece), layout.place(carry.to_place)
     table = _Table(layout, shapes, handling, start, Amends())
     yaw_deg = 0.0 if start is None else start.rz_deg
     hold = table._hold(carry, carry.to_place, handling.release_margin_mm, yaw_deg, True, standing)
     over_z = shapes.tallest_mm + handling.margin_mm + max(handling.fingertip_mm, shape.grasp_height_mm)
     at_release = _down(target, target.z_mm + shape.grasp_height_mm + handling.set_down_mm, hold.yaw_deg)
-    over = _down(target, max(over_z, at_release.z_mm), hold.yaw_deg)
+    over = _down(target, max(over_z, at_release.z_mm, least_mm), hold.yaw_deg)
     steps: tuple[Step, ...] = (
         Travel(over, handling.speed_mm_s),
         Straight(at_release, handling.lowering_mm_s),
@@ -154,7 +171,7 @@ def placing_part(
         Straight(over, handling.speed_mm_s),
         Park(handling.speed_mm_s),
     )
-    return Part(carry, Plan(steps), 0, steps.index(Open(hold.opening_mm)))
+    return Part(carry, Plan(steps), 0, PLACING_OPEN)
 
 
 def whole(parts: Sequence[Part]) -> Plan:
@@ -162,11 +179,20 @@ def whole(parts: Sequence[Part]) -> Plan:
     return Plan(tuple(step for part in parts for step in part.plan.steps))
 
 
-def retreat(tool: Pose | None, shapes: ShapeSet, handling: Handling, *, held: bool, open_first: bool) -> Plan:
+def retreat(
+    tool: Pose | None,
+    shapes: ShapeSet,
+    handling: Handling,
+    *,
+    held: bool,
+    open_first: bool,
+    least_mm: float = 0.0,
+) -> Plan:
     """Straight up from where the tool is, then Park. `tool` None: already parked, only the gripper is to be opened.
 
     What stands where is not known after a failure, so the height is that of the tallest piece of the set, and a held
-    piece counts as the one with the highest grasp. For the same reason the corner is not rounded.
+    piece counts as the one with the highest grasp; `least_mm` is a height at least. For the same reason the corner is not
+    rounded.
     """
     steps: list[Step] = []
     if open_first:
@@ -175,7 +201,7 @@ def retreat(tool: Pose | None, shapes: ShapeSet, handling: Handling, *, held: bo
         below = handling.fingertip_mm
         if held and not open_first:
             below = max(below, *(shape.grasp_height_mm for shape in shapes.shapes))
-        height = shapes.tallest_mm + handling.margin_mm + below
+        height = max(least_mm, shapes.tallest_mm + handling.margin_mm + below)
         if tool.z_mm < height:
             steps.append(Straight(dataclasses.replace(tool, z_mm=height), handling.lowering_mm_s))
         steps.append(Park(handling.speed_mm_s))

@@ -11,14 +11,15 @@ import numpy as np
 
 from edgechess_arm_controller import motion
 from edgechess_arm_controller.choreography import Carry, move_carries, piece_name, pieces_on, rearrangement
-from edgechess_arm_controller.clearance import Field, Hand, corner, links_room_mm, room_mm
+from edgechess_arm_controller.clearance import Field, Hand, corner
 from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, carried, field_of, plan_parts, shape_of, whole
+from edgechess_arm_controller.obstacles import met_arm, met_by_links, nearest, outlines_of
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import ArmState, CheckedPlan, Fingered, Open, Outlined, Plan, Straight, Travel
-from edgechess_robots.body import Floats, Sweep, gap_mm
+from edgechess_robots.arm import ArmState, CheckedPlan, Fingered, Open, Plan, Straight, Travel
+from edgechess_robots.body import Floats, Sweep
 from edgechess_robots.errors import PlanRefused
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.shapes import ShapeSet
@@ -26,7 +27,6 @@ from edgechess_robots.shapes import ShapeSet
 CARRIES_LIMIT = 32  # a whole set; the result names every one of them and must fit the smallest transport
 
 
-ROUNDING_MM = 1e-6
 HIGHEST_MM = 350.0  # of the tool on its ways: over three times the tallest piece; beyond it the arm runs out of reach
 ATTEMPTS = 8  # at one plan: each lifts one way over what stands in it, or leaves one corner sharp
 
@@ -64,7 +64,7 @@ def plan_job(
     """
     avoid: frozenset[str] = frozenset()
     refusal: JobRefused | None = None
-    outlines = _outlines(arm, others or {})
+    outlines = outlines_of(others or {}, arm)
     while True:
         try:
             carries = _carries(job, arm, slots, avoid)
@@ -193,12 +193,8 @@ class _Attempt:
         return None
 
     def _meets(self, number: int, sweeps: Sequence[Sweep | None]) -> _InTheWay | None:
-        """Another arm that the links come too near to."""
-        links = [sweep.links_mm for sweep in sweeps if sweep is not None]
-        for name, outline in self._outlines.items():
-            if gap_mm(np.concatenate(links), outline) < self._ground.handling.arm_gap_mm:
-                return _InTheWay(number, 0, False, f"arm {name}")
-        return None
+        met = met_arm(sweeps, self._outlines, self._ground.handling)
+        return None if met is None else _InTheWay(number, 0, False, f"arm {met}")
 
     def _look_at(
         self,
@@ -228,16 +224,16 @@ class _Attempt:
             sweep = sweeps[index] if index < len(sweeps) else None
             if sweep is None:
                 continue
-            found, short_mm = _nearest(sweep.tool_mm, sweep.yaw_deg, hand, way, handling)
+            found, short_mm = nearest(sweep.tool_mm, sweep.yaw_deg, hand, way, handling)
             if found is not None:
                 return _InTheWay(number, index, False, _who(found, standing, part.carry), short_mm)
-            room, place = links_room_mm(sweep, way, handling)
-            if room < 0.0:
-                return _InTheWay(number, index, False, _who(place, standing, part.carry))
+            met = met_by_links(sweep, way, handling)
+            if met is not None:
+                return _InTheWay(number, index, False, _who(met, standing, part.carry))
             step, following = steps[index], sweeps[index + 1] if index + 1 < len(sweeps) else None
             if isinstance(step, Straight) and step.blend_mm > 0.0 and following is not None:
                 points = _rounded(sweep, following, step.blend_mm)
-                found, _ = _nearest(points, np.full(len(points), sweep.yaw_deg[-1]), hand, bend, handling)
+                found, _ = nearest(points, np.full(len(points), sweep.yaw_deg[-1]), hand, bend, handling)
                 if found is not None:
                     return _InTheWay(number, index, True, _who(found, standing, part.carry))
         return None
@@ -251,21 +247,6 @@ def _within_stroke(ground: Ground, checker: Checker) -> Ground:
     return dataclasses.replace(ground, handling=dataclasses.replace(ground.handling, opening_limit_mm=limit_mm))
 
 
-def _nearest(
-    tool_mm: Floats, yaw_deg: Floats, hand: Hand, field: Field, handling: Handling
-) -> tuple[str | None, float]:
-    """The place of the piece that is least clear of the way, if it is not clear of it, and how much higher would be."""
-    if not field.places:
-        return None, 0.0
-    room = room_mm(tool_mm, yaw_deg, hand, field, handling)
-    worst = int(room.min(axis=0).argmin())
-    near = room[:, worst] < -ROUNDING_MM
-    if not near.any():
-        return None, 0.0
-    clear_mm = float(field.top_mm[worst]) + handling.clear_above_mm + hand.below_mm(handling)
-    return field.places[worst], clear_mm - float(tool_mm[near, 2].min())
-
-
 def _rounded(sweep: Sweep, following: Sweep, radius_mm: float) -> Floats:
     """The corner between two ways, the second of which need not be straight."""
     at = sweep.tool_mm[-1]
@@ -277,16 +258,6 @@ def _rounded(sweep: Sweep, following: Sweep, radius_mm: float) -> Floats:
 def _who(place: str, standing: Standing, carry: Carry) -> str:
     piece = carry.piece if place == carry.to_place else standing.pieces[place]
     return f"the {piece_name(piece)} at {place}"
-
-
-def _outlines(arm: str, others: Mapping[str, object]) -> dict[str, Floats]:
-    """Where the links of the other arms are measured."""
-    found = {}
-    for name, other in others.items():
-        outline = other.outline() if name != arm and isinstance(other, Outlined) else None
-        if outline is not None:
-            found[name] = outline
-    return found
 
 
 def _carries(job: ArmJob, arm: str, slots: Slots, avoid: frozenset[str]) -> tuple[Carry, ...]:
