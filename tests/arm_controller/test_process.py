@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def test_settings_come_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_sigusr1_stops_every_arm(anyio_backend: str) -> None:
+async def test_sigusr1_stops_every_arm(anyio_backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where these arms are claimed: other tests have such too
     broker, clock = MemoryBroker(), SystemClock()
     journal = SqliteJournal(":memory:", clock)
     context: Context[Any] = Context(
@@ -141,6 +143,25 @@ async def test_sigusr1_stops_every_arm(anyio_backend: str) -> None:
     entry = journal.last(kind="stopped")
     assert entry is not None
     assert entry.data == {"reason": "signal SIGUSR1"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_arm_that_another_process_moves_is_not_taken(
+    anyio_backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    clock = SystemClock()
+    journal = SqliteJournal(":memory:", clock)
+    settings = Settings()
+    context: Context[Any] = Context(
+        "arm-controller", settings, MemoryBroker().client("arm-controller"), Topics(), journal, clock, RandomIds()
+    )
+    words = r"arm black at 127\.0\.0\.2:29999 is held by edgechess arm calibrate \(process \d+\): .*end that first"
+    with settings.arms[1].claimed("edgechess arm calibrate"), pytest.raises(SettingsError, match=words):
+        await main(context)
+    with settings.arms[0].claimed("somebody"):
+        pass  # the first one, which it had claimed already, is free again
 
 
 def ro1(**more: object) -> ArmSettings:

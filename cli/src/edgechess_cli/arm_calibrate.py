@@ -106,7 +106,7 @@ def verify(
 async def _calibrate(choice: ArmChoice, squares: Sequence[str], yes: bool, file: Path) -> None:
     arm = choice.open(None)
     layout = _layout(choice)
-    async with arm_access.linked(arm), _let_go_of(choice, arm):
+    async with _ours(choice), arm_access.linked(arm), _let_go_of(choice, arm):
         guide = _guide(choice, arm, yes)
         shown = _Progress(squares, arm)
         try:
@@ -126,7 +126,7 @@ async def _calibrate(choice: ArmChoice, squares: Sequence[str], yes: bool, file:
 async def _verify(choice: ArmChoice, yes: bool, file: Path) -> None:
     found = calibrations.load(file, arm_serial=choice.arm.serial or None)
     arm = choice.open(found)
-    async with arm_access.linked(arm), _let_go_of(choice, arm):
+    async with _ours(choice), arm_access.linked(arm), _let_go_of(choice, arm):
         errors = await verify_corners(arm, found, _layout(choice), _guide(choice, arm, yes), _show_corner)
     worst = max(errors, key=lambda error: error.size_mm)
     if worst.size_mm > BAD_CORNER_MM:
@@ -204,6 +204,15 @@ def _by_a_person(choice: ArmChoice, arm: GuidedArm) -> Guide:
             )
 
     return guide
+
+
+@asynccontextmanager
+async def _ours(choice: ArmChoice) -> AsyncIterator[None]:
+    """Every arm of the table: a controller that moves the other one would not know of this one. Raises ArmClaimed."""
+    with contextlib.ExitStack() as claims:
+        for arm in choice.settings.arms:
+            claims.enter_context(arm.claimed("edgechess arm calibrate or verify"))
+        yield
 
 
 @asynccontextmanager

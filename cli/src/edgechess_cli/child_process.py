@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process, TaskStatus
 
-STOP_TIMEOUT_S = 10.0  # a component parks nothing by itself on SIGTERM; it closes its journal and says goodbye
+STOP_TIMEOUT_S = 40.0  # an arm controller brings its arms home first (20 s), and stops one that did not come (15 s)
 RESTART_AFTER_S = 0.5
 RESTARTS_IN_A_ROW = 5  # dies that often within HEALTHY_AFTER_S each time: it will not come up by trying again
 HEALTHY_AFTER_S = 5.0

@@ -48,3 +48,7 @@ class PlanRefused(RobotError):
 
 class CalibrationRefused(RobotError):
     """The touched points do not fit the board: too few, mirrored, wrong scale, or residual too large. Says which."""
+
+
+class ArmClaimed(RobotError):
+    """Another process of this machine moves that arm. The text says which."""

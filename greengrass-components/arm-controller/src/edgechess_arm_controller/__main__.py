@@ -1,7 +1,9 @@
-"""The arm controller as a process: real arms, the bus and journal of its configuration, and SIGUSR1 as the stop."""
+"""The arm controller as a process: real arms that nobody else moves, bus and journal of its configuration, SIGUSR1 as the
+stop, and an end in order."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import signal
 import sys
@@ -18,7 +20,7 @@ from edgechess_robots import calibration
 from edgechess_robots.arm import Arm
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot.tcp import connect_tcp_to
-from edgechess_robots.errors import CalibrationRefused
+from edgechess_robots.errors import ArmClaimed, CalibrationRefused
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.registry import arm_kind
 
@@ -45,14 +47,38 @@ def _calibration(arm: ArmSettings, layout: TableLayout) -> Calibration:
 
 
 async def main(context: Context[Settings]) -> None:
-    """Serves until cancelled; SIGUSR1 stops every arm without asking the broker. Raises SettingsError at the start."""
-    arms = build_arms(context.settings)
-    controller = Controller(context, arms)
-    async with anyio.create_task_group() as group:
-        with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
-            await group.start(controller.run, name="arm-controller")
-            async for _ in signals:
-                controller.stop("signal SIGUSR1")
+    """Serves until cancelled, and then brings home what is out (`Controller.end`). SIGUSR1 stops every arm without asking
+    the broker. Raises SettingsError at the start, also where another process moves one of these arms."""
+    settings = context.settings
+    arms = build_arms(settings)
+    with contextlib.ExitStack() as claims:
+        for arm in settings.arms:
+            try:
+                claims.enter_context(arm.claimed("the arm controller"))
+            except (ArmClaimed, OSError) as error:
+                raise SettingsError(f"arm-controller.arms: {error}") from error
+        await _serve(context, Controller(context, arms))
+
+
+async def _serve(context: Context[Settings], controller: Controller) -> None:
+    serving = anyio.CancelScope(shield=True)
+
+    async def serve() -> None:
+        with serving:
+            async with anyio.create_task_group() as group:
+                with anyio.open_signal_receiver(signal.SIGUSR1) as signals:
+                    await group.start(controller.run, name="arm-controller")
+                    async for _ in signals:
+                        controller.stop("signal SIGUSR1")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve, name="arm-controller service")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await controller.end(context.hurried)
+            serving.cancel()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import anyio.lowlevel
 import msgspec
 
 from edgechess_arm_controller import controller as c
+from edgechess_arm_controller.choreography import piece_name
 from edgechess_arm_controller.errors import ArmInTheWay, JobRefused
 from edgechess_arm_controller.homing import plan_placing, plan_way_home
 from edgechess_arm_controller.planner import plan_job
@@ -46,6 +47,7 @@ from edgechess_kit.messages import (
 )
 from edgechess_kit.topics import Topic
 from edgechess_robots.arm import Arm, CheckedPlan, Plan, Report
+from edgechess_robots.arm import ArmState as MeasuredArm
 from edgechess_robots.errors import ArmLost, ArmStopped, PlanRefused, RobotError
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ BRING_WAIT_S = 90.0  # power, brakes, enabling and gripper of a cold arm take 20
 ACT_WAIT_FACTOR = 3.0  # an execution may take this much longer than planned (controllers slow down near limits) …
 ACT_WAIT_EXTRA_S = 30.0  # … and this much more for gripper and queue; the driver's own deadlines are shorter
 IDLE_LOOK_S, IDLE_LOOKS = 0.05, 60  # a feedback frame or two after the release; 3 s is far beyond that
+LAST_WORDS_S = 2.0  # for the broker to take the last answers; whoever misses one asks the next process
 RETRY_S = 1.0  # before an arm's link or the bus is tried again
 
 FOREIGN = "foreign-"  # job ids made for managers that speak only the sample's `devices/arm/move`
@@ -94,6 +97,7 @@ class Controller:
         self._checked: tuple[Plan, CheckedPlan] | None = None
         self._outgoing: deque[tuple[Topic[Any], Message]] = deque(maxlen=OUTGOING_LIMIT)
         self._outgoing_changed = anyio.Event()
+        self._publishing = False
         self._changed = anyio.Event()
         self._seq = 0
 
@@ -130,6 +134,29 @@ class Controller:
             return
         self._halting += 1
         self._group.start_soon(self._halt, reason, control, name="arm-controller stop")
+
+    async def end(self, hurried: anyio.Event) -> None:
+        """Takes no more jobs, brings the one under way to its next safe place, and arms that are out and well to their
+        parks; for as long as the settings allow, or until `hurried`. Says where an arm stands that did not come home.
+
+        Then cancel `run`: whatever moves still is stopped by that. Nothing to do where `run` does not serve.
+        """
+        if self._group is None or self._group.cancel_scope.cancel_called:
+            return
+        self._handle(c.EndAsked())
+        with anyio.move_on_after(self._context.settings.end_wait_s):
+            async with anyio.create_task_group() as group:
+                group.start_soon(_cancel_when, hurried, group.cancel_scope, name="arm-controller hurried")
+                while not c.at_rest(self.state):  # noqa: ASYNC110  (measurements, which no event ends)
+                    await anyio.sleep(IDLE_LOOK_S)
+                group.cancel_scope.cancel()
+        for name, arm in self._arms.items():
+            now = arm.state()
+            if not now.parked:
+                log.warning("%s", _where(name, now, self.state.table.hand(name)))
+        with anyio.move_on_after(LAST_WORDS_S):
+            while self._publishing or self._outgoing:  # noqa: ASYNC110  (a state, no event)
+                await anyio.sleep(IDLE_LOOK_S)
 
     @property
     def state(self) -> c.State:
@@ -469,7 +496,9 @@ class Controller:
         while True:
             while self._outgoing:
                 topic, message = self._outgoing.popleft()
+                self._publishing = True
                 await self._publish(topic, message)
+                self._publishing = False
             self._outgoing_changed = anyio.Event()
             await self._outgoing_changed.wait()
 
@@ -537,6 +566,21 @@ class Controller:
             alarm=now.alarm or (condition.reason if condition.phase in ("blocked", "loaded") else None),
             dead_man=now.dead_man,
         )
+
+
+async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _where(name: str, now: MeasuredArm, piece: str | None) -> str:
+    """For people: an arm that is left out of its park."""
+    tool = now.tool
+    at = f"its tool at {tool.x_mm:.0f} {tool.y_mm:.0f} {tool.z_mm:.0f} mm" if tool is not None else "nobody knows where"
+    holds = f", with the {piece_name(piece)} in its gripper" if piece is not None and now.holding is not False else ""
+    return (
+        f"arm {name} is left out of its park, {at}{holds}: the next start brings it home, or says what a person must do"
+    )
 
 
 async def _until_idle(arm: Arm) -> str | None:

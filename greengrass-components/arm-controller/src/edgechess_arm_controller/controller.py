@@ -152,6 +152,8 @@ class State:
     session: str | None = None
     recovery: ArmControl | None = None
     watches: tuple[Watch, ...] = ()
+    ending: bool = False
+    """The process is to end: what is under way is brought to its next safe place, and nothing is begun any more."""
 
     @property
     def step(self) -> str | None:
@@ -256,6 +258,11 @@ class SessionSeen:
     known: bool
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class EndAsked:
+    """The process is to end in order."""
+
+
 Event = (
     Looked
     | JobAsked
@@ -267,6 +274,7 @@ Event = (
     | StopAsked
     | ControlAsked
     | SessionSeen
+    | EndAsked
 )
 
 # ---------------------------------------------------------------- effects
@@ -339,6 +347,14 @@ def stale(state: State, begin: Begin) -> str | None:
     if begin.token != state.table.token or state.table.holder != begin.arm or run.act != begin.act:
         return f"lease {begin.token} of arm {begin.arm} is over"
     return None
+
+
+def at_rest(state: State) -> bool:
+    """Of a controller that is to end: nothing moves, and no arm that is well and ready to move is out of its park."""
+    if state.run is not None:
+        return False
+    out = (arm for arm in state.arms if not (state.views[arm].fresh and state.views[arm].parked))
+    return not any(state.conditions[arm].phase == "unsure" and not state.table.holds(arm) for arm in out)
 
 
 def observe(state: State, views: Mapping[str, ArmView], now_s: float, unix_s: float) -> State:
@@ -497,6 +513,8 @@ class _Turn:
             case SessionSeen():
                 if not event.known and event.session_id != self.state.table.session_id:
                     self.set(session=event.session_id)
+            case EndAsked():
+                self.set(ending=True, waiting=None)  # whoever gave the job gives it again, to the next process
             case _:
                 assert_never(event)
 
@@ -504,6 +522,8 @@ class _Turn:
         job, state = event.job, self.state
         if event.recorded is not None:
             self.effects.append(Answer(*event.recorded))
+            return
+        if state.ending:
             return
         if state.waiting is not None and state.waiting.job.job_id == job.job_id:
             return
@@ -593,7 +613,11 @@ class _Turn:
         grasp = grasp_report(run.parts[run.index], report)
         self.note(note_carry_ended(record, grasp, held=self.felt(run.arm), begun=not nothing_sent))
         if report.outcome == "done" and run.cause is None:
-            if run.index + 1 < len(run.parts):
+            rest = len(run.parts) - run.index - 1
+            if rest and self.state.ending:
+                self.set_run(failure=("ending", f"the controller was told to end before the last {rest} pieces"))
+                self.retreat()
+            elif rest:
                 act = self.state.acts + 1
                 self.set(acts=act)
                 self.set_run(index=run.index + 1, act=act)
@@ -609,12 +633,17 @@ class _Turn:
             return
         healthy = report.code in HEALTHY_CODES or (nothing_sent and report.code != "stopped")
         if healthy and run.cause is None and self.state.table.stopped is None:
-            self.set_run(stage="retreating", act=0)
-            self.effects.append(PlanRetreat(run.arm, self.held(run.arm), False))
+            self.retreat()
             return
         if run.cause is None:
             self.halt_for(report)
         self.end_run()
+
+    def retreat(self) -> None:
+        run = self.state.run
+        assert run is not None
+        self.set_run(stage="retreating", act=0)
+        self.effects.append(PlanRetreat(run.arm, self.held(run.arm), False))
 
     def halt_for(self, report: Report) -> None:
         """After an execution that failed in the arm itself: an alarm or a stop wants a person, anything else does not."""
@@ -842,7 +871,7 @@ class _Turn:
         free = [arm for arm in self.state.arms if not self.state.table.holds(arm)]
         for arm in free:
             condition, view = self.condition(arm), self.view(arm)
-            if condition.phase == "returned":
+            if condition.phase == "returned" and not self.state.ending:
                 if (view.mode == "fault" or view.alarm is not None) and not condition.confirmed:
                     self.phase(arm, "blocked", view.alarm or "the arm reports a fault")
                 elif condition.tries >= TRIES_LIMIT:

@@ -146,9 +146,7 @@ def plan_placing(
     raise JobRefused("clearance", f"{carry}: the {piece_name(letter)} at {place} is in the way")
 
 
-def _met_while_placing(
-    part: Part, checked: CheckedPlan, standing: Standing, ground: Ground
-) -> tuple[str, float]:
+def _met_while_placing(part: Part, checked: CheckedPlan, standing: Standing, ground: Ground) -> tuple[str, float]:
     """As `_met_on_the_way`, where it is known what stands."""
     carry, handling, shape = part.carry, ground.handling, shape_of(ground.shapes, part.carry.piece)
     around = field_of(standing, ground.layout, ground.shapes)

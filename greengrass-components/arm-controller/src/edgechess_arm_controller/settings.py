@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from edgechess_arm_controller.controller import Limits
 from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.planner import Ground
 from edgechess_kit.errors import SettingsError
+from edgechess_robots.claim import claimed
 from edgechess_robots.dobot.tcp import is_loopback
 from edgechess_robots.layout import TableLayout, standard_layout
 from edgechess_robots.registry import arm_kind
@@ -21,6 +23,8 @@ Speed = Annotated[
     float, msgspec.Meta(gt=0.0, le=1000.0)
 ]  # beyond 750 mm/s nothing is gained (reference robot-motion C)
 Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=600.0)]
+
+END_WAIT_MAX_S = 40.0  # the recipe grants a minute, and stopping an arm that did not come home takes 15 s of it
 
 WHITE_RACK = "QQRBN"  # the promotions that a long game needs: two queens, then one of each
 BLACK_RACK = "qqrbn"
@@ -71,6 +75,10 @@ class ArmSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Width between the fingers when they are fully open."""
     gripper_force_percent: Annotated[int, msgspec.Meta(ge=20, le=100)] | None = None
 
+    def claimed(self, who: str) -> AbstractContextManager[None]:
+        """This process moves the arm, as long as the block; see `edgechess_robots.claim`. Raises ArmClaimed, OSError."""
+        return claimed(self.name, self.host, arm_kind(self.kind).ports[0] + self.port_offset, who)
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`[arm-controller]`."""
@@ -99,6 +107,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ready_wait_s: Annotated[Seconds, msgspec.Meta(description="a job waits so long for arms on their way home")] = (
         _LIMITS.ready_wait_s
     )
+
+    end_wait_s: Annotated[
+        float,
+        msgspec.Meta(ge=0.0, le=END_WAIT_MAX_S, description="told to end, it takes so long to bring the arms home"),
+    ] = 20.0
 
     def __post_init__(self) -> None:
         for key, least in (("base_distance_mm", 100.0), ("travel_margin_mm", 1.0), ("speed_mm_s", 5.0)):

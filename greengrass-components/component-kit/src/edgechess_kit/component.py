@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import anyio
+
 from edgechess_kit.bus import Bus
 from edgechess_kit.clock import Clock, Ids
 from edgechess_kit.host import Host, NoHost
@@ -36,3 +38,5 @@ class Context(Generic[S]):
     """Events waiting for the bus; see `edgechess_kit.events`."""
     host: Host = dataclasses.field(default_factory=NoHost)
     """Who runs the process, where somebody does."""
+    hurried: anyio.Event = dataclasses.field(default_factory=anyio.Event)
+    """Set by a second signal: whoever is on the way to an orderly end, ends at once."""

@@ -61,7 +61,7 @@ def run_component(
 
     `main` runs under the supervisor: after an error it is called again with the same context, as after a restart.
     It is cancelled once; its own clean-up (parking an arm) may take its time under a shield, and the bus stays open
-    until it is done. Raises SystemExit for --help and for flags that do not exist (code 2).
+    until it is done; a second signal sets `Context.hurried`. Raises SystemExit for --help and for flags that do not exist (code 2).
 
     Where a Greengrass nucleus started us, settings and bus are the nucleus's, and a change of the configuration ends
     `main` (between two moves) and calls it again with new settings: a restart of the process would count as a failure.
@@ -134,7 +134,7 @@ async def _serve(process: _Process[S]) -> int | None:
     ending = _Ending()
     code = 0
     async with Background() as tasks:
-        await tasks.start(_signals, process.name, ending.scope, name="signals")
+        await tasks.start(_signals, process.name, ending, name="signals")
         if process.arguments.tied:
             tasks.start_soon(until_orphaned, ending.scope, name="whoever started us")
         with ending.scope:
@@ -145,9 +145,10 @@ async def _serve(process: _Process[S]) -> int | None:
 
 @dataclasses.dataclass(slots=True)
 class _Ending:
-    """How the process is told to end: by its scope. `again`: only to start afresh."""
+    """How the process is told to end: by its scope. `hurried`: a second time. `again`: only to start afresh."""
 
     scope: anyio.CancelScope = dataclasses.field(default_factory=anyio.CancelScope)
+    hurried: anyio.Event = dataclasses.field(default_factory=anyio.Event)
     again: bool = False
 
 
@@ -164,7 +165,9 @@ async def _hosted(process: _Process[S], ending: _Ending) -> int:
         topics = Topics(settings.bus.prefix)
         link = await stack.enter_async_context(open_bus(process.name, settings.bus, settings.transport, topics, host))
         bus = _with_chaos(link, settings.bus)
-        context = Context(process.name, settings.own, bus, topics, journal, SystemClock(), RandomIds())
+        context = Context(
+            process.name, settings.own, bus, topics, journal, SystemClock(), RandomIds(), hurried=ending.hurried
+        )  # fmt: skip
         if host is not None:
             context = dataclasses.replace(context, host=host)
             tasks = await stack.enter_async_context(Background())
@@ -216,16 +219,17 @@ def _with_chaos(link: Bus, settings: BusSettings) -> Bus:
     return ChaosBus(link, chaos, random.Random(settings.chaos_seed))
 
 
-async def _signals(name: str, scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+async def _signals(name: str, ending: _Ending, *, task_status: anyio.abc.TaskStatus[None]) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
         task_status.started()
         async for number in received:
-            if scope.cancel_called:
-                # an arm may be on its way to its parking place: impatience must not leave it in the air
-                log.warning("%s: already stopping (SIGQUIT ends it at once)", name)
+            if ending.scope.cancel_called:
+                # what may be cut short knows itself: a journal is closed all the same
+                log.warning("%s: already stopping, now at once (SIGQUIT does not even clean up)", name)
+                ending.hurried.set()
             else:
                 log.info("%s: %s: stopping", name, number.name)
-                scope.cancel()
+                ending.scope.cancel()
 
 
 def _parser(name: str, settings_type: type[Any]) -> argparse.ArgumentParser:
