@@ -48,6 +48,9 @@ def build(
     records: Annotated[
         str, typer.Option("--records", help="JSON lines for language models: none, concise, history.")
     ] = "none",
+    form: Annotated[
+        str, typer.Option("--form", help="Of the JSON lines: jumpstart (with template.json) or huggingface.")
+    ] = "jumpstart",
     licence: LicenceOption = "unknown",
     jobs: JobsOption = 0,
     as_json: JsonOption = False,
@@ -66,7 +69,7 @@ def build(
             since=since,
             until=until,
         )
-        recipe = recipe_of(wanted, seed=seed, fraction=evaluation, unique=unique, records=records)
+        recipe = recipe_of(wanted, seed=seed, fraction=evaluation, unique=unique, records=records, form=form)
         summary = build_dataset(
             sources,
             out,

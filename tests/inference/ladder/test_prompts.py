@@ -57,7 +57,7 @@ def test_a_value_is_never_taken_for_a_placeholder() -> None:
 
 
 def test_every_set_that_is_here_can_be_rendered() -> None:
-    assert prompt_sets() == ("general-1", "tuned-1")
+    assert prompt_sets() == ("concise-1", "general-1", "history-1", "tuned-1")
     for name in prompt_sets():
         for number in (1, 2, 3):
             assert "{" not in load_prompts(name).render(rung(number, *[ILLEGAL] * (number - 1))).user
@@ -65,7 +65,7 @@ def test_every_set_that_is_here_can_be_rendered() -> None:
 
 @pytest.mark.parametrize("name", ["general-9", "../general-1", "general", ""])
 def test_a_set_that_is_not_here_is_named_with_those_that_are(name: str) -> None:
-    with pytest.raises(PromptError, match="there are general-1, tuned-1"):
+    with pytest.raises(PromptError, match="there are concise-1, general-1, history-1, tuned-1"):
         load_prompts(name)
 
 

@@ -51,7 +51,7 @@ def test_the_ladders_options() -> None:
         ("tiny:temperature=9", "goes from 0 to 2"),
         ("tiny:temperature=nan", "goes from 0 to 2"),
         ("tiny:warmth=1", "'warmth' is unknown; model takes ladder=general"),
-        ("tiny:prompt=general-9", "there are general-1, tuned-1"),
+        ("tiny:prompt=general-9", "there are concise-1, general-1, history-1, tuned-1"),
         ("tiny:engine=fritz", "there are stockfish, builtin"),
         ("tiny:ladder=steep", "there are general and tuned"),
         ("tiny:constrained=maybe", "say yes or no"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -19,7 +19,7 @@ from edgechess_inference.errors import InferenceError
 from edgechess_inference.ladder.voice import Rung
 
 ROLES = ("system", "first", "again", "last")
-PLACEHOLDERS = ("fen", "side", "history", "legal", "failures", "last_failure", "illegal")
+PLACEHOLDERS = ("fen", "side", "history", "legal", "failures", "last_failure", "illegal", "nxt_color", "move_history")
 NAME = re.compile(r"[a-z][a-z0-9_]*-[0-9]+\Z")
 LEAST_ATTEMPTS_FOR_LAST = 3
 HISTORY_PLIES = 80  # the last ones: a long game must not crowd the position out of a small model's context
@@ -105,6 +105,8 @@ def _values(rung: Rung) -> dict[str, str]:
         "failures": "\n".join(f"{number}. {why}" for number, why in enumerate(whys, 1)) or "none",
         "last_failure": whys[-1] if whys else "none",
         "illegal": ", ".join(dict.fromkeys(_bare(answer) for answer in illegal)) or "none",
+        "nxt_color": next_color(board),
+        "move_history": move_history(sans(board)),
     }
 
 
@@ -117,6 +119,24 @@ def history(board: chess.Board) -> str:
     for _ in moves:
         start.pop()
     return start.variation_san(moves)
+
+
+def next_color(board: chess.Board) -> str:
+    """As records for fine-tuning spell it (reference: aws-sample-wire.md, "Dataset and fine-tuning")."""
+    return "WHITE" if board.turn == chess.WHITE else "BLACK"
+
+
+def move_history(played: Sequence[str]) -> str:
+    """As records for fine-tuning list the moves: the last `HISTORY_PLIES` without numbers, "none" where there are none."""
+    return ", ".join(played[-HISTORY_PLIES:]) or "none"
+
+
+def sans(board: chess.Board) -> list[str]:
+    """The last `HISTORY_PLIES` moves in SAN."""
+    moves, past = board.move_stack[-HISTORY_PLIES:], board.copy()
+    for _ in moves:
+        past.pop()
+    return [past.san_and_push(move) for move in moves]
 
 
 def _bare(answer: str) -> str:

@@ -52,7 +52,7 @@ def gather(work: WorkFolder, units: int, target: Path, plan: Plan, report: Repor
         options=msgspec.to_builtins(plan.recipe),
         counts={
             "games_read": report.games,
-            **{f"games_without_{why.replace(' ', '_')}": count for why, count in sorted(report.dropped.items())},
+            **{f"games_left_out_by_{why}": count for why, count in sorted(report.dropped.items())},
             "games_malformed": report.malformed_games,
             "games_kept": int(first_times.sum()),
             "games_repeated": report.kept - int(first_times.sum()),

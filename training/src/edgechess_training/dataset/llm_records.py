@@ -1,55 +1,68 @@
 """Records for language models: one JSON object per ply, in one of two shapes, and the prompts that go with them.
 
-Shapes and the completion are the AWS post's (reference: aws-sample-wire.md, "Dataset and fine-tuning"). SAN beat UCI as
-the notation to learn.
+Shapes and the completion are the AWS post's (reference: aws-sample-wire.md, "Dataset and fine-tuning"); SAN beat UCI as
+the notation to learn. The prompts are the node's own sets, so that a tuned model is asked as it was taught:
+`imported:ARN:prompt=concise-1`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import chess
 
+from edgechess_inference.prompts.prompt_set import fill, load_prompts, move_history, next_color
 from edgechess_training.dataset.folder import TEMPLATE_FILE
 from edgechess_training.dataset.replay import Teller
 
 Records = Literal["none", "concise", "history"]
+"""concise: the position says it all. history: the moves that led here too, for models that are weak in FEN."""
+Form = Literal["jumpstart", "huggingface"]
+"""jumpstart: keys that `template.json` makes a prompt of. huggingface: prompt and completion, ready made."""
 
-COMPLETION = " <move>{move}</move> </s>"
-PROMPTS = {
-    "concise": "Chess. FEN: {fen}\nSide to move: {nxt_color}\nAnswer with the next move as <move>SAN</move>.",
-    "history": "Chess. FEN: {fen}\nMoves so far: {move_history}\nSide to move: {nxt_color}\n"
-    "Answer with the next move as <move>SAN</move>.",
-}
+Template = dict[str, str]
 
-
-def concise(board: chess.Board, san: str, before: Sequence[str]) -> str:
-    """The position says it all."""
-    return json.dumps(_values(board, san))
+END = " </s>"  # the template's; who trains by himself puts his tokenizer's own end there
+COMPLETION = " <move>{move}</move>" + END
+PROMPT_SETS = {"concise": "concise-1", "history": "history-1"}
 
 
-def with_history(board: chess.Board, san: str, before: Sequence[str]) -> str:
-    """For models that are weak in FEN: the moves that led here too, without numbers."""
-    return json.dumps(_values(board, san) | {"move_history": ", ".join(before)})
+def template(records: Records) -> Template:
+    """`prompt` and `completion`; `{…}` are a record's keys."""
+    prompt = load_prompts(PROMPT_SETS[records]).texts["first"].strip()
+    return {"prompt": prompt, "completion": COMPLETION}
 
 
-def teller(records: Records) -> Teller | None:
-    return {"none": None, "concise": concise, "history": with_history}[records]
+def rendered(record: Mapping[str, str], by: Template) -> dict[str, str]:
+    """Prompt and completion without the end's mark. Raises KeyError where the record lacks what the template asks for."""
+    return {"prompt": fill(by["prompt"], record), "completion": fill(by["completion"].removesuffix(END), record)}
+
+
+def record_of(board: chess.Board, san: str, before: Sequence[str], records: Records) -> dict[str, str]:
+    values = {"move": san, "fen": board.fen(), "nxt_color": next_color(board)}
+    return values | ({"move_history": move_history(before)} if records == "history" else {})
+
+
+def teller(records: Records, form: Form) -> Teller | None:
+    """Makes the lines of a JSON lines file; None where no records are asked for."""
+    if records == "none":
+        return None
+    by = template(records)
+
+    def tell(board: chess.Board, san: str, before: Sequence[str]) -> str:
+        record = record_of(board, san, before, records)
+        return json.dumps(record if form == "jumpstart" else rendered(record, by))
+
+    return tell
 
 
 def write_template(folder: Path, records: Records) -> None:
-    """`template.json` is the one of the records beside it (SageMaker JumpStart reads this name); the other shape's lies
-    beside it under its own name. Without records there is nothing to prompt for."""
-    for shape, prompt in PROMPTS.items():
+    """`template.json` fits the records beside it (SageMaker JumpStart reads this name); the other shape's prompt lies
+    beside it under its own. Without records there is nothing to prompt for."""
+    for shape in PROMPT_SETS if records != "none" else ():
         name = TEMPLATE_FILE if shape == records else f"template-{shape}.json"
-        if records != "none":
-            content = json.dumps({"prompt": prompt, "completion": COMPLETION}, indent=2)
-            (folder / name).write_text(content + "\n", encoding="utf-8")
-
-
-def _values(board: chess.Board, san: str) -> dict[str, str]:
-    color = "WHITE" if board.turn == chess.WHITE else "BLACK"
-    return {"move": san, "fen": board.fen(), "nxt_color": color}
+        content = json.dumps(template("history" if shape == "history" else "concise"), indent=2)
+        (folder / name).write_text(content + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 from edgechess_training.dataset import bitboards, game_filter
 from edgechess_training.dataset.errors import DatasetError, MalformedGame
 from edgechess_training.dataset.game_filter import Filter
-from edgechess_training.dataset.llm_records import Records, teller
+from edgechess_training.dataset.llm_records import Form, Records, teller
 from edgechess_training.dataset.movetext import main_line, offset_of_move
 from edgechess_training.dataset.pgn_files import RawGame
 from edgechess_training.dataset.replay import IllegalMove, Plies, Teller, replay, start_of
@@ -37,21 +37,18 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     fraction: float = FRACTION
     unique: Unique = "position"
     records: Records = "none"
+    form: Form = "jumpstart"
 
 
-def recipe_of(wanted: Filter, *, seed: int, fraction: float, unique: str, records: str) -> Recipe:
+def recipe_of(wanted: Filter, *, seed: int, fraction: float, unique: str, records: str, form: str) -> Recipe:
     """From a user's words. Raises DatasetError."""
     if not 0.0 <= fraction < 1.0:
         raise DatasetError(f"the evaluation's share is {fraction:g}; it goes from 0 to below 1")
-    try:
-        return msgspec.convert(
-            {"filter": wanted, "seed": seed, "fraction": fraction, "unique": unique, "records": records}, Recipe
-        )
-    except msgspec.ValidationError:
-        raise DatasetError(
-            f"unique {unique!r}, records {records!r}: unique is {', '.join(get_args(Unique))};"
-            f" records are {', '.join(get_args(Records))}"
-        ) from None
+    for name, word, kind in (("unique", unique, Unique), ("records", records, Records), ("form", form, Form)):
+        if word not in get_args(kind):
+            raise DatasetError(f"{name} {word!r} is not one of {', '.join(get_args(kind))}")
+    words = {"unique": unique, "records": records, "form": form}
+    return msgspec.convert({"filter": wanted, "seed": seed, "fraction": fraction, **words}, Recipe)
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -99,7 +96,7 @@ def digest(first: int, games: Sequence[RawGame], recipe: Recipe) -> Part:
 class _Work:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._tell: Teller | None = teller(recipe.records)
+        self._tell: Teller | None = teller(recipe.records, recipe.form)
         self._plies = Plies()
         self._columns: list[tuple[int, int, int, int, int, int]] = []  # plies, game, outcomes and Elos of both
         self._games: list[tuple[int, int, bool, int]] = []
@@ -124,12 +121,12 @@ class _Work:
             raise MalformedGame(f"the variant {name} is not supported")
         sans, written = main_line(movetext)
         if not sans:
-            self._report.drop("no moves")
+            self._report.drop("emptiness")
             return
         results = game_filter.outcomes(tags, written)
         wanted = game_filter.movers(recipe.filter, tags, results)
         if not any(wanted):
-            self._report.drop("not won")
+            self._report.drop("result")
             return
         board = start_of(tags.get("FEN"))
         before = len(plies)
