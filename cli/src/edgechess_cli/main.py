@@ -31,6 +31,7 @@ VERBS = {
     "adapter": ("edgechess_cli.adapter_node_command", "app"),
     "dataset": ("edgechess_cli.dataset_command", "app"),
     "train": ("edgechess_cli.train_command", "app"),
+    "evaluate": ("edgechess_cli.evaluate_command", "command"),
     "node": ("edgechess_cli.node_command", "app"),
     "doctor": ("edgechess_cli.doctor", "command"),
     "sim": ("edgechess_cli.simulate", "command"),

@@ -96,6 +96,22 @@ class EngineProcess:
         result = self._call(engine.protocol.play(board, limit, game=game), timeout_s, f"for {board.fen()}")
         return self._legal(board, result.move)
 
+    def score(
+        self, board: chess.Board, limit: chess.engine.Limit, *, timeout_s: float, mate_cp: int, game: object,
+        moves: Sequence[chess.Move] | None = None,
+    ) -> int:  # fmt: skip
+        """Centipawns of the best line for the side to move, of `moves` alone where they are given; a mate in n is `mate_cp`
+        less n. Raises PlayerFailed."""
+        engine = self._running()
+        search = engine.protocol.analyse(
+            board, limit, game=game, info=chess.engine.INFO_SCORE, root_moves=None if moves is None else list(moves)
+        )
+        info: chess.engine.InfoDict = self._call(search, timeout_s, f"for {board.fen()}")
+        if "score" not in info:
+            raise PlayerFailed(f"{self.name} gave no score for {board.fen()}")
+        found: int = info["score"].pov(board.turn).score(mate_score=mate_cp)
+        return found
+
     def draw_from_best(
         self, board: chess.Board, limit: chess.engine.Limit, *, timeout_s: float, lines: int, spread_cp: int,
         draw: random.Random,
