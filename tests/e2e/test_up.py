@@ -35,7 +35,7 @@ LOCAL = Path(__file__).resolve().parents[2] / "recipes" / "deployments" / "local
 ANSWER_S = 120.0
 PATIENT_S = 90.0
 MATE = ["e2e4", "e7e5", "d1h5", "b8c6", "f1c4", "g8f6", "h5f7"]  # the last one takes
-COMPONENTS = ["GameManager", "BoardSensor", "ArmController", "MatchDirector"]
+COMPONENTS = ["GameManager", "BoardSensor", "ArmController", "InferenceNode", "MatchDirector"]
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ async def test_a_deployment_in_the_middle_of_a_move_waits_for_its_end(edgechess:
         (fresh / path.name).write_text(path.read_text().replace("0.1.0", version))
     following = root / "following.yaml"
     following.write_text(
-        "".join(f"{word}\n" for word in ["components:", *(f"  io.edgechess.{n}: {{}}" for n in COMPONENTS[:3])])
+        "".join(f"{word}\n" for word in ["components:", *(f"  io.edgechess.{n}: {{}}" for n in COMPONENTS[:4])])
     )
     request = DeployDocument(str(following), recipes=str(fresh))
     board, topics, steps = chess.Board(), Topics(), list[str]()

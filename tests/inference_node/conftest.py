@@ -20,7 +20,7 @@ from edgechess_kit.clock import SeededIds, VirtualClock
 from edgechess_kit.component import Context
 from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.memory_bus import MemoryBroker
-from edgechess_kit.topics import Topics
+from edgechess_kit.topics import Topic, Topics
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ class Asker:
 
     async def listen(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         t = self.topics
-        kept = {
+        kept: dict[str, tuple[Topic[Any], list[Any]]] = {
             t.inference_response.name: (t.inference_response, self.responses),
             t.inference_control_response.name: (t.inference_control_response, self.controls),
             t.inference_status.name: (t.inference_status, self.statuses),
@@ -65,7 +65,7 @@ class Asker:
                 if delivery.retained:
                     continue  # of an earlier life
                 topic, found = kept[delivery.topic]
-                found.append(delivery.decode(topic))  # type: ignore[arg-type]
+                found.append(delivery.decode(topic))
                 self._changed.set()
 
     async def until(self, condition: Any) -> None:

@@ -114,7 +114,8 @@ async def test_many_adapters_cycle_through_little_room_and_are_listed_in_pages(
         for response in asker.responses[len(names) :]:
             assert (response.fallback, response.adapter) == (False, response.request_id.partition("-")[2])
             assert response.lan == alone[response.adapter]
-        pages, after = [], ""
+        pages: list[Any] = []
+        after = ""
         while not pages or pages[-1].more:
             pages.append(await asker.command(f"page-{len(pages)}", "list", after=after))
             after = pages[-1].adapters[-1].adapter

@@ -59,8 +59,8 @@ async def test_a_node_whose_port_is_in_use_answers_all_the_same_and_says_so(rig:
         taken.listen()
         async with rig.node(inline=False, http_port=taken.getsockname()[1]) as asker:
             assert (await asker.ask("a", "random")).status == 200
-            await asker.until(lambda: asker.health[-1].status == "degraded")
-            assert "are not served" in (asker.health[-1].reason or "")
+            await asker.until(lambda: "are not served" in (asker.health[-1].reason or ""))
+            assert asker.health[-1].status == "ready"  # nobody who plays is worse off
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.com"])

@@ -17,6 +17,7 @@ import pytest
 
 from edgechess_kit import messages as m
 from edgechess_kit.broker import running_broker
+from edgechess_kit.bus import Subscription
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
@@ -75,7 +76,7 @@ async def test_the_engine_answers_while_the_weights_are_on_their_way(tmp_path: P
         tasks.cancel_scope.cancel()
 
 
-async def _first_answer(bus: MqttBus, t: Topics, deliveries: Any) -> m.InferenceResponse:
+async def _first_answer(bus: MqttBus, t: Topics, deliveries: Subscription) -> m.InferenceResponse:
     async for delivery in deliveries:
         if delivery.topic == t.inference_response.name:
             return delivery.decode(t.inference_response)

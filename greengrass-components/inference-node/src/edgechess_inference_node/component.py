@@ -63,6 +63,9 @@ class _Node:
         self._controls = Desk(context, "controlled", InferenceControlResponse)
         self._models = NodeModels(context)
         self._complaints: dict[str, str] = {}
+        """What an operator has to see to: health is "degraded"."""
+        self._remarks: dict[str, str] = {}
+        """What is not as it was set, though every question has its answer all the same."""
         self._published: InferenceStatus | None = None
         self._players: NodePlayers
         self._tasks: Background
@@ -95,7 +98,7 @@ class _Node:
     async def _start(self, reserve: EngineReserve) -> None:
         trouble = await reserve.start()
         if trouble is not None:
-            self._complaints["engine"] = f"the built-in engine stands in: {trouble}"
+            self._remarks["engine"] = f"the built-in engine stands in: {trouble}"
         if self._context.settings.http_port:
             self._tasks.start_soon(self._pages, name="pages")
         self._tasks.start_soon(self._bring_up, name="models")
@@ -280,9 +283,8 @@ class _Node:
         if troubles:
             return "degraded", "; ".join(dict.fromkeys(troubles))[:300]
         waiting = [state for state in self._models.states() if state.state == "loading"]
-        if waiting:
-            return "ready", f"the engine answers; on its way: {', '.join(state.model for state in waiting)}"
-        return "ready", None
+        remarks = [f"the engine answers; on its way: {', '.join(state.model for state in waiting)}"] if waiting else []
+        return "ready", "; ".join((*remarks, *self._remarks.values()))[:300] or None
 
     async def _pages(self) -> None:
         settings = self._context.settings
@@ -293,7 +295,7 @@ class _Node:
                 LOG.info("http://%s:%d/healthz and /metrics", settings.http_host, port)
                 await anyio.sleep_forever()
         except PageServerFailed as error:
-            self._complaints["pages"] = str(error)
+            self._remarks["pages"] = str(error)
             LOG.error("%s", error)
 
     def _healthz(self) -> tuple[bool, dict[str, object]]:
