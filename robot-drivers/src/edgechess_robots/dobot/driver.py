@@ -37,11 +37,11 @@ from edgechess_robots.errors import (
     ArmProtocolError,
     ArmRefused,
     ArmStopped,
-    PlanRefused,
     RobotError,
 )
 from edgechess_robots.kinematics import CR10A, Chain, Joints
 from edgechess_robots.poses import Pose
+from edgechess_robots.siting import Siting
 
 CONNECT_TIMEOUT_S = 5.0  # a controller in the same room answers in milliseconds, one that boots in none
 FIRST_FRAME_S = 3.0  # of a new feedback link: the slowest documented period is one second
@@ -93,13 +93,15 @@ class DobotArm:
     ) -> None:
         self.name = name
         self.settings = settings
-        self.chain = chain
         self._connect = connect
-        self._tip = Pose(0.0, 0.0, settings.tool_length_mm, 0.0, 0.0, settings.tool_yaw_deg).matrix()
-        self._calibration: Calibration | None = None
-        self._geometry: Geometry | None = None
-        if calibration is not None:
-            self._adopt(calibration)
+        self._siting = Siting(
+            name,
+            chain,
+            settings,
+            settings.fingers.stroke_mm,
+            lambda reach: planner.motion_times(Geometry(reach, settings)),
+            calibration,
+        )
         self._conduct = Conduct(
             name,
             Ways(
@@ -125,17 +127,16 @@ class DobotArm:
 
     @property
     def calibration(self) -> Calibration | None:
-        return self._calibration
+        return self._siting.calibration
 
     def calibrate(self, calibration: Calibration) -> None:
         """From now on this is where the board is; plans checked before are void. Raises ArmStopped in motion."""
-        if self._conduct.mode == "moving":
-            raise ArmStopped("an arm in motion is not calibrated")
-        self._adopt(calibration)
+        self._siting.calibrate(calibration, self._conduct.mode)
+        self._read_off = None
 
     def tip_in_base(self) -> Pose:
         """Where the fingertips are in the arm's base frame, for calibration. Raises ArmLost without a fresh frame."""
-        return Pose.from_matrix(Pose(*self._fresh_frame().tool_actual).matrix() @ self._tip)
+        return self._siting.tip(Pose(*self._fresh_frame().tool_actual).matrix())
 
     async def measure_tip(self) -> Pose:
         """Where the fingertips are in the base frame once the arm stands still, from frames that are newer than this
@@ -156,28 +157,18 @@ class DobotArm:
         if frame is None:
             return self._conduct.state((), None, parked=False, age_s=math.inf)
         if self._read_off is None or self._read_off[0] is not frame:
-            self._read_off = (frame, self._tool(frame), self._parked(frame))
+            tool = self._siting.tool(Pose(*frame.tool_actual).matrix())
+            self._read_off = (frame, tool, self._parked(frame))
         _, tool, parked = self._read_off
         age_s = anyio.current_time() - self._frame_at
         return self._conduct.state(frame.q_actual_deg, tool, parked=parked, age_s=age_s, emergency=_pressed(frame))
-
-    def _tool(self, frame: Frame) -> Pose | None:
-        if self._calibration is None:
-            return None
-        return self._calibration.to_board(Pose.from_matrix(Pose(*frame.tool_actual).matrix() @ self._tip))
 
     def states(self) -> AsyncIterator[ArmState]:
         return self._conduct.states(self.state)
 
     def check(self, plan: Plan) -> CheckedPlan:
         """Raises PlanRefused, also without calibration or measured posture ("unreachable")."""
-        if self._geometry is None:
-            raise PlanRefused("unreachable", f"arm {self.name} is not calibrated")
-        try:
-            start = self._fresh_frame().q_actual_deg
-        except ArmLost as lost:
-            raise PlanRefused("unreachable", str(lost)) from None
-        return planner.check_plan(plan, start, self._geometry)
+        return self._siting.check(plan, lambda: self._fresh_frame().q_actual_deg)
 
     @property
     def stroke_mm(self) -> float:
@@ -186,14 +177,7 @@ class DobotArm:
 
     def outline(self) -> Floats | None:
         """Where the links are measured: see `Outlined`."""
-        if self._geometry is None or self._frame is None:
-            return None
-        return self._geometry.body.links_mm(self._frame.q_actual_deg)
-
-    def _adopt(self, calibration: Calibration) -> None:
-        self._calibration = calibration
-        self._read_off = None
-        self._geometry = Geometry.of(self.chain, self.settings, calibration)
+        return self._siting.outline(None if self._frame is None else self._frame.q_actual_deg)
 
     def _parked(self, frame: Frame) -> bool:
         return done.standing(frame) and all(
@@ -504,7 +488,7 @@ class DobotArm:
         return await self._conduct.execute(plan, token)
 
     def _posture(self) -> Joints | None:
-        if self._gripper is None or self._geometry is None or self._frame is None:
+        if self._gripper is None or self._siting.reach is None or self._frame is None:
             return None
         return self._frame.q_actual_deg
 
@@ -515,7 +499,8 @@ class DobotArm:
             return f"the alarms are not known: {error}"
 
     async def _run(self, plan: CheckedPlan, progress: Progress) -> Ending:
-        assert self._geometry is not None
+        assert self._siting.reach is not None
+        geometry = Geometry(self._siting.reach, self.settings)
         self._flight.clear()
         here: Joints = plan.start_joints_deg
         opening: Open | None = None  # fingers that may still be opening while one motion runs
@@ -524,7 +509,7 @@ class DobotArm:
                 await self._finish_opening(opening, progress)
                 opening = None
             if end is not None:
-                await self._move(planner.segment(step, here, end, self._geometry), progress)
+                await self._move(planner.segment(step, here, end, geometry), progress)
                 here = end
                 continue
             await self._land(progress, 0)

@@ -17,9 +17,17 @@ from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot import protocol
 from edgechess_robots.dobot.done import Target
 from edgechess_robots.dobot.settings import DobotSettings
-from edgechess_robots.joint_planner import TRAVEL_SHARE_MAX, TURN_SPEED_DEG_S, Reach, straight_extent, travel_share
+from edgechess_robots.joint_planner import (
+    TRAVEL_SHARE_MAX,
+    TURN_SPEED_DEG_S,
+    MotionTime,
+    Reach,
+    straight_extent,
+    travel_share,
+)
 from edgechess_robots.kinematics import Chain, Joints
 from edgechess_robots.poses import Pose
+from edgechess_robots.siting import reach_of
 from edgechess_robots.timing import joint_duration_s, straight_duration_s
 
 R_MAX_MM = 100  # of `r` (reference section 6)
@@ -40,28 +48,23 @@ class Geometry:
 
     reach: Reach
     settings: DobotSettings
-    body: Body
 
     @classmethod
     def of(cls, chain: Chain, settings: DobotSettings, calibration: Calibration) -> Geometry:
-        reach = Reach(
-            chain,
-            calibration.board.matrix(),
-            settings.tool_length_mm,
-            settings.tool_yaw_deg,
-            settings.park_joints_deg,
-            settings.max_tool_speed_mm_s,
-            settings.fingers.stroke_mm,
-            settings.floor_mm,
-        )
-        return cls(reach, settings, reach.body)
+        return cls(reach_of(chain, settings, settings.fingers.stroke_mm, calibration), settings)
+
+    @property
+    def body(self) -> Body:
+        return self.reach.body
 
 
 def check_plan(plan: Plan, start_deg: Joints, geometry: Geometry) -> CheckedPlan:
     """Raises PlanRefused naming the step, counted from 0, and what is in its way."""
-    return joint_planner.check_plan(
-        plan, start_deg, geometry.reach, lambda step, here, end: segment(step, here, end, geometry).duration_s
-    )
+    return joint_planner.check_plan(plan, start_deg, geometry.reach, motion_times(geometry))
+
+
+def motion_times(geometry: Geometry) -> MotionTime:
+    return lambda step, here, end: segment(step, here, end, geometry).duration_s
 
 
 def segment(step: Step, start_deg: Joints, end_deg: Joints, geometry: Geometry) -> Segment:
