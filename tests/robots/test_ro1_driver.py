@@ -24,13 +24,14 @@ from edgechess_robots.shapes import STAUNTON_6
 from edgechess_robots.standard_bots.client import Token
 from edgechess_robots.standard_bots.driver import StandardBotsArm
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
+from edgechess_twin import ro1_protocol
 from edgechess_twin.arm_model import EXACT
 from edgechess_twin.arm_wire import WireFaults
 from edgechess_twin.faults import NONE, Faults
 from edgechess_twin.memory_stream import MemoryStream, memory_stream_pair
 from edgechess_twin.ro1_device import TOKEN, Ro1Device
 from edgechess_twin.ro1_http import HttpAnswer
-from edgechess_twin.ro1_protocol import Refused
+from edgechess_twin.ro1_protocol import Refused, TooltipPose, position_answer
 from edgechess_twin.world import World
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,9 @@ def over(place: str, z_mm: float) -> Pose:
     point = LAYOUT.place(place)
     return Pose(point.x_mm, point.y_mm, z_mm, 180.0, 0.0, 0.0)
 
+
+DEGREES = position_answer((4000.0,) * 6, TooltipPose((400.0, 0.0, 250.0), (0.0, 0.5**0.5, 0.0, 0.5**0.5)))
+"""A position whose joints are no radians."""
 
 HOME = Plan((Park(V),))
 LONG = Plan((Travel(over("a1", 250.0), 150.0), Straight(over("h8", 250.0), 150.0)))
@@ -243,6 +247,37 @@ async def test_a_motion_whose_beginning_is_told_too_late_is_over_and_not_begun_a
         assert "canceled" in report.reason
         assert (p.arm.state().mode, p.controller.active) == ("stopped", None)
         assert len([path for path in p.paths if path.endswith("/controlled")]) == 2  # the way home, and this one
+
+
+async def test_the_end_of_a_motion_is_heard_of_at_once() -> None:
+    async with pair() as p:
+        ended: list[float] = []
+        waited: list[float] = []
+        move, is_done = p.controller.move, p.controller._over
+
+        def moves(*args: Any) -> Any:
+            if ended:
+                waited.append(anyio.current_time() - ended[-1])
+            return move(*args)
+
+        def is_over(*args: Any) -> None:
+            ended.append(anyio.current_time())
+            is_done(*args)
+
+        p.controller.move, p.controller._over = moves, is_over
+        places = [Straight(over(place, 150.0), V) for place in ("e4", "e2", "e4")]
+        assert (await p.run(Plan((Travel(over("e2", 150.0), V), *places)), 2)).outcome == "done"
+        assert waited
+        assert max(waited) < 0.02
+
+
+@pytest.mark.parametrize("position", [None, {}, DEGREES], ids=["none", "empty", "degrees"])
+async def test_what_a_beat_says_of_the_position_is_not_needed(position: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = ro1_protocol.event_answer
+    monkeypatch.setattr(ro1_protocol, "event_answer", lambda kind, **more: told(kind, **{**more, "position": position}))
+    async with pair() as p:
+        report = await p.run(Plan((Travel(over("e2", 150.0), V), Straight(over("e4", 150.0), V))), 2)
+        assert (report.outcome, report.code) == ("done", "done"), report
 
 
 async def test_an_older_release_is_moved_without_a_heart_in_pieces_that_are_over_soon() -> None:

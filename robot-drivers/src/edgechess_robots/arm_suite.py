@@ -22,6 +22,7 @@ from edgechess_robots.poses import Pose
 CHECK_LIMIT_S = 600.0  # a driver that hangs fails its check
 LOOK_S = 0.02
 STANDS_S = 6.0  # so long after a stop nothing may move of itself: longer than a driver waits before it tries again
+DEAD_MAN_S = 1.5  # half a second until a missing beat counts, and one to brake from full speed
 LINK_DOWN_S = 2.0  # a shorter break may pass unnoticed where every request can have a connection of its own
 
 
@@ -215,6 +216,20 @@ async def recovers_only_on_a_persons_word(rig: Rig) -> None:
         await _recovers_without_moving(rig)
 
 
+async def dies_as_it_says(rig: Rig) -> None:
+    """Where the state says that motion ends when this process dies, it does: the link is cut, and nobody is left who could
+    say a word. What an arm says of it without a link counts for nothing."""
+    async with running(rig.arm) as group:
+        await _home(rig)
+        says = rig.arm.state().dead_man
+        await _begin(rig, group, rig.long)
+        rig.cut()
+        group.cancel_scope.cancel()
+    await anyio.sleep(DEAD_MAN_S)
+    if says:
+        await _stands(rig)
+
+
 SUITE: tuple[Check, ...] = (
     plans_checks_executes_and_measures,
     shows_nothing_that_was_not_measured,
@@ -226,6 +241,7 @@ SUITE: tuple[Check, ...] = (
     stops_when_its_task_is_cancelled,
     moves_nothing_after_a_lost_link,
     recovers_only_on_a_persons_word,
+    dies_as_it_says,
 )
 
 

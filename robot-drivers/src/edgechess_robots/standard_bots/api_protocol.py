@@ -272,10 +272,11 @@ class Position:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """How far a motion is. `reason` says why it ended badly."""
+    """How far a motion is. `reason` says why it ended badly; `position` where the arm was, if the robot told."""
 
     kind: str
     reason: str
+    position: Position | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -366,7 +367,10 @@ def flange(answer: Answer) -> Tooltip:
 
 
 def position(answer: Answer) -> Position:
-    found = accept(answer)
+    return _position(answer, accept(answer))
+
+
+def _position(answer: Answer, found: Mapping[str, Any]) -> Position:
     joints = found.get("joint_rotations")
     if not isinstance(joints, list) or len(joints) != 6:
         raise ApiBroken(f"{answer.name}: joint_rotations is {joints!r}: expected six angles")
@@ -441,7 +445,18 @@ def _event(answer: Answer, found: Mapping[str, Any]) -> Event:
     kind = _text(answer, found, "kind")
     if isinstance(found.get("failure"), dict):
         kind = "failure"  # whatever the kind says
-    return Event(kind, reason)
+    return Event(kind, reason, _position_if_told(answer, found))
+
+
+def _position_if_told(answer: Answer, found: Mapping[str, Any]) -> Position | None:
+    """A beat's answer is good without it."""
+    told = found.get("position")
+    if not isinstance(told, dict):
+        return None
+    try:
+        return _position(answer, told)
+    except ApiBroken:
+        return None
 
 
 _METRES = {"meters": 1.0, "millimeters": 0.001, "centimeters": 0.01, "inches": 0.0254, "feet": 0.3048}

@@ -167,7 +167,7 @@ class StandardBotsArm:
                     await self._fingers(self._gripper().opened)
                     opening = False
                     progress.completed += 1  # of the step before
-            elif isinstance(step, Open) and step.ahead and isinstance(_after(steps, index), Travel | Straight | Park):
+            elif isinstance(step, Open) and self._opens_on_the_way(step, steps[index + 1 : index + 2]):
                 await self._begin_opening(step, progress)
                 opening = True
                 continue
@@ -216,6 +216,10 @@ class StandardBotsArm:
         )
         return self._conduct.felt(step, reading.holding, reading.width_mm, progress)
 
+    def _opens_on_the_way(self, step: Open, following: Sequence[Step]) -> bool:
+        moves = bool(following) and isinstance(following[0], Travel | Straight | Park)
+        return step.ahead and moves and not self._conduct.holding
+
     async def _begin_opening(self, step: Open, progress: Progress) -> None:
         progress.sent = True
         await self._fingers(lambda: self._gripper().begin_opening(step.width_mm))
@@ -240,10 +244,6 @@ class StandardBotsArm:
     def _halt(self) -> SeeStanding:
         """The heart beats no more, and no further piece begins: both look at the mode."""
         return self._stopping.see_standing
-
-
-def _after(steps: Sequence[Step], index: int) -> Step | None:
-    return steps[index + 1] if index + 1 < len(steps) else None
 
 
 def _motion_times(reach: Reach) -> MotionTime:

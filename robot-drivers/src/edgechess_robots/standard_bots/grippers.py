@@ -15,7 +15,7 @@ from edgechess_robots.standard_bots.api_protocol import GripperReport
 from edgechess_robots.standard_bots.client import Client
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
 
-POLL_S = 0.05
+POLL_S = 0.025
 STARTING_S = 0.15  # after a command the configuration may still show fingers that have not begun
 UNCHANGED_S = 0.1  # fingers that tell the same for so long stand
 STILL_MM = 0.2  # less than this is the same width

@@ -15,7 +15,7 @@ from edgechess_robots.conduct import Conduct, Interrupted, Progress
 from edgechess_robots.errors import RobotError
 from edgechess_robots.joint_planner import Reach
 from edgechess_robots.standard_bots import heart, measured
-from edgechess_robots.standard_bots.api_protocol import ApiRefused
+from edgechess_robots.standard_bots.api_protocol import ApiBroken, ApiRefused, Position
 from edgechess_robots.standard_bots.client import Client
 from edgechess_robots.standard_bots.heart import Heart, Waiting
 from edgechess_robots.standard_bots.measured import Look
@@ -23,8 +23,10 @@ from edgechess_robots.standard_bots.orders import Order, straight
 from edgechess_robots.standard_bots.pieces import PIECE_S, Pace, Way
 from edgechess_robots.standard_bots.settings import StandardBotsSettings
 from edgechess_robots.standard_bots.sight import CLOSE_LOOK_S, Sight
-from edgechess_robots.standard_bots.units import WrongUnit
+from edgechess_robots.standard_bots.units import WrongUnit, degrees, flange_of
 
+NEAR_MM = 20.0  # of its end a motion takes its last tenth of a second or two to brake
+NEAR_DEG = 4.0
 NOT_REACHED_S = 1.0  # the motion is over, but the arm is elsewhere for so long: it ended early
 
 
@@ -69,7 +71,7 @@ class Mover:
         try:
             with anyio.fail_after(limit_s):
                 begun = await heart.begin(self._name, client, motion.move)
-                beating = Heart(client, begun, self._settings.beat_s)
+                beating = Heart(client, begun, self._settings.beat_s, lambda at: self._near(motion, at))
                 async with anyio.create_task_group() as group:
                     group.start_soon(beating.beat, name=f"{self._name} heart")
                     while not beating.over and self._conduct.mode == "moving":
@@ -135,6 +137,16 @@ class Mover:
             if anyio.current_time() > limit_s:
                 raise Interrupted("not-reached", "the robot says that it is there, but it is not where it was sent")
             await anyio.sleep(CLOSE_LOOK_S)
+
+    def _near(self, motion: Order, at: Position) -> bool:
+        """What a beat's answer says beside: nothing depends on it but how soon the next one goes out."""
+        try:
+            if motion.joints_deg is not None:
+                return measured.farthest_deg(degrees(at.joints_rad), motion.joints_deg) <= NEAR_DEG
+            assert motion.flange is not None
+            return measured.apart(flange_of(at.tooltip, self._sight.tooltip_mm), motion.flange)[0] <= NEAR_MM
+        except (WrongUnit, ApiBroken):
+            return False
 
     def _reached(self, motion: Order, now: Look) -> bool:
         settings = self._settings
