@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from edgechess_cli.import_bedrock_command import app as import_bedrock
 from edgechess_inference.errors import InferenceError
 from edgechess_inference.weights import manifest as m
 from edgechess_inference.weights.copying import pull as pull_model
@@ -40,6 +41,8 @@ app = typer.Typer(
     help="Pack, inspect, verify, stream and carry weights. An address is a path, http(s)://…/NAME.json or s3://…/NAME.json.",
     no_args_is_help=True,
 )
+
+app.add_typer(import_bedrock, name="import-bedrock")
 
 AddressArgument = Annotated[str, typer.Argument(help="Address of a packed model: …/NAME.json.", metavar="MODEL")]
 MirrorOption = Annotated[list[str] | None, typer.Option("--mirror", help="Another address of the same model.")]
