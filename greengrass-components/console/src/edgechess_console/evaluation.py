@@ -1,0 +1,149 @@
+"""The evaluation bar: an engine of our own, weak in its claims on the machine, asked only while somebody watches."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+import anyio.abc
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from edgechess_console.errors import EngineFailed
+from edgechess_console.hub import Hub
+from edgechess_console.position import board_of
+from edgechess_console.settings import Settings
+from edgechess_console.uci_protocol import Judgement, read_info, read_name
+from edgechess_console.view import EvaluationPart
+
+LOG = logging.getLogger(__name__)
+
+USUAL_PLACES = ("/usr/games/stockfish", "/usr/local/bin/stockfish", "/opt/homebrew/bin/stockfish")
+ANSWER_TIMEOUT_S = 20.0  # 150,000 nodes take half a second; ten times that on a busy small machine
+LINE_LIMIT = 65_536
+LOOK_S = 0.3  # how soon a new position is noticed
+RETRY_S = 60.0  # an engine that failed
+NICENESS = 15  # a move, an arm and a broker come first
+
+
+def engine_path(settings: Settings) -> str | None:
+    """None: there is none, and no bar."""
+    if settings.engine:
+        return settings.engine
+    return shutil.which("stockfish") or next((path for path in USUAL_PLACES if Path(path).is_file()), None)
+
+
+async def evaluate(hub: Hub, settings: Settings) -> None:
+    """Until cancelled. Whatever goes wrong here is logged, and nothing else is affected."""
+    path = engine_path(settings) if settings.evaluation else None
+    if path is None:
+        return
+    while True:
+        await hub.until_watched()
+        try:
+            async with _started(path) as engine:
+                await _judge_while_watched(hub, engine, settings.engine_nodes)
+        except (EngineFailed, OSError) as error:
+            LOG.warning("no evaluation: %s: %s", path, error)
+            await anyio.sleep(RETRY_S)
+
+
+async def _judge_while_watched(hub: Hub, engine: _Engine, nodes: int) -> None:
+    judged: str | None = None
+    while hub.watched:
+        session = hub.state.session
+        fen = session.fen if session is not None else None
+        board = board_of(fen)
+        if fen is None or fen == judged or board is None or not board.is_valid() or board.is_game_over():
+            await anyio.sleep(LOOK_S)
+            continue
+        assert session is not None
+        judged = fen
+        found = await engine.judge(fen, nodes)
+        if found is not None and hub.state.session is not None and hub.state.session.fen == fen:
+            hub.judged(_part(fen, session.ply, found, engine.name, white=board.turn))
+
+
+def _part(fen: str, ply: int, found: Judgement, engine: str, *, white: bool) -> EvaluationPart:
+    sign = 1 if white else -1
+    return EvaluationPart(
+        fen=fen,
+        ply=ply,
+        cp=None if found.cp is None else sign * found.cp,
+        mate=None if found.mate is None else sign * found.mate,
+        depth=found.depth,
+        best=found.best,
+        engine=engine,
+    )
+
+
+class _Engine:
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._stdin = process.stdin
+        self._lines = BufferedByteReceiveStream(process.stdout)
+        self.name = "engine"
+
+    async def begin(self) -> None:
+        await self._say("uci")
+        await self._until(lambda line: line == "uciok", self._hear_name)
+        await self._say("setoption name Hash value 16\nsetoption name Threads value 1\nisready")
+        await self._until(lambda line: line == "readyok")
+
+    def _hear_name(self, line: str) -> None:
+        self.name = read_name(line) or self.name
+
+    async def judge(self, fen: str, nodes: int) -> Judgement | None:
+        """Raises EngineFailed. `fen` is one that python-chess has taken: it has no line end."""
+        found: list[Judgement] = []
+
+        def hear(line: str) -> None:
+            judgement = read_info(line)
+            if judgement is not None:
+                found[:] = [judgement]
+
+        await self._say(f"position fen {fen}\ngo nodes {nodes}")
+        await self._until(lambda line: line.startswith("bestmove"), hear)
+        return found[0] if found else None
+
+    async def _say(self, text: str) -> None:
+        try:
+            await self._stdin.send(text.encode() + b"\n")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise EngineFailed("it has ended") from error
+
+    async def _until(self, last: Callable[[str], bool], hear: Callable[[str], None] = lambda _: None) -> None:
+        try:
+            with anyio.fail_after(ANSWER_TIMEOUT_S):
+                while True:
+                    line = (await self._lines.receive_until(b"\n", LINE_LIMIT)).decode(errors="replace").strip()
+                    hear(line)
+                    if last(line):
+                        return
+        except TimeoutError as error:
+            raise EngineFailed(f"no answer within {ANSWER_TIMEOUT_S:g} s") from error
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound) as error:
+            raise EngineFailed("it has ended, or speaks no UCI") from error
+
+
+@contextlib.asynccontextmanager
+async def _started(path: str) -> AsyncIterator[_Engine]:
+    """Raises EngineFailed, OSError."""
+    process = await anyio.open_process([path], stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        engine = _Engine(process)
+        await engine.begin()
+        yield engine
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()

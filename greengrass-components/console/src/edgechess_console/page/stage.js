@@ -1,0 +1,15 @@
+import { $, text } from "./dom.js";
+import { Live, lastMove } from "./live.js";
+import { troubles } from "./panels.js";
+import { theme } from "./theme.js";
+import { Wire } from "./wire.js";
+
+theme(null);
+const wire = new Wire();
+const live = new Live(wire);
+wire.addEventListener("change", () => {
+  live.show();
+  text($("last"), lastMove(wire.view));
+  troubles($("troubles"), wire.view, false, () => {});
+});
+void wire.start();

@@ -1,0 +1,180 @@
+"""Journal entries of other components as lines that a person wants to read. Pure; whatever is odd is told as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgechess_console.position import piece_name
+from edgechess_console.view import Level
+from edgechess_kit.messages import EdgeEvent
+
+TEXT_LIMIT = 400  # characters of a line; what is longer was never meant to be read
+
+Line = tuple[Level, str]
+Data = Mapping[str, Any]
+
+
+def told(event: EdgeEvent) -> Line:
+    """Level and text; "quiet" is what only a filter for everything shows."""
+    teller = _TELLERS.get((event.component, event.kind)) or _TELLERS.get(("", event.kind))
+    level, text = teller(event.data) if teller is not None else ("quiet", event.kind.replace("-", " "))
+    return level, text[:TEXT_LIMIT]
+
+
+def number(data: Data, key: str) -> float | None:
+    """A number of an entry; None for what is none (a flag is none either)."""
+    value = data.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def words(data: Data, key: str) -> str:
+    value = data.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def inner(data: Data, key: str) -> Data:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def numbered(ply: object, san: str) -> str:
+    """`12. Nf3` or `12… Nf6`."""
+    if not isinstance(ply, int) or ply < 1:
+        return san
+    return f"{(ply + 1) // 2}{'.' if ply % 2 else '…'} {san}"
+
+
+def _created(data: Data) -> Line:
+    return "info", f"{words(data, 'white')} – {words(data, 'black')}: a session is made"
+
+
+def _chosen(data: Data) -> Line:
+    thought = inner(data, "thought")
+    failures = thought.get("failures")
+    instead = " (the engine instead)" if thought.get("fallback") is True else ""
+    wrong = (
+        f"; before that: {', '.join(str(item) for item in failures)}" if isinstance(failures, list) and failures else ""
+    )
+    reason = f": {words(data, 'reason')}" if words(data, "reason") else ""
+    how = "enters" if data.get("entered") is True else "plays"
+    after_s = number(data, "think_s") or 0.0
+    who = words(data, "by") or "somebody"
+    return "info", f"{who}{instead} {how} {words(data, 'san')} after {after_s:.1f} s{wrong}{reason}"
+
+
+def _confirmed(data: Data) -> Line:
+    total = number(inner(data, "timings"), "total")
+    took = f" after {total:.1f} s" if total is not None else ""
+    return "good", f"{numbered(data.get('ply'), words(data, 'san'))} stands on the board{took}"
+
+
+def _failed(data: Data) -> Line:
+    return "bad", f"{data.get('status', '')}: {words(data, 'reason') or 'no reason was given'}"
+
+
+def _player_failed(data: Data) -> Line:
+    return "warn", f"{words(data, 'player')}: {words(data, 'reason')}"
+
+
+def _summary(data: Data) -> Line:
+    return "good", f"the match is over: {words(data, 'result')}, {words(data, 'termination')}"
+
+
+def _grasp(data: Data) -> Line:
+    grasp = inner(data, "grasp")
+    piece, where = (
+        piece_name(words(grasp, "piece") or None),
+        f"{words(grasp, 'fromPlace')} to {words(grasp, 'toPlace')}",
+    )
+    return "quiet", f"the {words(data, 'arm')} arm carried {piece} from {where}"
+
+
+def _carry_failed(data: Data) -> Line:
+    grasp = inner(data, "grasp")
+    piece, place = piece_name(words(grasp, "piece") or None), words(grasp, "fromPlace")
+    if grasp.get("grasped") is False:
+        return "warn", f"the {words(data, 'arm')} arm felt nothing where it reached for {piece} on {place}"
+    return "warn", f"the {words(data, 'arm')} arm did not bring {piece} from {place} to {words(grasp, 'toPlace')}"
+
+
+def _accepted(data: Data) -> Line:
+    return "quiet", f"the {words(data, 'arm')} arm takes up {words(data, 'lan') or words(data, 'kind')}"
+
+
+def _job_ended(data: Data) -> Line:
+    result = inner(data, "result")
+    outcome = words(result, "outcome")
+    took = number(result, "durationS")
+    tail = f" after {took:.1f} s" if took is not None else ""
+    if outcome == "done":
+        return "quiet", f"the {words(result, 'arm')} arm is done{tail}"
+    return (
+        "warn",
+        f"the {words(result, 'arm') or 'asked'} arm: {outcome}: {words(result, 'reason') or words(result, 'code')}",
+    )
+
+
+def _setup_ordered(data: Data) -> Line:
+    progress = inner(data, "progress")
+    squares = progress.get("squares")
+    what = (
+        ", ".join(str(item) for item in squares)
+        if isinstance(squares, list) and squares
+        else "spare pieces to the rack"
+    )
+    return (
+        "info",
+        f"the {progress.get('arm', '?')} arm sets up {what} ({data.get('left', 0)} squares are not right yet)",
+    )
+
+
+def _fixed(level: Level, text: str) -> Callable[[Data], Line]:
+    return lambda _: (level, text)
+
+
+def _with(level: Level, before: str, key: str) -> Callable[[Data], Line]:
+    def tell(data: Data) -> Line:
+        found = words(data, key)
+        return level, f"{before}: {found}" if found else before
+
+    return tell
+
+
+_DIRECTOR, _ARMS, _MANAGER, _SENSOR = "match-director", "arm-controller", "game-manager", "board-sensor"
+
+_TELLERS: dict[tuple[str, str], Callable[[Data], Line]] = {
+    (_DIRECTOR, "session-created"): _created,
+    (_DIRECTOR, "session-started"): _fixed("good", "the match has begun"),
+    (_DIRECTOR, "move-chosen"): _chosen,
+    (_DIRECTOR, "confirmed"): _confirmed,
+    (_DIRECTOR, "failed"): _failed,
+    (_DIRECTOR, "player-failed"): _player_failed,
+    (_DIRECTOR, "helped"): _fixed("info", "a person has put the table right"),
+    (_DIRECTOR, "paused"): _fixed("info", "the match is paused"),
+    (_DIRECTOR, "resumed"): _fixed("info", "the match goes on"),
+    (_DIRECTOR, "draw-offered"): lambda data: (
+        "info", f"{'White' if data.get('color') == 'w' else 'Black'} offers a draw"
+    ),
+    (_DIRECTOR, "table-set-up"): _fixed("good", "the arms have set the table up"),
+    (_DIRECTOR, "ended"): _with("warn", "the match ends", "reason"),
+    (_DIRECTOR, "summary"): _summary,
+    (_MANAGER, "repair-ordered"): _with("warn", "the arm puts it right", "code"),
+    (_MANAGER, "setup-ordered"): _setup_ordered,
+    (_MANAGER, "set-up"): _fixed("good", "the table is set up"),
+    (_ARMS, "placed"): _grasp,
+    (_ARMS, "carry-failed"): _carry_failed,
+    (_ARMS, "job-accepted"): _accepted,
+    (_ARMS, "job-ended"): _job_ended,
+    (_ARMS, "stopped"): _with("bad", "the arms are stopped", "reason"),
+    (_ARMS, "stop-unconfirmed"): _with("bad", "a stop was not confirmed: look at the arms", "reason"),
+    (_ARMS, "recovered"): _with("good", "the arms may move again, says", "confirmedBy"),
+    (_ARMS, "refilled"): _with("info", "trays are empty and racks full, says", "confirmedBy"),
+    (_ARMS, "hand-opened"): _with("quiet", "the gripper was opened", "arm"),
+    (_SENSOR, "board.connected"): _with("good", "the board is connected", "port"),
+    (_SENSOR, "board.lost"): _with("bad", "the board is lost", "reason"),
+    (_SENSOR, "moved"): lambda data: ("info", f"the board shows {words(data, 'san') or words(data, 'lan')}"),
+    ("console", "commanded"): lambda data: (
+        "info", f"{words(data, 'role')} on the page: {words(data, 'command')} {words(data, 'said')}".rstrip()
+    ),
+}  # fmt: skip
