@@ -22,6 +22,8 @@ import pytest
 from edgechess_cli.arm_access import twin_arm
 from edgechess_cli.match_folder import write_toml
 from edgechess_kit.broker import running_broker
+from edgechess_kit.clock import SystemClock
+from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.messages import ArmJob, ArmState, ArmStatus
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
@@ -75,7 +77,9 @@ class Served:
         home = self.tip()
         await self.bus.publish(TOPICS.arm_job, E4)
         with anyio.fail_after(START_S):
-            while math.dist(home, self.tip()) < 30.0:
+            while True:
+                if math.dist(home, self.tip()) > 30.0:
+                    return
                 await anyio.sleep(0.02)
 
     def tip(self) -> tuple[float, ...]:
@@ -127,7 +131,7 @@ async def served(folder: Path, **settings: object) -> AsyncIterator[Served]:
 
 
 async def test_an_arm_stands_within_a_second_of_the_controllers_death(tmp_path: Path) -> None:
-    async with served(tmp_path, speed_mm_s=15.0) as it:
+    async with served(tmp_path, speed_mm_s=30.0) as it:
         await it.in_mid_motion()
         moving = it.tip()
         os.kill(it.process.pid, signal.SIGKILL)
@@ -136,4 +140,36 @@ async def test_an_arm_stands_within_a_second_of_the_controllers_death(tmp_path: 
         assert 0.0 < math.dist(moving, stood) < 100.0
         await anyio.sleep(1.0)
         assert it.tip() == stood, "it goes on with what its controller had queued"
+        assert it.table.dobot("white").controller.active is None
+
+
+async def test_told_to_end_it_puts_the_piece_down_and_parks_first(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        await it.in_mid_motion()
+        assert it.table.dobot("white").controller.active is not None
+        it.process.terminate()
+        with anyio.fail_after(START_S):
+            assert await it.process.wait() == 0
+        state = await it.until(lambda arm: arm.mode in ("parked", "offline"))
+        assert state.lease_holder is None
+        assert it.table.dobot("white").controller.active is None
+        assert it.table.world.placement().fen.startswith("rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/")
+    journal = SqliteJournal(tmp_path / "journal", SystemClock())
+    assert [entry.kind for entry in journal.entries(session_id="s")] == [
+        "table-reset", "job-accepted", "grasping", "placed", "job-ended",
+    ]  # fmt: skip
+    journal.close()
+
+
+async def test_told_twice_it_ends_at_once_and_the_arm_stands(tmp_path: Path) -> None:
+    async with served(tmp_path, speed_mm_s=30.0) as it:
+        await it.in_mid_motion()
+        it.process.terminate()
+        await anyio.sleep(0.3)
+        it.process.terminate()
+        with anyio.fail_after(10.0):
+            assert await it.process.wait() == 0
+        stood = it.tip()
+        await anyio.sleep(0.5)
+        assert it.tip() == stood
         assert it.table.dobot("white").controller.active is None

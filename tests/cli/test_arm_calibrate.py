@@ -25,7 +25,7 @@ from edgechess_kit.errors import SettingsError
 from edgechess_robots import calibration as calibrations
 from edgechess_robots import conduct
 from edgechess_robots.calibration import Touch, fit
-from edgechess_robots.errors import CalibrationRefused
+from edgechess_robots.errors import ArmClaimed, CalibrationRefused
 from edgechess_robots.layout import Point, standard_layout
 from edgechess_twin import faults
 from edgechess_twin.serve import Devices, serve
@@ -83,6 +83,33 @@ async def test_a_hidden_pose_of_the_board_is_found_and_verified(
     assert "4 of 4  a8" in told
     assert "residual" in told.splitlines()[3], "the fit so far is told as soon as there is one"
     assert "good: worst corner" in told
+
+
+@pytest.mark.anyio
+async def test_not_beside_a_controller_that_moves_these_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of this arm or of the other one: it would go on with its jobs while somebody has a hand at the board."""
+    async with served(tmp_path, monkeypatch, kinds=("dobot", "dobot")) as (table, _):
+        choice = await of_the_twin("white", tmp_path)
+        before = table.world.tip("white")
+        for arm in choice.settings.arms:
+            for act in (
+                _calibrate(choice, CORNERS_ALONE, True, tmp_path / "c.toml"),
+                _verify(choice, True, choice.calibration_file),
+            ):
+                _nominal(choice)
+                with arm.claimed("the arm controller"), pytest.raises(ArmClaimed) as refused:
+                    await act
+                assert f"arm {arm.name} at {arm.host}" in str(refused.value)
+                assert "is held by the arm controller (process " in str(refused.value)
+        assert table.world.tip("white") == before
+        assert not (tmp_path / "c.toml").exists()
+        await anyio.sleep(0.05)
+
+
+def _nominal(choice: ArmChoice) -> None:
+    base = standard_layout().site(choice.name).base
+    found = calibrations.nominal(base, arm_serial=choice.serial, date=datetime.date(2024, 1, 1))
+    calibrations.save(found, choice.calibration_file)
 
 
 @pytest.mark.anyio

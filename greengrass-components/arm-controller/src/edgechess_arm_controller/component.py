@@ -155,6 +155,7 @@ class Controller:
             if not now.parked:
                 log.warning("%s", _where(name, now, self.state.table.hand(name)))
         with anyio.move_on_after(LAST_WORDS_S):
+            await self._show(self._arm_state())  # it is retained: what everybody sees until the next start
             while self._publishing or self._outgoing:  # noqa: ASYNC110  (a state, no event)
                 await anyio.sleep(IDLE_LOOK_S)
 
