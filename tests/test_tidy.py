@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edgechess_arm_controller": {"edgechess_kit", "edgechess_robots"},
     "edgechess_match_director": {"edgechess_kit", "edgechess_inference"},
     "edgechess_inference_node": {"edgechess_kit", "edgechess_inference"},
+    "edgechess_console": {"edgechess_kit"},
     "edgechess_nucleus": set(),
     "edgechess_training": {"edgechess_inference"},
     "edgechess_cli": set(PACKAGES),
@@ -153,8 +154,8 @@ def test_every_third_party_import_is_declared_by_its_own_package(package: str) -
             assert distribution in declared, f"{named(path)} imports {name}, which {own} does not declare"
 
 
-@pytest.mark.parametrize("package", ["edgechess_game_manager"])
-def test_the_manager_installs_without_torch_numpy_or_a_serial_library(package: str) -> None:
+@pytest.mark.parametrize("package", ["edgechess_game_manager", "edgechess_console"])
+def test_manager_and_console_install_without_torch_numpy_or_a_serial_library(package: str) -> None:
     """What it imports, transitively, holds none of them: asked of a fresh interpreter."""
     program = (
         f"import sys, importlib, pkgutil, {package} as package\n"
