@@ -115,6 +115,22 @@ CATALOGUE = (
         hears=("inference_request", "inference_control"),
         requires=("edgechess-kit[greengrass]", "edgechess-inference[onnx,s3]"),
     ),
+    Room(
+        "Console",
+        "The page an operator looks at: the table as believed and as felt, and the match to run from it.",
+        says=("session_control", "arm_control", "cloud_request"),
+        hears=(
+            "session_state",
+            "board_state",
+            "arm_state",
+            "cloud_response",
+            "status",
+            "events",
+            "session_control_response",
+            "arm_control_response",
+            "inference_status",
+        ),
+    ),
 )
 
 

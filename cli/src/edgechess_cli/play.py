@@ -36,7 +36,7 @@ EXIT_INTERRUPTED = 130
 EXIT_NOT_FINISHED = 1
 
 OF_SERVERS = ("openai", "bedrock", "imported")
-BESIDE_CONTINUE = ("resume", "pgn", "speed", "broker", "as_json")
+BESIDE_CONTINUE = ("resume", "pgn", "speed", "broker", "as_json", "console")
 
 REPLAYED = "abandoned: replay ended"  # a record without a result was played to its end all the same
 
@@ -83,6 +83,10 @@ def command(
     node: Annotated[
         bool, typer.Option("--node", help="Models are served by an inference node, a process of its own, over the bus.")
     ] = False,
+    console: Annotated[
+        bool | None,
+        typer.Option("--console/--no-console", help="Serve the page beside the match (default: yes, but with --json)."),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option("--continue", help="Go on with the match in this folder (beside it: --pgn, --speed, --broker)."),
@@ -113,19 +117,19 @@ def command(
         if node:
             options = _on_a_node(options)
     screen = _screen(options, as_json)
-    summary = _play(options, folder, screen)
+    summary = _play(options, folder, screen, console=not as_json if console is None else console)
     screen.finish(summary)
     abandoned = summary.termination.startswith("abandoned") and summary.termination != REPLAYED
     raise typer.Exit(EXIT_NOT_FINISHED if abandoned else 0)
 
 
-def _play(options: MatchOptions, folder: MatchFolder | None, screen: Screen) -> MatchSummary:
+def _play(options: MatchOptions, folder: MatchFolder | None, screen: Screen, *, console: bool) -> MatchSummary:
     if options.time == "virtual":
         return _play_virtual(options, screen)
     humans = "".join(color for color, word in (("w", options.white), ("b", options.black)) if word == "human")
     failure: BaseExceptionGroup | None = None
     try:
-        match = RealMatch(options, folder, screen, Prompt(humans, screen) if humans else None)
+        match = RealMatch(options, folder, screen, Prompt(humans, screen) if humans else None, console=console)
         with screen:
             return anyio.run(match.run)
     except* Interrupted as interrupted:

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from edgechess_cli.console_page import CONSOLE, page_address, page_port, page_settings
 from edgechess_cli.match_folder import COMPONENTS, MatchFolder
 from edgechess_cli.match_options import MatchOptions, MatchSummary
 from edgechess_cli.prompt import Prompt
@@ -47,15 +48,23 @@ class RealMatch:
     """One match from start to summary, or from where its folder says that it stood. Run it once."""
 
     def __init__(
-        self, options: MatchOptions, folder: MatchFolder | None, screen: Screen, prompt: Prompt | None
+        self,
+        options: MatchOptions,
+        folder: MatchFolder | None,
+        screen: Screen,
+        prompt: Prompt | None,
+        *,
+        console: bool = False,
     ) -> None:
         """`folder` None: a new match. `prompt`: where a `human` types moves; None: only the table's hand moves.
+        `console`: the page is served beside the match.
 
         Raises OSError when the folder cannot be made.
         """
         self._options = options
         self._screen = screen
         self._prompt = prompt
+        self._console = console
         self._continued = folder is not None
         self._folder = folder or MatchFolder.create()
         self._topics = Topics()
@@ -83,9 +92,17 @@ class RealMatch:
         table = RealTable(_setup(self._options), self._folder, self._screen.say)
         components = (*COMPONENTS, NODE) if self._options.node_players else COMPONENTS
         more = {"match-director": self._director_settings(), NODE: self._node_settings()}
+        page: dict[str, object] = {}
+        if self._console:
+            port = page_port()
+            components = (CONSOLE, *components)
+            more[CONSOLE] = page_settings(port)
+            page = {"page": page_address(port)}
         async with table.serving(components, more) as served:
             self._table, self._parked = served, False
-            self._screen.tell(served.as_event(self._folder))
+            self._screen.tell(served.as_event(self._folder) | page)
+            if page:
+                self._screen.say(f"watch and run the match in a browser: {page['page']}")
             served.tasks.start_soon(self._watch, served.bus, name="watch")
             if self._prompt is not None:
                 served.tasks.start_soon(self._prompt.run, served, name="prompt")

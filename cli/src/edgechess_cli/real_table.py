@@ -56,9 +56,10 @@ MODULES = {
     "game-manager": "edgechess_game_manager",
     "match-director": "edgechess_match_director",
     "inference-node": "edgechess_inference_node",
+    "console": "edgechess_console",
 }
 TABLE_COMPONENTS = ("board-sensor", "arm-controller", "game-manager")
-READY_FIRST = (*TABLE_COMPONENTS, "inference-node")  # before whoever asks them for moves
+READY_FIRST = (*TABLE_COMPONENTS, "inference-node", "console")  # before whoever asks them for moves, or is watched
 EMPTY_BOARD = "8/8/8/8/8/8/8/8"  # arms are calibrated before the pieces are set up: a tip that touches a1 needs room
 
 Say = Callable[[str], None]

@@ -15,6 +15,7 @@ import anyio
 import typer
 from anyio.abc import TaskStatus
 
+from edgechess_cli.console_page import CONSOLE
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.readiness import Readiness, short_name
 from edgechess_cli.real_table import RealTable, TableSetup, TwinDevices, park
@@ -118,6 +119,7 @@ class Up:
             self._serving = True
             bus = RuntimeBus(nucleus.topics, "edgechess up")
             tasks.start_soon(self._listen, bus, name="health")
+            tasks.start_soon(self._listen_for_pages, bus, name="pages")
             tasks.start_soon(self._until_ready, name="ready")
             if table is not None and devices is not None and iot_core is not None and local_mqtt is not None:
                 await stack.enter_async_context(self._person(table, devices, iot_core, local_mqtt))
@@ -157,6 +159,15 @@ class Up:
                     if why != told.get(status.component):
                         told[status.component] = why
                         self._teller.say(f"{status.component}: {why or 'all is well again'}")
+
+    async def _listen_for_pages(self, bus: Bus) -> None:
+        """A console says where its page is when it serves, also after each restart."""
+        async with bus.subscribe(self._topics.events) as events:
+            async for delivery in events:
+                with contextlib.suppress(WireError):
+                    event = delivery.decode(self._topics.events)
+                    if (event.component, event.kind) == (CONSOLE, "serving"):
+                        self._teller.say(f"the page: {event.data.get('address', '')}")
 
     async def _until_ready(self) -> None:
         await self._readiness.all_serve()

@@ -129,7 +129,7 @@ class Commands:
     async def session(self, verb: Verb, body: Mapping[str, Any], role: Role) -> Answer:
         """Raises Refused for a body that is none of this command's."""
         control = _message(SessionControl, verb, body, {"command": verb.word, "requestId": self._id()})
-        return await self._ask(
+        return await self._send(
             self._context.topics.session_control, control, control.request_id, role, verb.word, _said(body)
         )
 
@@ -155,7 +155,7 @@ class Commands:
         control = _message(ArmControl, verb, body, {"command": verb.word, "requestId": self._id()})
         assert control.request_id is not None
         topic = self._context.topics.arm_control
-        return await self._ask(
+        return await self._send(
             topic, control, control.request_id, role, verb.word, _said(body), timeout_s=RECOVER_TIMEOUT_S
         )
 
@@ -176,13 +176,13 @@ class Commands:
         request = _convert(
             GameRequest, {"action": "setup", "sessionId": session_id, "taskToken": token, "before": str(fen)}
         )
-        answer = await self._ask(
+        answer = await self._send(
             self._context.topics.cloud_request, request, token, role, "setup", str(fen), timeout_s=SETUP_TIMEOUT_S
         )
         at_work = "the arms set the table up; what they do stands among the events"
         return Answer(200, at_work) if answer.status == 504 else answer
 
-    async def _ask(
+    async def _send(
         self,
         topic: Topic[Any],
         message: Message,
