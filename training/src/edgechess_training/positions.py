@@ -37,7 +37,7 @@ Positions = NDArray[Any]
 def open_positions(path: Path) -> Positions:
     """Mapped, not read: a dataset may be larger than memory. Raises TrainingError."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: Positions = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise TrainingError(f"{path} does not exist: a dataset folder is made by `edgechess dataset build`") from None
     except (OSError, ValueError) as error:
@@ -46,4 +46,23 @@ def open_positions(path: Path) -> Positions:
         raise TrainingError(f"{path} holds {found.dtype} [{found.ndim}-dimensional], no positions of `dataset build`")
     if not len(found):
         raise TrainingError(f"{path} holds no positions")
+    return found
+
+
+def outlooks_path(path: Path) -> Path:
+    """Beside a file of positions: [n, 3] win, draw and loss per mille of the mover, as an engine sees them."""
+    return path.with_name(f"{path.stem}-wdl.npy")
+
+
+def open_outlooks(path: Path) -> NDArray[np.uint16] | None:
+    """Those that belong to the positions of `path`, or None where there are none. Raises TrainingError."""
+    beside = outlooks_path(path)
+    try:
+        found: NDArray[np.uint16] = np.load(beside, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{beside} cannot be read: {error}") from error
+    if found.dtype != np.uint16 or found.shape != (len(open_positions(path)), 3):
+        raise TrainingError(f"{beside} does not belong to {path.name}: it is {found.dtype} {list(found.shape)}")
     return found

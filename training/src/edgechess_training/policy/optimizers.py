@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": lr})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """`closure` is not used: gradients are there already."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[Tensor]] = {}

@@ -1,4 +1,4 @@
-"""Recipes by name. A preset is a start: every field of it can be given on the command line."""
+"""Recipes by name."""
 
 from __future__ import annotations
 
@@ -21,4 +21,11 @@ PRESETS: dict[str, Recipe] = {
         batch=4096,
         positions=80_000_000,
     ),
+}
+
+
+ABOUT = {
+    "tiny": "minutes on one core",
+    "cpu": "the shipped model: hours on one core",
+    "gpu": "half an hour of a large accelerator",
 }

@@ -19,8 +19,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     batch: int = 256
     rate: float = 1.0
     """Of the usual learning rates."""
-    outcome_weight: float = 0.3
-    """Of the loss on the game's outcome beside that on the move."""
+    outlook_weight: float = 0.3
+    """Of the loss on win, draw and loss beside that on the move."""
     average: float = 0.999
     """Decay per step of the averaged weights, which are the ones to use."""
     mirror: bool = True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from edgechess_inference.policy.network import PolicyNetwork, fresh
 from edgechess_training.errors import TrainingError
+from edgechess_training.policy.network_weights import Weights, put
 from edgechess_training.policy.optimizers import Optimizers, optimizers_of
 from edgechess_training.policy.recipe import Recipe
 from edgechess_training.policy.schedule import Decay, decay_of
@@ -40,8 +40,12 @@ class RunState:
         return self.decay is not None and self.positions >= self.decay.end
 
 
-def new_state(recipe: Recipe, device: torch.device) -> RunState:
-    network = fresh(recipe.architecture, recipe.seed).to(device)
+def new_state(recipe: Recipe, device: torch.device, weights: Weights | None = None) -> RunState:
+    """`weights`: of the recipe's network, to begin with instead of random ones."""
+    network = fresh(recipe.architecture, recipe.seed)
+    if weights is not None:
+        put(network, weights)
+    network.to(device)
     decay = None if recipe.positions is None else decay_of(recipe.positions)
     return RunState(network, copy.deepcopy(network), optimizers_of(network, recipe.rate), decay=decay)
 
@@ -87,7 +91,7 @@ def load_state(folder: Path, recipe: Recipe, device: torch.device) -> RunState:
 
 
 @torch.no_grad()
-def follow(average: Sequence[Tensor], current: Sequence[Tensor], step: int, decay: float) -> None:
+def follow(average: list[Tensor], current: list[Tensor], step: int, decay: float) -> None:
     """Moves the averaged weights towards the current ones: faster while the run is young."""
     share = 1 - min(decay, (step + 1) / (step + 50))
     torch._foreach_lerp_(average, current, share)

@@ -11,12 +11,10 @@ from torch.nn import functional as F  # noqa: N812 — torch's own custom
 
 from edgechess_inference.policy.encoding import decode
 from edgechess_inference.policy.moves import index_of
-from edgechess_inference.policy.network import PolicyNetwork
-from edgechess_training.policy.mixture import Batch, batch_of
-from edgechess_training.policy.step import outputs_of, tensors_of
-from edgechess_training.positions import UNKNOWN_OUTCOME, Positions
+from edgechess_training.policy.compute import Compute
+from edgechess_training.policy.mixture import SAMPLE_STREAM, Batch, batch_of, outlooks_of
+from edgechess_training.positions import Positions
 
-SAMPLE_STREAM = 3
 CHUNK = 250  # positions at a time
 
 
@@ -28,7 +26,7 @@ class Score:
     top1: float
     nll: float
     legal: float
-    outcome_nll: float
+    outlook_nll: float
 
 
 def sample_of(positions: Positions, size: int, seed: int = 1) -> Positions:
@@ -43,34 +41,32 @@ class Scorer:
     """Scores networks on one sample; the legal moves of its positions are worked out once."""
 
     def __init__(self, sample: Positions) -> None:
-        self._batches = [batch_of(sample[begin : begin + CHUNK]) for begin in range(0, len(sample), CHUNK)]
+        parts = (sample[begin : begin + CHUNK] for begin in range(0, len(sample), CHUNK))
+        self._batches = [batch_of(part, outlooks_of(part)) for part in parts]
         self._legal = [legal_numbers(record.tobytes()) for record in sample["record"]]
         self.size = len(sample)
 
     @torch.no_grad()
-    def score(self, network: PolicyNetwork) -> Score:
-        device = next(network.parameters()).device
-        network.eval()
+    def score(self, compute: Compute) -> Score:
         sums, best = np.zeros(4), []
         for batch in self._batches:
-            found, first = _sums(network, batch, device)
+            found, first = _sums(compute, batch)
             sums += found
             best += first
-        network.train()
         legal = sum(move in allowed for move, allowed in zip(best, self._legal, strict=True))
-        hits, nll, outcome_nll, outcomes = sums
+        hits, nll, outlook_nll, known = sums.tolist()
         n = self.size
-        return Score(n, hits / n, nll / n, legal / n, outcome_nll / max(1, outcomes))
+        return Score(n, hits / n, nll / n, legal / n, outlook_nll / max(1, known))
 
 
-def _sums(network: PolicyNetwork, batch: Batch, device: torch.device) -> tuple[np.ndarray, list[int]]:
-    tokens, clocks, moves, outcomes = tensors_of(batch, device)
-    logits, outlook = outputs_of(network, tokens, clocks)
-    logits = logits.float()
+def _sums(compute: Compute, batch: Batch) -> tuple[np.ndarray, list[int]]:
+    """Hits, losses on moves and on outlooks, how many outlooks are known; and the best of all moves of each position."""
+    logits, outlook = (each.cpu() for each in compute.outputs(batch))
+    moves, outlooks = torch.from_numpy(batch.moves), torch.from_numpy(batch.outlooks)
     first = logits.argmax(1)
-    known = outcomes != UNKNOWN_OUTCOME
-    outcome_nll = F.cross_entropy(outlook.float()[known], 2 - outcomes[known], reduction="sum") if known.any() else 0.0
-    values = ((first == moves).sum(), F.cross_entropy(logits, moves, reduction="sum"), outcome_nll, known.sum())
+    nll = F.cross_entropy(logits, moves, reduction="sum")
+    outlook_nll = F.cross_entropy(outlook, outlooks, reduction="sum")
+    values = ((first == moves).sum(), nll, outlook_nll, outlooks.sum())
     return np.array([float(value) for value in values]), first.tolist()
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 — torch's own custom
 
 from edgechess_inference.policy.network import PolicyNetwork, ResidualBlock
+from edgechess_training.policy.normalised import normalised_relu
 from edgechess_training.policy.winograd import convolve_squares
 
 
@@ -28,7 +29,7 @@ def forward(network: PolicyNetwork, tokens: Tensor, clocks: Tensor) -> tuple[Ten
 def residual(block: ResidualBlock, x: Tensor) -> Tensor:
     """[64, n, width] → the same."""
     shape = (8, 8, *x.shape[1:])
-    y = convolve_squares(F.relu(block.norm1(x)).view(shape), block.conv1.weight)
-    y = convolve_squares(F.relu(block.norm2(y)), block.conv2.weight).view(x.shape)
+    y = convolve_squares(normalised_relu(x, block.norm1.weight).view(shape), block.conv1.weight)
+    y = convolve_squares(normalised_relu(y, block.norm2.weight), block.conv2.weight).view(x.shape)
     scale, shift = block.excite(F.relu(block.squeeze(y.mean(0)))).chunk(2, dim=-1)
     return torch.addcmul(x + shift, y, torch.sigmoid(scale))

@@ -30,9 +30,9 @@ def _board_matrices() -> tuple[Tensor, Tensor, Tensor]:
     padded = torch.zeros(10, 8, dtype=torch.float64)
     padded[1:9] = torch.eye(8, dtype=torch.float64)
     tile, kernel = torch.tensor(_INPUT, dtype=torch.float64), torch.tensor(_KERNEL, dtype=torch.float64)
-    output = torch.tensor(_OUTPUT, dtype=torch.float64)
+    output = torch.kron(torch.eye(2, dtype=torch.float64), torch.tensor(_OUTPUT, dtype=torch.float64))
     into = torch.cat((tile @ padded[:TILE_IN], tile @ padded[4 : 4 + TILE_IN]))
-    return into.float(), torch.cat((kernel, kernel)).float(), torch.block_diag(output, output).float()
+    return into.float(), torch.cat((kernel, kernel)).float(), output.float()
 
 
 INTO, KERNEL, OUT = _board_matrices()
