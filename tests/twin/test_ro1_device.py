@@ -292,6 +292,17 @@ async def test_the_grippers_tooltip_can_be_chosen() -> None:
         assert at_flange["z"] == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize(("release", "heeded"), [("2024.10", False), ("2025.08", True)])
+async def test_ways_and_speeds_are_passed_over_by_releases_that_came_before_them(release: str, heeded: bool) -> None:
+    async with bench(release=release) as b:
+        wire = await b.ready()
+        slow = {**FAR, "movement_kind": "line", "speed_profile": {"max_tooltip_speed": 0.05}}
+        began_s = anyio.current_time()
+        answer = await wire.post("/movement/position/arm", slow)
+        assert answer["kind"] == "success"
+        assert (anyio.current_time() - began_s > 5.0) is heeded
+
+
 # -- the dead-man ------------------------------------------------------------------------------------------------------
 
 
