@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, NoReturn
 
 import anyio
 import msgspec
 import typer
 
-from edgechess_cli.bus_connection import (
-    DEFAULT_BROKER,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    Connection,
-    KeyOption,
-    NoBroker,
-    PrefixOption,
-    connect,
-)
-from edgechess_cli.publish import EXIT_NO_ANSWER, EXIT_OF_STATUS, STATE_TIMEOUT_S
+from edgechess_cli.bus_command import on_bus, refuse, retained, run, unanswered
+from edgechess_cli.bus_connection import Connection, connect
+from edgechess_cli.publish import EXIT_OF_STATUS, STATE_TIMEOUT_S
 from edgechess_kit import messages as m
 from edgechess_kit.bus import Bus
-from edgechess_kit.errors import KitError, SettingsError, WireError
-from edgechess_kit.topics import PREFIX, Topics
-
-T = TypeVar("T")
+from edgechess_kit.errors import KitError, WireError
+from edgechess_kit.topics import Topics
 
 STOP_TIMEOUT_S = 20.0  # for the arms to be seen standing; see the controller's STOP_WAIT_S
 ACT_TIMEOUT_S = 120.0  # raising and parking two arms slowly, a move under way finished first
@@ -41,69 +29,40 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Kept in the 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
-def state(
-    broker: BrokerOption = DEFAULT_BROKER,
-    as_json: JsonOption = False,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-) -> None:
+@on_bus
+def state(connection: Connection, as_json: JsonOption = False) -> None:
     """Say how every arm of the table is: as measured, not as commanded. Exit code 6: no answer."""
-    arms = _run(_state, Connection(broker, prefix, ca, cert, key))
+    arms = run("arm", _state, connection)
     if arms is None:
-        typer.echo("no arm controller has said anything there: is a table running?", err=True)
-        raise typer.Exit(EXIT_NO_ANSWER)
+        unanswered("no arm controller has said anything there: is a table running?")
     typer.echo(msgspec.json.encode(arms).decode() if as_json else state_text(arms))
 
 
-def stop(
-    broker: BrokerOption = DEFAULT_BROKER,
-    reason: ReasonOption = None,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-) -> None:
+@on_bus
+def stop(connection: Connection, reason: ReasonOption = None) -> None:
     """Stop every arm now; nothing moves until `edgechess arm recover`. Not a safety function: use the red button."""
     control = m.ArmControl(command="stop", request_id=_id(), reason=reason or "edgechess arm stop")
-    _control(Connection(broker, prefix, ca, cert, key), control, STOP_TIMEOUT_S)
+    _control(connection, control, STOP_TIMEOUT_S)
 
 
-def park(
-    arm: ArmOption = None,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-) -> None:
+@on_bus
+def park(connection: Connection, arm: ArmOption = None) -> None:
     """Bring the arms to their parks, a move under way finished first. Exit code: 0 parked, 4 refused, 5 not, 6 no answer."""
     control = m.ArmControl(command="park", arm=arm, request_id=_id())
-    _control(Connection(broker, prefix, ca, cert, key), control, ACT_TIMEOUT_S)
+    _control(connection, control, ACT_TIMEOUT_S)
 
 
-def recover(
-    arm: ArmOption = None,
-    confirmed_by: NameOption = None,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-) -> None:
+@on_bus
+def recover(connection: Connection, arm: ArmOption = None, confirmed_by: NameOption = None) -> None:
     """Release arms that were stopped or have failed: they raise, park, and open a hand that still holds something.
 
     It demands a person's word that the table was looked at and nobody is near. Exit code as of `park`.
     """
     who = (confirmed_by or _asked() or "").strip()
     if not who:
-        typer.echo(
-            "edgechess arm recover: somebody must look at the table first: --confirmed-by NAME says who did", err=True
-        )
-        raise typer.Exit(2)
+        refuse("arm recover", "somebody must look at the table first: --confirmed-by NAME says who did")
     control = m.ArmControl(command="recover", arm=arm, request_id=_id(), confirmed_by=who)
-    _control(Connection(broker, prefix, ca, cert, key), control, ACT_TIMEOUT_S)
+    _control(connection, control, ACT_TIMEOUT_S)
 
 
 def state_text(arms: m.ArmState) -> str:
@@ -140,21 +99,21 @@ def _id() -> str:
 
 
 def _control(connection: Connection, control: m.ArmControl, timeout_s: float) -> None:
-    answer = _run(_ask, connection, control, timeout_s)
+    tell_arms("arm", connection, control, timeout_s, control.command)
+
+
+def tell_arms(name: str, connection: Connection, control: m.ArmControl, timeout_s: float, done: str) -> NoReturn:
+    """Gives the arms a word and ends the command `edgechess NAME` with what they answer; `done` where they say no more."""
+    answer = run(name, _ask, connection, control, timeout_s)
     if answer is None:
-        typer.echo(f"no answer within {timeout_s:g} s: is an arm controller running there?", err=True)
-        raise typer.Exit(EXIT_NO_ANSWER)
-    typer.echo(f"{answer.status} {answer.reason or answer.command}")
+        unanswered(f"no answer within {timeout_s:g} s: is an arm controller running there?")
+    typer.echo(f"{answer.status} {answer.reason or done}")
     raise typer.Exit(EXIT_OF_STATUS[answer.status])
 
 
 async def _state(connection: Connection) -> m.ArmState | None:
     async with connect(connection) as bus:
-        with anyio.move_on_after(STATE_TIMEOUT_S):
-            async with bus.subscribe(connection.topics.arm_state) as states:
-                async for delivery in states:
-                    return delivery.decode(connection.topics.arm_state)
-    return None
+        return await retained(bus, connection.topics.arm_state, STATE_TIMEOUT_S)
 
 
 async def _ask(connection: Connection, control: m.ArmControl, timeout_s: float) -> m.ArmControlResponse | None:
@@ -176,18 +135,3 @@ async def ask_arms(bus: Bus, topics: Topics, control: m.ArmControl) -> m.ArmCont
             if answer.request_id == control.request_id:
                 return answer
     raise KitError("the bus was closed before the arms had answered")
-
-
-def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    try:
-        return anyio.run(function, *arguments)
-    except NoBroker as error:
-        typer.echo(f"edgechess arm: {error}", err=True)
-        raise typer.Exit(EXIT_NO_ANSWER) from None
-    except (SettingsError, WireError) as error:
-        _fail(str(error))
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"edgechess arm: {text}", err=True)
-    raise typer.Exit(2)

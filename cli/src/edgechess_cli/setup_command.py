@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated
 
 import anyio
 import anyio.abc
@@ -12,42 +11,29 @@ import chess
 import msgspec
 import typer
 
-from edgechess_cli.bus_connection import (
-    DEFAULT_BROKER,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    Connection,
-    KeyOption,
-    NoBroker,
-    PrefixOption,
-    connect,
-)
-from edgechess_cli.publish import EXIT_NO_ANSWER, EXIT_OF_STATUS, ask, session_state
+from edgechess_cli.bus_command import on_bus, refuse, run, unanswered
+from edgechess_cli.bus_connection import Connection, connect
+from edgechess_cli.publish import EXIT_OF_STATUS, ask, session_state
 from edgechess_kit import messages as m
 from edgechess_kit.bus import Bus
-from edgechess_kit.errors import SettingsError, WireError
-from edgechess_kit.topics import PREFIX, Topics
+from edgechess_kit.errors import WireError
+from edgechess_kit.topics import Topics
 from edgechess_match_director.rules import setup_request
 
-T = TypeVar("T")
-
+NAME = "table setup"
 TIMEOUT_S = 3600.0  # 32 pieces at the slowest an arm moves, and as many looks at the board
 
 
+@on_bus
 def command(
+    connection: Connection,
     fen: Annotated[str, typer.Option("--fen", help="Position, or its first field alone.")] = chess.STARTING_FEN,
-    broker: BrokerOption = DEFAULT_BROKER,
     abandon: Annotated[bool, typer.Option("--abandon", help="End the game that is being played there.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the end.", min=0.1)] = TIMEOUT_S,
     token: Annotated[
         str | None, typer.Option("--token", help="Task token; the same one again is answered, not done again.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events and the answer as JSON lines.")] = False,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
 ) -> None:
     """Let the arms set the table up, from whatever stands on it, with what lies in trays and racks.
 
@@ -59,19 +45,17 @@ def command(
     try:
         chess.BaseBoard(fen.split(" ", 1)[0])
     except ValueError as error:
-        _fail(f"--fen: {error}")
-    connection = Connection(broker, prefix, ca, cert, key)
-    state = _run(_state, connection)
+        refuse(NAME, f"--fen: {error}")
+    state = run(NAME, _state, connection)
     running = state is not None and state.status == "running"
     if state is not None and running and not abandon:
-        _fail(f"session {state.session_id} is being played (ply {state.ply}); --abandon ends it")
+        refuse(NAME, f"session {state.session_id} is being played (ply {state.ply}); --abandon ends it")
     session = state.session_id if state is not None and running and state.session_id else "setup"
     request = setup_request(session, token or f"cli-{uuid.uuid4().hex}", fen)
-    response = _run(_set_up, connection, request, timeout, as_json)
+    response = run(NAME, _set_up, connection, request, timeout, as_json)
     if response is None:
         again = f"To wait on: --token {request.task_token}"
-        typer.echo(f"no answer within {timeout:g} s. Is a game manager running there? {again}", err=True)
-        raise typer.Exit(EXIT_NO_ANSWER)
+        unanswered(f"no answer within {timeout:g} s. Is a game manager running there? {again}")
     if as_json:
         typer.echo(msgspec.json.encode(response).decode())
     else:
@@ -115,18 +99,3 @@ def progress_line(event: m.EdgeEvent) -> str:
 async def _state(connection: Connection) -> m.SessionState | None:
     async with connect(connection) as bus:
         return await session_state(bus, connection.topics)
-
-
-def _run(function: Callable[..., Awaitable[T]], *arguments: object) -> T:
-    try:
-        return anyio.run(function, *arguments)
-    except NoBroker as error:
-        typer.echo(f"edgechess table setup: {error}", err=True)
-        raise typer.Exit(EXIT_NO_ANSWER) from None
-    except (SettingsError, WireError) as error:
-        _fail(str(error))
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"edgechess table setup: {text}", err=True)
-    raise typer.Exit(2)
