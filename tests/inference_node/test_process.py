@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,9 +16,12 @@ import chess
 import chess.pgn
 import pytest
 
+from edgechess_cli.match_folder import MatchFolder, past_matches
 from edgechess_kit import messages as m
 from edgechess_kit.broker import running_broker
 from edgechess_kit.bus import Subscription
+from edgechess_kit.clock import SystemClock
+from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
@@ -128,3 +132,67 @@ async def test_a_packed_model_plays_a_match_with_real_processes(tmp_path: Path, 
     assert game is not None
     white = [node.comment for node in game.mainline() if node.turn() == chess.BLACK]
     assert all("moved by " in comment for comment in white)
+
+
+PLAN = ("loading", "illegal first", "prose", "nothing", "late", "json", "away", "never legal")
+"""Of `scripted_model.PLAN`, by ply; the first question comes before the model is there."""
+BY_THE_MODEL = ("illegal first", "nothing", "json")
+FAILURES = {
+    "loading": ["unavailable"],
+    "illegal first": ["illegal"],
+    "prose": ["no-move"] * 3,
+    "nothing": ["no-answer"] * 2,
+    "late": ["late"],
+    "away": ["unavailable"],
+    "never legal": ["illegal"] * 3,
+}
+THINK_S = 5.0
+
+
+def answered(folder: MatchFolder) -> list[dict[str, Any]]:
+    """What the node said, in order; the same again to a repeated request is one."""
+    journal = SqliteJournal.read_only(folder.journal("inference-node"), SystemClock())
+    with contextlib.closing(journal):
+        return [entry.data["response"] for entry in journal.entries(kind="answered")]
+
+
+async def test_a_model_that_misbehaves_plays_both_sides_over_mqtt(
+    scripted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broker, node, director, manager, sensor, arms: each a process, wires and deadlines true."""
+    monkeypatch.setenv("EDGECHESS_STATE", str(tmp_path / "state"))
+    pgn = tmp_path / "match.pgn"
+    paths = (str(tmp_path), str(Path(__file__).parent))  # where the `scripted` plug-in is
+    environment = {
+        **ENVIRONMENT,
+        "EDGECHESS_STATE": str(tmp_path / "state"),
+        "PYTHONPATH": os.pathsep.join((*paths, os.environ.get("PYTHONPATH", ""))),
+        "EDGECHESS_MATCH_DIRECTOR_THINK_TIMEOUT_S": str(THINK_S),
+    }
+    arguments = [
+        sys.executable, "-m", "edgechess_cli.main", "play", "--white", "model:scripted", "--black", "model:scripted",
+        "--node", "--max-plies", str(len(PLAN)), "--speed", "60", "--pgn", str(pgn), "--json",
+    ]  # fmt: skip
+    with anyio.fail_after(400):
+        done = await anyio.run_process(arguments, check=False, stderr=subprocess.PIPE, env=environment)
+    assert done.returncode == 0, done.stderr.decode()
+    summary = json.loads(done.stdout.decode().strip().split("\n")[-1])
+    assert (summary["plies"], summary["confirmed"]) == (len(PLAN), len(PLAN))
+    by_model = len(BY_THE_MODEL)
+    assert (summary["model_moves"], summary["fallback_moves"]) == (by_model, len(PLAN) - by_model)
+    [folder] = past_matches()
+    responses = answered(folder)
+    with pgn.open() as file:
+        game = chess.pgn.read_game(file)
+    assert game is not None
+    assert len(responses) == len(PLAN)
+    for plan, response, node in zip(PLAN, responses, game.mainline(), strict=True):
+        assert response["status"] == 200
+        assert response["lan"] == node.move.uci()  # legal, for a PGN holds no other, and what came to the table
+        assert response["tookS"] < THINK_S
+        fallback = plan not in BY_THE_MODEL
+        assert response.get("fallback", False) is fallback
+        assert [a["failure"] for a in response["attempts"] if a.get("failure")] == FAILURES.get(plan, [])
+        mover = response["by"]
+        assert (mover == "scripted") is not fallback
+        assert f"moved by {mover}" in node.comment

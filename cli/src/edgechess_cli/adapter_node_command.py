@@ -7,19 +7,9 @@ from typing import Annotated
 import typer
 
 from edgechess_cli.adapter_command import app
-from edgechess_cli.bus_connection import (
-    DEFAULT_BROKER,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    Connection,
-    GreengrassOption,
-    KeyOption,
-    PrefixOption,
-)
-from edgechess_cli.node_control import JsonOption, SourceArgument, TimeoutOption, absolute, command, control, finish
+from edgechess_cli.node_control import NodeOptions, SourceArgument, TimeoutOption, absolute, command, control, finish
+from edgechess_cli.option_group import grouped
 from edgechess_kit import messages as m
-from edgechess_kit.topics import PREFIX
 
 __all__ = ["app"]
 
@@ -27,76 +17,37 @@ AdapterArgument = Annotated[str, typer.Argument(help="Its name on the node: aske
 
 
 @app.command()
-def add(
-    name: AdapterArgument,
-    source: SourceArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 60.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def add(name: AdapterArgument, source: SourceArgument, node: NodeOptions, timeout: TimeoutOption = 60.0) -> None:
     """Register an adapter on the node, under a new name."""
-    connection = Connection(broker, prefix, ca, cert, key, greengrass=greengrass)
-    asked = control("adapter-add", adapter=name, source=absolute(source))
-    finish(command(connection, asked, timeout), as_json, [f"{name}: registered"])
+    _done(node, control("adapter-add", adapter=name, source=absolute(source)), timeout, f"{name}: registered")
 
 
 @app.command()
-def update(
-    name: AdapterArgument,
-    source: SourceArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 60.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def update(name: AdapterArgument, source: SourceArgument, node: NodeOptions, timeout: TimeoutOption = 60.0) -> None:
     """Give a registered name another content; questions in flight end with the old one."""
-    connection = Connection(broker, prefix, ca, cert, key, greengrass=greengrass)
-    asked = control("adapter-update", adapter=name, source=absolute(source))
-    finish(command(connection, asked, timeout), as_json, [f"{name}: updated"])
+    _done(node, control("adapter-update", adapter=name, source=absolute(source)), timeout, f"{name}: updated")
 
 
 @app.command()
-def remove(
-    name: AdapterArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 60.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def remove(name: AdapterArgument, node: NodeOptions, timeout: TimeoutOption = 60.0) -> None:
     """Forget an adapter; questions in flight end with it."""
-    connection = Connection(broker, prefix, ca, cert, key, greengrass=greengrass)
-    finish(command(connection, control("adapter-remove", adapter=name), timeout), as_json, [f"{name}: removed"])
+    _done(node, control("adapter-remove", adapter=name), timeout, f"{name}: removed")
 
 
 @app.command("list")
-def list_adapters(
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 10.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def list_adapters(node: NodeOptions, timeout: TimeoutOption = 10.0) -> None:
     """List the node's adapters with what each was used for."""
-    connection = Connection(broker, prefix, ca, cert, key, greengrass=greengrass)
-    answers = command(connection, control("list"), timeout)
+    answers = command(node.connection, control("list"), timeout)
     states = [state for answer in answers for state in answer.adapters]
-    finish(answers, as_json, [_line(state) for state in states] or ["no adapters"])
+    finish(answers, node.as_json, [_line(state) for state in states] or ["no adapters"])
+
+
+def _done(node: NodeOptions, asked: m.InferenceControl, timeout_s: float, said: str) -> None:
+    finish(command(node.connection, asked, timeout_s), node.as_json, [said])
 
 
 def _line(state: m.AdapterState) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from edgechess_cli.import_bedrock_command import app as import_bedrock
+from edgechess_cli.option_group import grouped
 from edgechess_inference.errors import InferenceError
 from edgechess_inference.weights import manifest as m
 from edgechess_inference.weights.copying import pull as pull_model
@@ -55,6 +57,54 @@ EndpointOption = Annotated[str | None, typer.Option("--s3-endpoint", help="An S3
 RegionOption = Annotated[str | None, typer.Option("--s3-region", help="Region of the bucket.")]
 ProfileOption = Annotated[str | None, typer.Option("--s3-profile", help="Profile of the AWS configuration.")]
 CaOption = Annotated[Path | None, typer.Option("--ca", help="Certificates to trust for https, a PEM file.")]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class S3Place:
+    """Where S3 is."""
+
+    endpoint: EndpointOption = None
+    region: RegionOption = None
+    profile: ProfileOption = None
+
+    def s3(self) -> S3Options:
+        return S3Options(self.endpoint, self.region, self.profile)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Manifested(S3Place):
+    """How a manifest is read."""
+
+    trust: TrustOption = None
+    ca: CaOption = None
+
+    def opening(self, mirrors: list[str] | None = None, cache: Path | None = None) -> ModelOptions:
+        return ModelOptions(
+            mirrors=tuple(mirrors or ()), cache=cache, trust=tuple(self.trust or ()), s3=self.s3(), ca_file=self.ca
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored(Manifested):
+    """And its chunks, from one of several places."""
+
+    mirror: MirrorOption = None
+
+    def options(self) -> ModelOptions:
+        return self.opening(self.mirror)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Cached(Manifested):
+    """Or from a cache before that."""
+
+    mirror: MirrorOption = None
+    cache: CacheOption = None
+
+    def options(self) -> ModelOptions:
+        return self.opening(self.mirror, self.cache)
+
+
 ConnectionsOption = Annotated[int, typer.Option("--connections", help="Chunks in flight.", min=1, max=64)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
@@ -110,22 +160,16 @@ def pack(
 
 
 @app.command()
+@grouped
 def unpack(
     address: AddressArgument,
     target: Annotated[Path, typer.Argument(help="The safetensors file to write; side files go beside it.")],
-    mirror: MirrorOption = None,
-    cache: CacheOption = None,
-    trust: TrustOption = None,
-    endpoint: EndpointOption = None,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
+    store: Cached,
 ) -> None:
     """Write a packed model as one safetensors file, every tensor bit for bit."""
-    options = _options(mirror, cache, trust, endpoint, region, profile, ca)
 
     async def work(watch: Watcher) -> None:
-        await unpack_model(await open_model(address, options), target, watch=watch.watch)
+        await unpack_model(await open_model(address, store.options()), target, watch=watch.watch)
 
     with _told():
         _run(work)
@@ -133,19 +177,16 @@ def unpack(
 
 
 @app.command()
+@grouped
 def inspect(
     address: AddressArgument,
+    store: Manifested,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor.")] = False,
-    trust: TrustOption = None,
-    endpoint: EndpointOption = None,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a model's card, shards and files; reads the manifest only."""
     with _told():
-        manifest = _open(address, _options(None, None, trust, endpoint, region, profile, ca)).manifest
+        manifest = _open(address, store.opening()).manifest
     if as_json:
         typer.echo(m.encode(manifest).decode())
         return
@@ -159,18 +200,15 @@ def inspect(
 
 
 @app.command()
+@grouped
 def verify(
     address: AddressArgument,
-    trust: TrustOption = None,
-    endpoint: EndpointOption = None,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
+    store: Manifested,
     as_json: JsonOption = False,
 ) -> None:
     """Read every chunk and check both of its digests. Exit code 1: some are damaged or missing; each is named."""
     with _told():
-        model = _open(address, _options(None, None, trust, endpoint, region, profile, ca))
+        model = _open(address, store.opening())
         with _bar(as_json) as bar:
             findings = verify_model(model.manifest, model.sources[0], bar)
     if as_json:
@@ -188,17 +226,16 @@ def verify(
 
 
 @app.command()
+@grouped
 def push(
     source: Annotated[Path, typer.Argument(help="A packed model on disk: STORE/NAME.json.")],
     address: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX/NAME.json")],
-    endpoint: EndpointOption = None,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
+    store: S3Place,
     as_json: JsonOption = False,
 ) -> None:
     """Send a packed model to S3; chunks that are there already are not sent again."""
     with _told(), _bar(as_json) as bar:
-        pushed = anyio.run(push_model, source, address, S3Options(endpoint, region, profile), bar)
+        pushed = anyio.run(push_model, source, address, store.s3(), bar)
     _say(
         as_json,
         {"model": address, "sentBytes": pushed.sent_bytes, "sharedBytes": pushed.shared_bytes},
@@ -207,24 +244,21 @@ def push(
 
 
 @app.command()
+@grouped
 def pull(
     address: AddressArgument,
     target: Annotated[Path, typer.Argument(help="Where the manifest goes: STORE/NAME.json.")],
-    mirror: MirrorOption = None,
-    trust: TrustOption = None,
-    endpoint: EndpointOption = None,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
+    store: Mirrored,
     connections: ConnectionsOption = CONNECTIONS,
     as_json: JsonOption = False,
 ) -> None:
     """Copy a model into a store on disk, fetching only missing chunks; interrupted, run it again."""
-    options = _options(mirror, None, trust, endpoint, region, profile, ca)
     settings = StreamSettings(connections=connections)
 
     async def work(watch: Watcher) -> int:
-        return await pull_model(await open_model(address, options), target, settings=settings, watch=watch.watch)
+        return await pull_model(
+            await open_model(address, store.options()), target, settings=settings, watch=watch.watch
+        )
 
     with _told():
         _check_target(target)
@@ -233,15 +267,10 @@ def pull(
 
 
 @app.command()
+@grouped
 def stream(
     address: AddressArgument,
-    mirror: MirrorOption = None,
-    cache: CacheOption = None,
-    trust: TrustOption = None,
-    endpoint: EndpointOption = None,
-    region: RegionOption = None,
-    profile: ProfileOption = None,
-    ca: CaOption = None,
+    store: Cached,
     connections: ConnectionsOption = CONNECTIONS,
     host_mib: Annotated[int, typer.Option("--host-mib", help="Host memory beside the weights, MiB.", min=17)] = 64,
     shard: Annotated[int, typer.Option("--shard", help="Which shard.", min=0)] = 0,
@@ -249,11 +278,10 @@ def stream(
     as_json: JsonOption = False,
 ) -> None:
     """Stream a model into memory, verified, and say how it went: how fast a start from there would be."""
-    options = _options(mirror, cache, trust, endpoint, region, profile, ca)
     settings = StreamSettings(connections=connections, host_bytes=host_mib << 20)
 
     async def work(watch: Watcher) -> dict[str, Any]:
-        model = await open_model(address, options)
+        model = await open_model(address, store.options())
         model.manifest.of_shard(shard)
         destination = _destination(model.manifest.shards[shard].bytes, device)
         started_s = time.perf_counter()
@@ -368,19 +396,6 @@ def _say(as_json: bool, values: dict[str, Any], text: str) -> None:
 
 def _open(address: str, options: ModelOptions) -> Model:
     return anyio.run(open_model, address, options)
-
-
-def _options(
-    mirrors: list[str] | None, cache: Path | None, trust: list[str] | None,
-    endpoint: str | None, region: str | None, profile: str | None, ca: Path | None,
-) -> ModelOptions:  # fmt: skip
-    return ModelOptions(
-        mirrors=tuple(mirrors or ()),
-        cache=cache,
-        trust=tuple(trust or ()),
-        s3=S3Options(endpoint, region, profile),
-        ca_file=ca,
-    )
 
 
 def _destination(size: int, device: str) -> Any:

@@ -6,18 +6,8 @@ from typing import Annotated
 
 import typer
 
-from edgechess_cli.bus_connection import (
-    DEFAULT_BROKER,
-    BrokerOption,
-    CaOption,
-    CertOption,
-    Connection,
-    GreengrassOption,
-    KeyOption,
-    PrefixOption,
-)
 from edgechess_cli.node_control import (
-    JsonOption,
+    NodeOptions,
     SourceArgument,
     TimeoutOption,
     absolute,
@@ -26,8 +16,8 @@ from edgechess_cli.node_control import (
     finish,
     model_line,
 )
+from edgechess_cli.option_group import grouped
 from edgechess_kit import messages as m
-from edgechess_kit.topics import PREFIX
 
 app = typer.Typer(
     help="The models of an inference node. Exit code: 0 done, 4 refused, 5 failed (what served before serves on), "
@@ -39,90 +29,41 @@ NameArgument = Annotated[str, typer.Argument(help="The model's name on the node:
 
 
 @app.command()
-def status(
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 10.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def status(node: NodeOptions, timeout: TimeoutOption = 10.0) -> None:
     """Say what the node serves, and what is on its way."""
-    _done(Connection(broker, prefix, ca, cert, key, greengrass=greengrass), control("status"), timeout, as_json)
+    _done(node, control("status"), timeout)
 
 
 @app.command()
-def load(
-    name: NameArgument,
-    source: SourceArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 600.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def load(name: NameArgument, source: SourceArgument, node: NodeOptions, timeout: TimeoutOption = 600.0) -> None:
     """Bring a model under a new name."""
-    asked = control("load", model=name, source=absolute(source))
-    _done(Connection(broker, prefix, ca, cert, key, greengrass=greengrass), asked, timeout, as_json)
+    _done(node, control("load", model=name, source=absolute(source)), timeout)
 
 
 @app.command()
-def swap(
-    name: NameArgument,
-    source: SourceArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 600.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def swap(name: NameArgument, source: SourceArgument, node: NodeOptions, timeout: TimeoutOption = 600.0) -> None:
     """Replace a model while it serves: the new weights stream in beside the old, then the switch is between two moves."""
-    asked = control("swap", model=name, source=absolute(source))
-    _done(Connection(broker, prefix, ca, cert, key, greengrass=greengrass), asked, timeout, as_json)
+    _done(node, control("swap", model=name, source=absolute(source)), timeout)
 
 
 @app.command()
-def rollback(
-    name: NameArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 600.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def rollback(name: NameArgument, node: NodeOptions, timeout: TimeoutOption = 600.0) -> None:
     """Bring back what served before the last swap."""
-    asked = control("rollback", model=name)
-    _done(Connection(broker, prefix, ca, cert, key, greengrass=greengrass), asked, timeout, as_json)
+    _done(node, control("rollback", model=name), timeout)
 
 
 @app.command()
-def unload(
-    name: NameArgument,
-    broker: BrokerOption = DEFAULT_BROKER,
-    prefix: PrefixOption = PREFIX,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    greengrass: GreengrassOption = False,
-    timeout: TimeoutOption = 60.0,
-    as_json: JsonOption = False,
-) -> None:
+@grouped
+def unload(name: NameArgument, node: NodeOptions, timeout: TimeoutOption = 60.0) -> None:
     """Free a model's memory; the engine answers for it until it is loaded again."""
-    asked = control("unload", model=name)
-    _done(Connection(broker, prefix, ca, cert, key, greengrass=greengrass), asked, timeout, as_json)
+    _done(node, control("unload", model=name), timeout)
 
 
-def _done(connection: Connection, asked: m.InferenceControl, timeout_s: float, as_json: bool) -> None:
-    answers = command(connection, asked, timeout_s)
-    finish(answers, as_json, [model_line(state) for state in answers[-1].models] or ["no models; the engine answers"])
+def _done(node: NodeOptions, asked: m.InferenceControl, timeout_s: float) -> None:
+    answers = command(node.connection, asked, timeout_s)
+    lines = [model_line(state) for state in answers[-1].models] or ["no models; the engine answers"]
+    finish(answers, node.as_json, lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -12,11 +13,22 @@ import anyio
 import msgspec
 import typer
 
-from edgechess_cli.bus_connection import Connection, NoBroker, connect
+from edgechess_cli.bus_connection import (
+    DEFAULT_BROKER,
+    BrokerOption,
+    CaOption,
+    CertOption,
+    Connection,
+    GreengrassOption,
+    KeyOption,
+    NoBroker,
+    PrefixOption,
+    connect,
+)
 from edgechess_kit import messages as m
 from edgechess_kit.bus import Bus, Subscription
 from edgechess_kit.errors import KitError, SettingsError, WireError
-from edgechess_kit.topics import Topics
+from edgechess_kit.topics import PREFIX, Topics
 
 EXIT_OF_STATUS = {200: 0, 400: 4, 500: 5}
 EXIT_NO_ANSWER = 6
@@ -26,6 +38,23 @@ REPEAT_S = 2.0  # the same command again: it is done once all the same
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.", min=0.1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON line.")]
 SourceArgument = Annotated[str, typer.Argument(help="Path or address of the packed weights: …/NAME.json.")]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """Where the node is, and how its answer is shown: what every command to a node takes."""
+
+    broker: BrokerOption = DEFAULT_BROKER
+    prefix: PrefixOption = PREFIX
+    ca: CaOption = None
+    cert: CertOption = None
+    key: KeyOption = None
+    greengrass: GreengrassOption = False
+    as_json: JsonOption = False
+
+    @property
+    def connection(self) -> Connection:
+        return Connection(self.broker, self.prefix, self.ca, self.cert, self.key, greengrass=self.greengrass)
 
 
 def command(connection: Connection, control: m.InferenceControl, timeout_s: float) -> list[m.InferenceControlResponse]:

@@ -1,87 +1,56 @@
-"""The inference node as a process: how soon it answers after its start, and what a swap of weights costs those who ask.
+"""The inference node as a process: how soon it answers after its start, what a swap costs those who ask, how adapters load.
 
 Starts: the node's model lies on a store that takes connections and says nothing, so every first move is the engine's.
 Swaps: several tables ask without a pause while the weights are replaced again and again; every answer is held against
-what the weights that it names answer alone. Ratios are inside one run: answers during swaps over answers between them.
+what the weights that it names answer alone. Adapters: far more of them than the node has room for are asked for in turn.
+Ratios are inside one run: answers during swaps over answers between them.
 """
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import anyio.abc
 import chess
-import numpy as np
 
 from edgechess_cli.bench.figures import Distribution, Report, Table, Target
 from edgechess_cli.bench.manager import BenchError
-from edgechess_cli.child_process import interpreter
-from edgechess_cli.node_control import ask as command
-from edgechess_inference.policy.architecture import Architecture, weights_of
-from edgechess_inference.policy.checkpoint import pack_policy
-from edgechess_kit import messages as m
+from edgechess_cli.bench.node_adapters import ADAPTERS, ROOM, Cycle, cycle
+from edgechess_cli.bench.node_rig import (
+    NETWORK,
+    NODE,
+    Answers,
+    T,
+    asking,
+    packed,
+    ready,
+    running_node,
+    swap,
+    until_the_model_plays,
+)
 from edgechess_kit.broker import running_broker
-from edgechess_kit.bus import Subscription
-from edgechess_kit.mqtt_adapter import MqttBus
-from edgechess_kit.settings import BusSettings
-from edgechess_kit.topics import Topics
 
 STARTS = 5
 TABLES = 4  # that ask at once; each its next question when it has its answer
 SWAPS = 6
 CALM_S = 1.5  # between two swaps, and before the first
 WARM_UP = 20  # answers of each table before anything counts
-NETWORK = Architecture(trunk="residual", width=64, blocks=4)
-START_LIMIT_S = 60.0
 READY_LIMIT_S = 1.5
 FIRST_MOVE_LIMIT_S = 0.1
 SWAP_LIMIT_RATIO = 1.5
-NODE = "inference-node"
-T = Topics()
 
 
-class _Answers:
-    """One subscription for all tables: who waits for which id."""
-
-    def __init__(self, bus: MqttBus) -> None:
-        self._bus = bus
-        self._waiting: dict[str, tuple[anyio.Event, list[m.InferenceResponse]]] = {}
-        self._number = 0
-
-    async def listen(self, deliveries: Subscription) -> None:
-        async for delivery in deliveries:
-            response = delivery.decode(T.inference_response)
-            waiting = self._waiting.pop(response.request_id, None)
-            if waiting is not None:
-                waiting[1].append(response)
-                waiting[0].set()
-
-    async def ask(self, fen: str) -> m.InferenceResponse:
-        """Raises BenchError."""
-        self._number += 1
-        request_id, event, found = f"bench-{self._number}", anyio.Event(), list[m.InferenceResponse]()
-        self._waiting[request_id] = (event, found)
-        request = m.InferenceRequest(request_id=request_id, player="model:bench", fen=fen)
-        await self._bus.publish(T.inference_request, request)
-        with anyio.move_on_after(START_LIMIT_S):
-            await event.wait()
-        if not found or found[0].status != 200:
-            raise BenchError(f"the node gave no move: {found[0].reason if found else 'silence'}")
-        return found[0]
-
-
-async def measure(starts: int, swaps: int) -> Report:
+async def measure(starts: int, swaps: int, adapters: int = ADAPTERS) -> Report:
     """Raises BenchError, OSError, KitError."""
     with tempfile.TemporaryDirectory(prefix="edgechess-bench-") as folder:
         ready_s, first_s = await _starts(starts, Path(folder))
         calm_s, swapping_s, swap_s, mixed = await _swaps(swaps, Path(folder))
-    return _report(ready_s, first_s, calm_s, swapping_s, swap_s, mixed)
+        cycled = await cycle(adapters, Path(folder))
+    return _report(ready_s, first_s, calm_s, swapping_s, swap_s, mixed, cycled)
 
 
 # ---------------------------------------------------------------- starts
@@ -95,10 +64,10 @@ async def _starts(count: int, folder: Path) -> tuple[list[float], list[float]]:
     async with silent, running_broker() as url, anyio.create_task_group() as tasks:
         tasks.start_soon(silent.serve, _say_nothing)
         for number in range(count):
-            async with _asking(url) as (bus, answers), bus.subscribe(T.status) as statuses:
+            async with asking(url) as (bus, answers), bus.subscribe(T.status) as statuses:
                 began = time.perf_counter()
-                async with _node(url, folder / f"start-{number}.journal", model):
-                    await _ready(statuses)
+                async with running_node(url, folder / f"start-{number}.journal", model):
+                    await ready(statuses)
                     ready_s.append(time.perf_counter() - began)
                     began = time.perf_counter()
                     answer = await answers.ask(chess.STARTING_FEN)
@@ -114,61 +83,25 @@ async def _say_nothing(stream: anyio.abc.ByteStream) -> None:
         await anyio.sleep_forever()
 
 
-async def _ready(statuses: Subscription) -> None:
-    with anyio.fail_after(START_LIMIT_S):
-        async for delivery in statuses:
-            status = delivery.decode(T.status)
-            if (status.component, status.status) == (NODE, "ready"):
-                return
-
-
-@asynccontextmanager
-async def _asking(url: str) -> AsyncIterator[tuple[MqttBus, _Answers]]:
-    async with (
-        MqttBus(BusSettings(broker=url), "bench") as bus,
-        bus.subscribe(T.inference_response) as deliveries,
-        anyio.create_task_group() as tasks,
-    ):
-        answers = _Answers(bus)
-        tasks.start_soon(answers.listen, deliveries)
-        yield bus, answers
-        tasks.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _node(url: str, journal: Path, model: str) -> AsyncIterator[None]:
-    settings = (f"bus.broker={url}", f"journal.path={journal}", f"models={model}", "http_port=0")
-    flags = [part for setting in settings for part in ("--set", setting)]
-    arguments = interpreter(["-m", "edgechess_inference_node", "--log-level", "ERROR", *flags])
-    process = await anyio.open_process(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=None)
-    try:
-        yield
-    finally:
-        with anyio.CancelScope(shield=True):
-            process.terminate()
-            await process.wait()
-            await process.aclose()
-
-
 # ---------------------------------------------------------------- swaps
 
 
 async def _swaps(count: int, folder: Path) -> tuple[list[float], list[float], list[float], int]:
     """Seconds of answers between swaps, of those that a swap overlapped, of the swaps; and how many answers were mixed."""
-    stores = [_packed(folder / f"bench-{number}.json", number) for number in (1, 2)]
+    stores = [packed(folder / f"bench-{number}.json", number) for number in (1, 2)]
     asked: list[tuple[float, float]] = []
     swapped: list[tuple[float, float]] = []
     said: list[tuple[str | None, str, str | None]] = []
     fens = _positions(TABLES)
     async with (
         running_broker() as url,
-        _asking(url) as (bus, answers),
+        asking(url) as (bus, answers),
         bus.subscribe(T.status) as statuses,
-        _node(url, folder / "swap.journal", f"bench={stores[0]}"),
+        running_node(url, folder / "swap.journal", f"bench={stores[0]}"),
         anyio.create_task_group() as tasks,
     ):
-        await _ready(statuses)
-        await _until_the_model_plays(answers)
+        await ready(statuses)
+        await until_the_model_plays(answers)
         for fen in fens:
             for _ in range(WARM_UP):
                 await answers.ask(fen)
@@ -177,7 +110,7 @@ async def _swaps(count: int, folder: Path) -> tuple[list[float], list[float], li
         for number in range(count):
             await anyio.sleep(CALM_S)
             began = time.perf_counter()
-            await _swap(bus, number, stores[(number + 1) % 2])
+            await swap(bus, number, stores[(number + 1) % 2])
             swapped.append((began, time.perf_counter()))
         await anyio.sleep(CALM_S)
         tasks.cancel_scope.cancel()
@@ -189,27 +122,13 @@ async def _swaps(count: int, folder: Path) -> tuple[list[float], list[float], li
 
 
 async def _table(
-    answers: _Answers, fen: str, asked: list[tuple[float, float]], said: list[tuple[str | None, str, str | None]]
+    answers: Answers, fen: str, asked: list[tuple[float, float]], said: list[tuple[str | None, str, str | None]]
 ) -> None:
     while True:
         began = time.perf_counter()
         response = await answers.ask(fen)
         asked.append((began, time.perf_counter()))
         said.append((response.weights, fen, response.lan))
-
-
-async def _swap(bus: MqttBus, number: int, source: str) -> None:
-    control = m.InferenceControl(command="swap", request_id=f"swap-{number}", model="bench", source=source)
-    with anyio.fail_after(START_LIMIT_S):
-        answer = await command(bus, T, control)
-    if answer.status != 200:
-        raise BenchError(f"swap {number}: {answer.status}: {answer.reason}")
-
-
-async def _until_the_model_plays(answers: _Answers) -> None:
-    with anyio.fail_after(START_LIMIT_S):
-        while (await answers.ask(chess.STARTING_FEN)).fallback:  # noqa: ASYNC110  (the node's state, no event of ours)
-            await anyio.sleep(0.1)
 
 
 def overlaps(span: tuple[float, float], spans: Sequence[tuple[float, float]]) -> bool:
@@ -231,24 +150,24 @@ def _positions(count: int) -> list[str]:
     return fens
 
 
-def _packed(path: Path, seed: int) -> str:
-    draw = np.random.default_rng(seed)
-    weights = {key: (0.1 * draw.standard_normal(size)).astype(np.float32) for key, size in weights_of(NETWORK).items()}
-    pack_policy(path, NETWORK, weights)
-    return str(path)
-
-
 # ---------------------------------------------------------------- the report
 
 
 def _report(
-    ready_s: list[float], first_s: list[float], calm_s: list[float], swapping_s: list[float], swap_s: list[float], mixed: int
+    ready_s: list[float], first_s: list[float], calm_s: list[float], swapping_s: list[float], swap_s: list[float],
+    mixed: int, cycled: Cycle,
 ) -> Report:  # fmt: skip
     if not calm_s or not swapping_s:
         raise BenchError("no answer fell between the swaps, or none during one: more swaps are needed")
     calm, swapping = Distribution.of(calm_s), Distribution.of(swapping_s)
     ready, first, swap = Distribution.of(ready_s), Distribution.of(first_s), Distribution.of(swap_s)
-    rows = (("ready", ready), ("first move", first), ("answer", calm), ("during a swap", swapping), ("swap", swap))
+    load, turn = Distribution.of(cycled.load_s), Distribution.of(cycled.answer_s)
+    rows = (
+        ("ready", ready), ("first move", first), ("answer", calm), ("during a swap", swapping), ("swap", swap),
+        (f"adapter loaded ({len(cycled.load_s)}, room for {ROOM})", load), ("answer by the next adapter", turn),
+    )  # fmt: skip
+    failures = [f"{mixed} answers are of no one set of weights"] if mixed else []
+    failures += [f"{cycled.wrong} answers by another adapter than was asked for"] if cycled.wrong else []
     return Report(
         NODE,
         {
@@ -258,6 +177,7 @@ def _report(
             "answer_during_swap": swapping.as_figures("s"),
             "swap": swap.as_figures("s"),
             "mixed": mixed,
+            "adapters": cycled.as_figures(),
         },
         (
             Table(
@@ -273,5 +193,9 @@ def _report(
             Target("first move after ready, median", first.p50, FIRST_MOVE_LIMIT_S, "s"),
             Target("slowest move during a swap, over the usual p99", swapping.largest / calm.p99, SWAP_LIMIT_RATIO, "x"),
         ),
-        failures=(f"{mixed} answers are of no one set of weights",) if mixed else (),
+        remarks=(
+            f"{len(cycled.load_s)} adapters in turn, room for {ROOM} on the device: {cycled.on_device} lay there at the end,"
+            f" and the process had grown by {cycled.grown_bytes / 2**20:.1f} MiB since each had been asked for once",
+        ),
+        failures=tuple(failures),
     )  # fmt: skip

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 MODELS_MAX = 16
+ADAPTERS_FOLDER = "adapters"  # of the cache: their tier has a limit of its own, which must not drive out a model's chunks
 SERVES = "model-serves"
 UNLOADED = "model-unloaded"
 ADAPTER_SET = "adapter-set"
@@ -326,7 +327,9 @@ class NodeModels:
 
             settings = self._context.settings
             limits = AdapterLimits(device_adapters=settings.device_adapters, host_adapters=settings.host_adapters)
-            self._table = AdapterTable(limits, options=self._model_options(), inline=settings.inline)
+            folder = Path(settings.cache).expanduser() / ADAPTERS_FOLDER if settings.cache else None
+            options = self._model_options()
+            self._table = AdapterTable(limits, options=options, cache=folder, inline=settings.inline)
         return self._table
 
     def _newest(self, key: str, *kinds: str) -> Any:
