@@ -76,7 +76,7 @@ def test_without_a_broker_each_says_so(verb: tuple[str, ...], edgechess: Any) ->
 def test_the_installed_kinds_are_listed(edgechess: Any) -> None:
     told = edgechess("arm", "list").out
     assert "Standard Bots RO1" in told
-    assert "stops by itself when we die" in told
+    assert "stops when we die" in told
     kinds = {row["name"]: row for row in map(json.loads, edgechess("arm", "list", "--json").out.splitlines())}
     assert kinds["dobot"]["capabilities"]["guided_by_request"] is True
     assert kinds["ro1"]["limits"]["tool_speed_mm_s"] == 750.0
