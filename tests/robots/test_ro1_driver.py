@@ -383,8 +383,9 @@ async def test_a_heart_that_is_lost_between_two_motions_ends_the_plan() -> None:
         report = await p.run(LONG, 2)
         assert (report.outcome, report.code, report.completed) == ("refused", "heart-lost", 0)
         assert "POST /movement/position/arm" not in p.paths
-        assert p.arm.state().mode == "starting"
+        assert (p.arm.state().mode, p.arm.state().dead_man) == ("starting", None)
         await p.arm.ensure_ready()
+        assert p.arm.state().dead_man is True
         assert (await p.run(HOME, 3)).outcome == "done"
 
 

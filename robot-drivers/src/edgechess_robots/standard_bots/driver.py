@@ -26,6 +26,7 @@ from edgechess_robots.siting import Siting
 from edgechess_robots.standard_bots.api_protocol import ApiRefused
 from edgechess_robots.standard_bots.client import Site, Token
 from edgechess_robots.standard_bots.grippers import Gripper
+from edgechess_robots.standard_bots.heart import LOST
 from edgechess_robots.standard_bots.link import Link
 from edgechess_robots.standard_bots.measured import Look
 from edgechess_robots.standard_bots.mover import Mover
@@ -38,7 +39,7 @@ from edgechess_robots.standard_bots.units import WrongUnit
 
 T = TypeVar("T")
 
-UNREADY = frozenset({"api_control_required", "brakes_must_be_disengaged", "heart-lost"})
+UNREADY = frozenset({"api_control_required", "brakes_must_be_disengaged", LOST})
 """Endings after which getting ready again puts it right, or says what a person must do."""
 
 

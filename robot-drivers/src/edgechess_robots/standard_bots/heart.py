@@ -17,6 +17,8 @@ ASKS = 2
 """Before "not found" is believed: of what moves the arm safely, one such answer may be a slip of something between."""
 AGAIN_S = 0.2  # between them, where nothing moves yet
 
+LOST = "heart-lost"
+"""Code of an execution that ended because the robot no longer finds its controlled motions."""
 ENDING_BEAT_S = (
     0.01  # between beats at the end of a motion, at least: some twenty more requests, for 20 ms less of waiting
 )
@@ -48,7 +50,7 @@ async def begin(name: str, client: Client, move: Move) -> Motion:
     except NotOffered as error:
         reason = f"the robot had controlled motions when it was made ready, and now does not find them ({error})"
         log.warning("arm %s: %s", name, reason)
-        raise Interrupted("heart-lost", reason) from error
+        raise Interrupted(LOST, reason) from error
 
 
 class Heart:

@@ -40,14 +40,17 @@ class Mover:
     async def move(self, motion: Order, progress: Progress) -> None:
         """Until it is measured to be over. Raises Interrupted, RobotError."""
         before, progress.sent = progress.sent, True
+        session = self._sight.linked()
         try:
-            if self._sight.linked().controlled:
-                await self._with_heart(motion)
-            else:
+            if session.controlled is False:
                 await self._in_pieces(motion)
+            else:
+                await self._with_heart(motion)
         except (ApiRefused, Interrupted) as refused:
             if _nothing_moved(refused):
                 progress.sent = before
+            if isinstance(refused, Interrupted) and refused.code == heart.LOST:
+                session.controlled = self._conduct.dead_man = None  # to be found out again
             raise
         await self._arrive(motion)
 
@@ -160,7 +163,7 @@ class Mover:
 def _nothing_moved(error: ApiRefused | Interrupted) -> bool:
     """The robot says that it did nothing."""
     if isinstance(error, Interrupted):
-        return error.code == "heart-lost"
+        return error.code == heart.LOST
     return error.status < 500 or error.error == "service_initializing"
 
 
