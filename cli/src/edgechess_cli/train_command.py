@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from edgechess_cli.train_options import DeviceOption, LicenceOption, ThreadsOption, prepared, stopping, told
+from edgechess_cli.train_style_command import style
 from edgechess_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 HOUR_S = 3600.0
 
 app = typer.Typer(help="Train move models: the policy network, and styles for it.", no_args_is_help=True)
-
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Of the processor (default: all cores).")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-LicenceOption = Annotated[str, typer.Option("--licence", help="SPDX expression for the packed model.")]
 
 
 @app.command()
@@ -193,46 +189,4 @@ def _line(report: Report) -> str:
     return text
 
 
-# ------------------------------------------------------------ shared with the other verbs of `train`
-
-
-@contextmanager
-def told(verb: str) -> Iterator[None]:
-    """A user's mistake, and torch that is not there, are one line."""
-    try:
-        yield
-    except ImportError as error:
-        text = f"{error.name} is not installed: pip install 'edgechess-training[torch]'"
-        typer.echo(f"edgechess train {verb}: {text}", err=True)
-        raise typer.Exit(2) from None
-    except (TrainingError, OSError) as error:
-        typer.echo(f"edgechess train {verb}: {error}", err=True)
-        raise typer.Exit(2) from None
-
-
-def prepared(device: str, threads: int | None) -> torch.device:
-    """Where to compute. Raises TrainingError, or ImportError without torch."""
-    import torch
-
-    from edgechess_training.policy.compute import device_of
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return device_of(device)
-
-
-@contextmanager
-def stopping() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM ask to stop at the next step; a second Ctrl-C ends the process at once."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+app.command()(style)

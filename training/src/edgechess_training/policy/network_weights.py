@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +17,7 @@ from edgechess_inference.policy.architecture import CONFIG_KEY, Architecture, pa
 from edgechess_inference.policy.checkpoint import load
 from edgechess_inference.policy.encoding import ENCODING
 from edgechess_inference.policy.network import PolicyNetwork
+from edgechess_inference.weights.manifest import Manifest
 from edgechess_inference.weights.model import open_model
 from edgechess_inference.weights.unpacking import unpack
 from edgechess_training.errors import TrainingError
@@ -26,6 +28,15 @@ WEIGHTS_FILE = "weights.safetensors"
 """A run's averaged weights, the ones to use: exact, in a run's folder."""
 
 Weights = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedNetwork:
+    """A packed model, read: its weights in F32, and the manifest that adapters are bound to."""
+
+    architecture: Architecture
+    weights: Weights
+    manifest: Manifest
 
 
 def arrays_of(network: torch.nn.Module) -> Weights:
@@ -43,13 +54,22 @@ def weights_of_word(word: str) -> tuple[Architecture, Weights]:
         if (Path(word) / RECIPE_FILE).exists():
             architecture = read_recipe(Path(word)).architecture
             return architecture, load(Path(word) / WEIGHTS_FILE, architecture)
-        named = word.startswith(MODEL_WORD)
-        return _unpacked(address_of(word.removeprefix(MODEL_WORD)) if named else word)
+        packed = _unpacked(word)
+        return packed.architecture, packed.weights
     except (InferenceError, OSError) as error:
         raise TrainingError(f"{word}: {error}") from error
 
 
-def _unpacked(address: str) -> tuple[Architecture, Weights]:
+def packed_network(word: str) -> PackedNetwork:
+    """`word`: `model:NAME`, or an address. Raises TrainingError."""
+    try:
+        return _unpacked(word)
+    except (InferenceError, OSError) as error:
+        raise TrainingError(f"{word}: {error}") from error
+
+
+def _unpacked(word: str) -> PackedNetwork:
+    address = address_of(word.removeprefix(MODEL_WORD)) if word.startswith(MODEL_WORD) else word
     model = anyio.run(open_model, address)
     card = model.manifest.card
     if card.encoding != ENCODING:
@@ -58,4 +78,4 @@ def _unpacked(address: str) -> tuple[Architecture, Weights]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "policy.safetensors"
         anyio.run(unpack, model, path)
-        return architecture, load(path, architecture)
+        return PackedNetwork(architecture, load(path, architecture), model.manifest)
