@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from edgechess_training.errors import TrainingError
-from edgechess_training.evaluation.engine import NODES_DEFAULT
+from edgechess_training.evaluation.engine import NODES_DEFAULT, NODES_OF_STRONG, STRONG_ELO
 from edgechess_training.evaluation.evaluation import JUDGE_NODES, QUICK, SECTIONS, Evaluation, Sizes, Wanted, Watch
 from edgechess_training.evaluation.executors import executor_of
 from edgechess_training.evaluation.report import markdown, write
@@ -50,7 +50,14 @@ def command(
         list[str] | None, typer.Option("--against", help="Another opponent: stockfish:nodes=1000, model:…, random …")
     ] = None,
     games: Annotated[int | None, typer.Option("--games", help="Per match (400); an even number.", min=0)] = None,
-    nodes: Annotated[int, typer.Option("--nodes", help="Of the engine per move.", min=1)] = NODES_DEFAULT,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            "--nodes",
+            help=f"Of the engine per move. Default: {NODES_DEFAULT}, above UCI_Elo {STRONG_ELO} {NODES_OF_STRONG}.",
+            min=1,
+        ),
+    ] = None,
     sprt: Annotated[
         str | None,
         typer.Option("--sprt", help="ELO0,ELO1[,ALPHA,BETA]: stop when it is decided; --games is then the most."),

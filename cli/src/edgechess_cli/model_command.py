@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from edgechess_cli.import_bedrock_command import app as import_bedrock
+from edgechess_cli.model_list import list_models
 from edgechess_cli.option_group import grouped
 from edgechess_inference.errors import InferenceError
 from edgechess_inference.weights import manifest as m
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 
 app.add_typer(import_bedrock, name="import-bedrock")
+app.command("list")(list_models)
 
 AddressArgument = Annotated[str, typer.Argument(help="Address of a packed model: …/NAME.json.", metavar="MODEL")]
 MirrorOption = Annotated[list[str] | None, typer.Option("--mirror", help="Another address of the same model.")]

@@ -18,7 +18,9 @@ from edgechess_inference.errors import InferenceError
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_training.errors import TrainingError
 
-NODES_DEFAULT = 10_000  # some 15 ms; UCI_Elo draws its move at a depth that is reached long before
+NODES_DEFAULT = 5_000  # some 8 ms
+NODES_OF_STRONG = 25_000
+STRONG_ELO = 1800  # above, Stockfish 15.1 draws its move at depth 6 and more, with four lines: 5,000 nodes end before
 HASH_MIB = 1  # emptied before every move
 MOVE_TIMEOUT_S = 60.0  # only a broken engine needs it
 MATE_CP = 10_000
@@ -41,6 +43,11 @@ class EngineCard:
     path: str
     elo_low: int | None
     elo_high: int | None
+
+
+def nodes_for(elo: int | None, asked: int | None) -> int:
+    """`asked`, or what this strength needs to be itself."""
+    return asked or (NODES_OF_STRONG if elo is not None and elo > STRONG_ELO else NODES_DEFAULT)
 
 
 def find_engine() -> str:

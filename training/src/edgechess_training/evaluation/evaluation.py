@@ -8,12 +8,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import heldout, judged, latency, matches, puzzles, retries
-from edgechess_training.evaluation.engine import NODES_DEFAULT, EngineCard, EngineSource, card_of, find_engine
+from edgechess_training.evaluation.engine import EngineCard, EngineSource, card_of, find_engine, nodes_for
 from edgechess_training.evaluation.games import Played
 from edgechess_training.evaluation.matches import Match, MatchFigures
 from edgechess_training.evaluation.network import network_of
@@ -53,7 +54,8 @@ class Wanted:
     levels: tuple[int, ...] = (1350,)
     against: tuple[str, ...] = ()
     sprt: Sprt | None = None
-    nodes: int = NODES_DEFAULT
+    nodes: int | None = None
+    """Of the engine per move; None: `engine.nodes_for` its level."""
     judge_nodes: int = JUDGE_NODES
     book: Path | None = None
     puzzle_file: Path | None = None
@@ -148,8 +150,8 @@ class Evaluation:
             for level in wanted.levels:
                 assert self.engine is not None
                 self._check_level(level)
-                engine = EngineSource(self.engine.path, level, wanted.nodes)
-                second = f"{self.engine.name} UCI_Elo {level}, {wanted.nodes} nodes"
+                engine = EngineSource(self.engine.path, level, nodes_for(level, wanted.nodes))
+                second = f"{self.engine.name} UCI_Elo {level}, {engine.nodes:,} nodes"
                 yield Match(f"match {choice} uci_elo={level}", first, name, engine, second, level, wanted.sprt)
             for word in wanted.against:
                 other = opponent_of(word, nodes=wanted.nodes, threads=1, seed=wanted.seed)
@@ -195,7 +197,7 @@ class Evaluation:
         assert self.engine is not None
         assert self.subject.source is not None
         openings = self.book.draw(self.wanted.sizes.retries, self.wanted.seed)
-        engine = EngineSource(self.engine.path, RETRIES_ELO, self.wanted.nodes)
+        engine = EngineSource(self.engine.path, RETRIES_ELO, nodes_for(RETRIES_ELO, self.wanted.nodes))
         tasks = list(retries.tasks_of("retries", openings, self.subject.source, engine))
         self._do("retries", tasks, executor, watch)
         self.figures.retries = retries.figures_of(self._values("retries", tasks))
@@ -245,11 +247,10 @@ class Evaluation:
 
     def _latency(self, watch: Watch) -> None:
         assert self.subject.source is not None
-        watch("latency", 0, 1)
+        wanted = self.wanted
         self.figures.latency = latency.measure(
-            self.subject.source, self.wanted.threads, self._own_choices(), self.wanted.seed
+            self.subject.source, wanted.threads, self._own_choices(), wanted.seed, partial(watch, "latency")
         )
-        watch("latency", 1, 1)
 
     # ---------------------------------------------------------------- what they share
 

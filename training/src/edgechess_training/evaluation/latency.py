@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -12,12 +12,12 @@ import chess
 import numpy as np
 
 from edgechess_training.evaluation.games import ending
-from edgechess_training.evaluation.network import Backend, Network, NetworkSource
+from edgechess_training.evaluation.network import Backend, Network, NetworkSource, network_of
 from edgechess_training.evaluation.openings import own_book
 from edgechess_training.evaluation.sides import Choice, choose_moves
 
-POSITIONS = 64
-WARM_UP = 8
+POSITIONS = 40
+WARM_UP = 4
 PLIES_MAX = 50
 BACKENDS: tuple[Backend, ...] = ("onnxruntime", "torch")
 
@@ -34,16 +34,23 @@ class Latency:
     p95_ms: float
 
 
-def measure(source: NetworkSource, threads: Sequence[int], choices: Sequence[Choice], seed: int) -> list[Latency]:
-    """In this process, one after the other; backends that are not installed are left out."""
+def measure(
+    source: NetworkSource, threads: Sequence[int], choices: Sequence[Choice], seed: int, watch: Callable[[int, int], None]
+) -> list[Latency]:  # fmt: skip
+    """In this process, one after the other; backends that are not installed are left out. `watch`: done, in all."""
     boards = some_positions(seed)
-    found = []
-    for backend in BACKENDS:
-        if find_spec(backend) is None:
-            continue
-        for count in threads:
-            network = Network(NetworkSource(source.address, source.adapter, backend, count, source.device))
-            found += [_measured(network, backend, count, choice, boards) for choice in choices if choice != "ladder"]
+    plan = [
+        (backend, count, choice)
+        for backend in BACKENDS if find_spec(backend) is not None
+        for count in threads
+        for choice in choices
+    ]  # fmt: skip
+    found: list[Latency] = []
+    for backend, count, choice in plan:
+        watch(len(found), len(plan))
+        network = network_of(NetworkSource(source.address, source.adapter, backend, count, source.device))
+        found.append(_measured(network, backend, count, choice, boards))
+    watch(len(plan), len(plan))
     return found
 
 

@@ -82,7 +82,7 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
     if engine is not None:
         span = f"UCI_Elo {engine.elo_low} to {engine.elo_high}" if engine.elo_low is not None else "no UCI_Elo"
         yield (
-            f"Engine: {engine.name} ({span}), one thread, {wanted.nodes:,} nodes a move, its memory emptied before each; the same"
+            f"Engine: {engine.name} ({span}), one thread, a fixed number of nodes a move, its memory emptied before each; the same"
             " UCI_Elo means another strength in another version."
         )
     yield (

@@ -14,7 +14,7 @@ from edgechess_inference.registry import check_word, player_names, split_word
 from edgechess_inference.stockfish import parse_strength
 from edgechess_inference.weights.model import ModelOptions, open_blocking
 from edgechess_training.errors import TrainingError
-from edgechess_training.evaluation.engine import EngineSource, find_engine
+from edgechess_training.evaluation.engine import EngineSource, find_engine, nodes_for
 from edgechess_training.evaluation.network import Backend, NetworkSource
 from edgechess_training.evaluation.sides import Choice, NetworkSide, PlayerSide, SideSource
 
@@ -58,7 +58,7 @@ def subject_of(text: str, out: Path, *, threads: int = 1, device: str = "cpu") -
     return Subject(shown, word, source)
 
 
-def opponent_of(word: str, *, nodes: int, threads: int, seed: int) -> SideSource:
+def opponent_of(word: str, *, nodes: int | None, threads: int, seed: int) -> SideSource:
     """`stockfish:elo=1500,nodes=5000` is asked with fixed nodes; a policy network plays by itself, or with lookahead=yes.
 
     Raises TrainingError.
@@ -76,14 +76,14 @@ def opponent_of(word: str, *, nodes: int, threads: int, seed: int) -> SideSource
     return PlayerSide(word, seed)
 
 
-def _engine(word: str, rest: str, nodes: int) -> EngineSource:
+def _engine(word: str, rest: str, nodes: int | None) -> EngineSource:
     """Raises TrainingError, PlayerWordError."""
     if not rest:
-        return EngineSource(find_engine(), nodes=nodes)
+        return EngineSource(find_engine(), nodes=nodes_for(None, nodes))
     strength = parse_strength(rest)
     if strength.level is not None or "movetime" in rest:
         raise TrainingError(f"{word}: matches are played at fixed nodes: say elo=… and nodes=…")
-    return EngineSource(find_engine(), strength.elo, strength.nodes or nodes)
+    return EngineSource(find_engine(), strength.elo, nodes_for(strength.elo, strength.nodes or nodes))
 
 
 def _network(rest: str, threads: int, device: str) -> NetworkSource | None:
