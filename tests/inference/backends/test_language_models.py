@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +253,40 @@ async def test_an_adapter_trained_with_peft_answers_as_peft_does(kind: str, stor
         )
     assert (with_style.adapter, without.adapter) == ("style", None)
     assert table.info("style").counts.requests == 1
+
+
+WATCHED = """
+import sys, threading
+import anyio
+
+HEAVY = ("torch", "transformers", "tokenizers", "numpy", "onnx", "onnxruntime")
+found = []
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if threading.current_thread() is threading.main_thread() and name.partition(".")[0] in HEAVY:
+            found.append(name)
+
+sys.meta_path.insert(0, Watch())
+
+async def main(address):
+    from edgechess_inference_node.models import _import_backends
+    await anyio.to_thread.run_sync(_import_backends, "cpu")
+    from edgechess_inference.backends.loading import LoadOptions
+    from edgechess_inference.backends.slot import ModelSlot
+    from edgechess_inference.move_model import PromptRequest
+    async with ModelSlot(LoadOptions()) as slot:
+        await slot.load(address)
+        await slot.complete(PromptRequest("e4", max_tokens=2))
+    print(found)
+
+anyio.run(main, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_the_event_loop_of_a_node_waits_for_no_import_of_a_language_models_backend(tmp_path: Path) -> None:
+    """They take seconds, and the engine answers meanwhile."""
+    address = made(tmp_path, "llama", torch.float32)
+    done = subprocess.run([sys.executable, "-c", WATCHED, str(address)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

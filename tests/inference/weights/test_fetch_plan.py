@@ -68,6 +68,15 @@ def test_damage_everywhere_ends_the_stream_by_name() -> None:
     assert ask(core, 0, 9.0) == p.Finish()
 
 
+def test_a_source_that_sent_much_before_a_connection_broke_is_asked_again_at_once() -> None:
+    core = p.FetchPlan([8 << 20], ["a"], 1, random.Random(1))
+    fetch(core, 0)
+    assert broken(core, 0, p.Fault.RESET, 1.0, received=2 << 20) == []
+    assert fetch(core, 0, 1.0) == p.Fetch(chunk=0, source=0, start=2 << 20)
+    assert broken(core, 0, p.Fault.RESET, 2.0, received=(2 << 20) + 1) == []
+    assert isinstance(ask(core, 0, 2.0), p.Wait)  # one byte is no sign of health
+
+
 def test_a_broken_connection_goes_on_where_it_ended_after_a_pause() -> None:
     core = plan(1)
     fetch(core, 0)

@@ -316,5 +316,6 @@ class _Node:
                 "adapter_legal": {(("adapter", state.adapter),): float(state.legal) for state in adapters},
                 "adapter_illegal": {(("adapter", state.adapter),): float(state.illegal) for state in adapters},
                 "adapter_loads": {(("adapter", state.adapter),): float(state.loads) for state in adapters},
+                "adapter_load_max_seconds": {(("adapter", state.adapter),): state.load_max_s for state in adapters},
             }
         )

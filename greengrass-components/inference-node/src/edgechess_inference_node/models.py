@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 
 MODELS_MAX = 16
-ADAPTERS_FOLDER = "adapters"  # of the cache: their tier has a limit of its own, which must not drive out a model's chunks
+ADAPTERS_FOLDER = (
+    "adapters"  # of the cache: their tier has a limit of its own, which must not drive out a model's chunks
+)
 SERVES = "model-serves"
 UNLOADED = "model-unloaded"
 ADAPTER_SET = "adapter-set"

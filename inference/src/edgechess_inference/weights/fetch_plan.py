@@ -220,6 +220,7 @@ URGENT, USUAL = 0, 1
 WAIT_S = 0.5  # at most, before a receiver without work looks again: hedges become due without an event
 PUT_OFF_MAX = 32  # chunks looked at whose source rests, before a receiver rests too
 STRIKES_MAX = 3  # then a source rests, where another can take its place
+WELL_BYTES = 1 << 20  # came before a connection broke: the source is well, and nothing is gained by waiting
 DURATIONS = 64  # of which the median is taken
 
 
@@ -463,7 +464,8 @@ class FetchPlan:
                 trouble.attempts = 1 if fruitful else trouble.attempts + 1
                 trouble.breaks[flight.source] = trouble.breaks.get(flight.source, 0) + 1
                 self._strike(source, fruitful, now_s)
-                delay_s = self._backoff_s(trouble.attempts)
+                well = event.received - flight.start >= WELL_BYTES
+                delay_s = 0.0 if well else self._backoff_s(trouble.attempts)
             case Fault.THROTTLED:
                 self.tally.throttled += 1
                 self._throttle(source, event.retry_after_s, now_s)
