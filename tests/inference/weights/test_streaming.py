@@ -70,6 +70,9 @@ async def test_tensors_are_usable_before_the_rest_has_come(server: Any, buffer: 
         await stream.ready(names)
         assert all(stream.is_ready(name) for name in names)
         assert not stream.is_ready("model.layers.3.up_proj.weight")
+        moment = stream.snapshot()
+        assert 0 < moment.landed_bytes < moment.total_bytes
+        assert moment.rate_bytes_s > 0  # what a node tells of a model that is on its way
         for name in names:
             tensor = stream.tensors[name]
             with buffer.view(tensor.offset, tensor.length) as view:

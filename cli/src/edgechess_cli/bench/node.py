@@ -37,7 +37,8 @@ from edgechess_kit.broker import running_broker
 STARTS = 5
 TABLES = 4  # that ask at once; each its next question when it has its answer
 SWAPS = 6
-CALM_S = 1.5  # between two swaps, and before the first
+CALM_S = 1.5  # between two swaps, and before the first; on a slow machine until there are
+CALM_ANSWERS = 60  # answers, for a percentile of a few says nothing
 WARM_UP = 20  # answers of each table before anything counts
 READY_LIMIT_S = 1.5
 FIRST_MOVE_LIMIT_S = 0.1
@@ -108,17 +109,24 @@ async def _swaps(count: int, folder: Path) -> tuple[list[float], list[float], li
         for fen in fens:
             tasks.start_soon(_table, answers, fen, asked, said)
         for number in range(count):
-            await anyio.sleep(CALM_S)
+            await _calm(asked)
             began = time.perf_counter()
             await swap(bus, number, stores[(number + 1) % 2])
             swapped.append((began, time.perf_counter()))
-        await anyio.sleep(CALM_S)
+        await _calm(asked)
         tasks.cancel_scope.cancel()
     during = [overlaps(each, swapped) for each in asked]
     took = [end - begin for begin, end in asked]
     calm = [seconds for seconds, inside in zip(took, during, strict=True) if not inside]
     swapping = [seconds for seconds, inside in zip(took, during, strict=True) if inside]
     return calm, swapping, [end - begin for begin, end in swapped], mixed_answers(said)
+
+
+async def _calm(asked: Sequence[object]) -> None:
+    until = len(asked) + CALM_ANSWERS
+    await anyio.sleep(CALM_S)
+    while len(asked) < until:  # noqa: ASYNC110  (others append; nobody has to be told)
+        await anyio.sleep(0.05)
 
 
 async def _table(

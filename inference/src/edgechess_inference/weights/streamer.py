@@ -47,7 +47,7 @@ class Stream:
         return self._transfer.has(self._chunks_of(name))
 
     def snapshot(self) -> Progress:
-        """The progress now, without a rate."""
+        """The progress now, with the mean rate so far."""
         return self._transfer.snapshot()
 
     def progress(self, interval_s: float = PROGRESS_S) -> AsyncIterator[Progress]:

@@ -63,6 +63,7 @@ class Transfer:
         self._missing = len(chunks)
         self._error: WeightsError | None = None
         self._changed = anyio.Event()
+        self._began_s = anyio.current_time()
 
     def has(self, chunks: Iterable[int]) -> bool:
         """All of these have landed."""
@@ -82,9 +83,10 @@ class Transfer:
             await self._change()
 
     def snapshot(self, before: Progress | None = None, after_s: float = 0.0) -> Progress:
-        """The progress now; the rate since `before`, which was `after_s` ago."""
+        """The progress now; the rate since `before`, which was `after_s` ago, else since the beginning."""
         tally = self._receivers.tally()
         gained = tally.landed_bytes - (before.landed_bytes if before else 0)
+        after_s = after_s if before else anyio.current_time() - self._began_s
         problem = self._cache.problem if self._cache else None
         return Progress(self.total_bytes, gained / after_s if after_s > 0 else 0.0, tally, problem)
 
