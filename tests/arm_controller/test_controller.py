@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgechess_arm_controller import controller as c
 from edgechess_arm_controller.choreography import Carry, move_carries
 from edgechess_arm_controller.motion import Part
+from edgechess_arm_controller.persons_words import DUPLICATE_S
 from edgechess_arm_controller.slots import Slots
 from edgechess_arm_controller.table import (
     JobRecord,
@@ -351,10 +352,10 @@ def test_a_recover_without_an_id_may_be_a_late_duplicate() -> None:
     harness.stop(ARMS)
     harness.feed(c.StopAsked("a person"))
     nameless = ArmControl(command="recover", confirmed_by="me")
-    harness.now_s += c.DUPLICATE_S / 2
+    harness.now_s += DUPLICATE_S / 2
     harness.feed(c.ControlAsked(nameless, False))
     assert harness.state.table.stopped is not None
-    harness.now_s += c.DUPLICATE_S
+    harness.now_s += DUPLICATE_S
     harness.feed(c.ControlAsked(nameless, False))
     assert harness.state.table.stopped is None
 

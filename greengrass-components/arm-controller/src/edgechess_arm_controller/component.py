@@ -7,28 +7,26 @@ published goes through bounded queues, so a broker that is away never holds up a
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
-import msgspec
 
 from edgechess_arm_controller import controller as c
 from edgechess_arm_controller.choreography import piece_name
 from edgechess_arm_controller.errors import ArmInTheWay, JobRefused
 from edgechess_arm_controller.homing import plan_placing, plan_way_home
+from edgechess_arm_controller.inbox import FOREIGN, Inbox, foreign_answer
+from edgechess_arm_controller.outgoing import Outgoing
 from edgechess_arm_controller.planner import plan_job
 from edgechess_arm_controller.settings import Settings
-from edgechess_arm_controller.slots import Slot, Slots
-from edgechess_arm_controller.table import Note, restore, result_of
-from edgechess_kit.bus import Delivery
+from edgechess_arm_controller.shown import shown
+from edgechess_arm_controller.slots import Slots
+from edgechess_arm_controller.table import Note, restore
 from edgechess_kit.component import Context
-from edgechess_kit.errors import LinkLost, WireError
 from edgechess_kit.events import announce
 from edgechess_kit.health import Health
 from edgechess_kit.journal import Draft
@@ -36,16 +34,7 @@ from edgechess_kit.messages import (
     ArmControl,
     ArmControlResponse,
     ArmJob,
-    ArmJobResult,
-    ArmMoveResponse,
-    ArmState,
-    ArmStatus,
-    GameRequest,
-    Message,
-    SessionState,
-    SlotState,
 )
-from edgechess_kit.topics import Topic
 from edgechess_robots.arm import Arm, CheckedPlan, Plan, Report
 from edgechess_robots.arm import ArmState as MeasuredArm
 from edgechess_robots.errors import ArmLost, ArmStopped, PlanRefused, RobotError
@@ -53,9 +42,6 @@ from edgechess_robots.errors import ArmLost, ArmStopped, PlanRefused, RobotError
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5  # age limits and waits are in seconds; changes of an arm wake the controller at once
-STATE_PERIOD_S = 2.0  # a retained state older than a few of these means a dead controller
-STATE_GAP_S = 0.5  # joints change all the time while an arm moves; two states a second are enough to watch
-OUTGOING_LIMIT = 200  # answers waiting for the broker; whoever misses one asks again and gets the recorded one
 STOP_WAIT_S = 15.0
 """For a driver to deliver a stop; after that the execution is cancelled as well. Longer than a driver's own budget, so that
 the driver says what failed: a Dobot's takes 1 s for the answer and 2 s to stand (4 s where feedback comes so rarely that it
@@ -65,9 +51,7 @@ ACT_WAIT_FACTOR = 3.0  # an execution may take this much longer than planned (co
 ACT_WAIT_EXTRA_S = 30.0  # … and this much more for gripper and queue; the driver's own deadlines are shorter
 IDLE_LOOK_S, IDLE_LOOKS = 0.05, 60  # a feedback frame or two after the release; 3 s is far beyond that
 LAST_WORDS_S = 2.0  # for the broker to take the last answers; whoever misses one asks the next process
-RETRY_S = 1.0  # before an arm's link or the bus is tried again
-
-FOREIGN = "foreign-"  # job ids made for managers that speak only the sample's `devices/arm/move`
+RETRY_S = 1.0  # before an arm's link is tried again
 
 
 async def run(context: Context[Settings], arms: Mapping[str, Arm]) -> None:
@@ -95,11 +79,8 @@ class Controller:
         self._brings: dict[str, anyio.CancelScope] = {}
         self._bring_locks = {name: anyio.Lock() for name in names}
         self._checked: tuple[Plan, CheckedPlan] | None = None
-        self._outgoing: deque[tuple[Topic[Any], Message]] = deque(maxlen=OUTGOING_LIMIT)
-        self._outgoing_changed = anyio.Event()
-        self._publishing = False
-        self._changed = anyio.Event()
-        self._seq = 0
+        self._outgoing = Outgoing(context, lambda: shown(self.state, self._arms))
+        self._inbox = Inbox(context, self._outgoing, self._handle, self.stop, lambda: self.state)
 
     async def run(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started when the topics are subscribed."""
@@ -119,11 +100,11 @@ class Controller:
                 group.start_soon(self._serve, arm, name=f"arm {name}")
                 group.start_soon(self._watch, arm, name=f"arm {name} states")
             group.start_soon(self._tick, health, name="arm-controller tick")
-            group.start_soon(self._publish_state, name="arm-controller state")
-            group.start_soon(self._publish_outgoing, name="arm-controller answers")
+            group.start_soon(self._outgoing.run_state, name="arm-controller state")
+            group.start_soon(self._outgoing.run, name="arm-controller answers")
             task_status.started()
             async for delivery in deliveries:
-                self._receive(delivery)
+                self._inbox.receive(delivery)
 
     def stop(self, reason: str, control: ArmControl | None = None) -> None:
         """Stops every arm now; nothing moves until a `recover`. Callable from any task of the same event loop.
@@ -155,8 +136,8 @@ class Controller:
             if not now.parked:
                 log.warning("%s", _where(name, now, self.state.table.hand(name)))
         with anyio.move_on_after(LAST_WORDS_S):
-            await self._show(self._arm_state())  # it is retained: what everybody sees until the next start
-            while self._publishing or self._outgoing:  # noqa: ASYNC110  (a state, no event)
+            await self._outgoing.show()  # it is retained: what everybody sees until the next start
+            while not self._outgoing.empty:  # noqa: ASYNC110  (a state, no event)
                 await anyio.sleep(IDLE_LOOK_S)
 
     @property
@@ -182,7 +163,7 @@ class Controller:
                 self._write(drafts)
                 events.extend(self._apply(effect))
             self._write(drafts)
-        self._changed.set()
+        self._outgoing.changed()
 
     def _write(self, drafts: list[Draft]) -> None:
         if drafts:
@@ -206,11 +187,11 @@ class Controller:
             case c.Bring(arm, confirmed):
                 self._group.start_soon(self._bring, arm, confirmed, name=f"arm {arm} bring")
             case c.Answer(result, lan):
-                self._send(topics.arm_job_result, result)
+                self._outgoing.send(topics.arm_job_result, result)
                 if result.job_id.startswith(FOREIGN):
-                    self._send(topics.arm_move_response, _foreign_answer(result, lan))
+                    self._outgoing.send(topics.arm_move_response, foreign_answer(result, lan))
             case c.Respond(response):
-                self._send(topics.arm_control_response, response)
+                self._outgoing.send(topics.arm_control_response, response)
             case _:
                 raise AssertionError(f"no such effect here: {effect}")
         return ()
@@ -388,7 +369,7 @@ class Controller:
                 request_id=control.request_id,
                 reason="; ".join(sorted(problems)) or None,
             )
-            self._send(self._context.topics.arm_control_response, answer)
+            self._outgoing.send(self._context.topics.arm_control_response, answer)
 
     async def _stop_arms(self, names: tuple[str, ...]) -> None:
         self._interrupt()
@@ -417,157 +398,6 @@ class Controller:
         log.warning("%s", problem)
         problems.append(problem)
 
-    # ---------------------------------------------------------------- the bus
-
-    def _receive(self, delivery: Delivery) -> None:
-        topics = self._context.topics
-        try:
-            if delivery.topic == topics.arm_control.name:
-                self._control(delivery.decode(topics.arm_control))
-            elif delivery.topic == topics.arm_job.name:
-                self._job(delivery.decode(topics.arm_job))
-            elif delivery.topic == topics.arm_move.name:
-                self._foreign_move(delivery.decode(topics.arm_move))
-            elif delivery.topic == topics.session_state.name:
-                self._session(delivery.decode(topics.session_state))
-        except WireError as error:
-            self._malformed(delivery, error)
-
-    def _control(self, control: ArmControl) -> None:
-        if control.command == "stop":
-            self.stop(control.reason or "asked on the bus", control)
-            return
-        kind, request_id = "recovered" if control.command == "recover" else control.command, control.request_id
-        repeated = request_id is not None and self._context.journal.last(kind=kind, key=request_id) is not None
-        self._handle(c.ControlAsked(control, repeated))
-
-    def _job(self, job: ArmJob) -> None:
-        entry = self._context.journal.last(kind="job-ended", key=job.job_id)
-        recorded = result_of(entry) if entry is not None else None
-        self._handle(c.JobAsked(job, recorded, self._session_known(job.session_id)))
-
-    def _foreign_move(self, request: GameRequest) -> None:
-        """The sample's arm protocol. The task token makes it idempotent, however often that manager retries."""
-        if request.action != "move":
-            answer = ArmMoveResponse(status=500, lan=request.lan, reason="only moves move an arm")
-            self._send(self._context.topics.arm_move_response, answer)
-            return
-        digest = hashlib.sha256(request.task_token.encode()).hexdigest()[:32]
-        self._job(
-            ArmJob(
-                job_id=FOREIGN + digest,
-                kind="move",
-                session_id=request.session_id,
-                before=request.before,
-                after=request.after,
-                lan=request.lan,
-                deadline=request.deadline,
-            )
-        )
-
-    def _session(self, session: SessionState) -> None:
-        name = session.session_id
-        if session.status == "running" and name is not None and name != self.state.table.session_id:
-            self._handle(c.SessionSeen(name, self._session_known(name)))
-
-    def _session_known(self, session_id: str) -> bool:
-        """Was the table reset for it already? An old session's message, come late, must not empty the tray."""
-        return self._context.journal.last(kind="table-reset", key=session_id) is not None
-
-    def _malformed(self, delivery: Delivery, error: WireError) -> None:
-        log.warning("%s", error)
-        topics = self._context.topics
-        if delivery.topic == topics.arm_control.name:
-            self._send(
-                topics.arm_control_response, ArmControlResponse(status=400, command="unknown", reason=error.reason)
-            )
-        elif delivery.topic == topics.arm_move.name:
-            self._send(topics.arm_move_response, ArmMoveResponse(status=500, reason=error.reason))
-        elif delivery.topic == topics.arm_job.name:
-            job_id = _job_id_of(delivery.payload)
-            if job_id is not None:
-                result = ArmJobResult(job_id=job_id, outcome="refused", code="malformed", reason=error.reason)
-                self._send(topics.arm_job_result, result)
-
-    def _send(self, topic: Topic[Any], message: Message) -> None:
-        self._outgoing.append((topic, message))
-        self._outgoing_changed.set()
-
-    async def _publish_outgoing(self) -> None:
-        while True:
-            while self._outgoing:
-                topic, message = self._outgoing.popleft()
-                self._publishing = True
-                await self._publish(topic, message)
-                self._publishing = False
-            self._outgoing_changed = anyio.Event()
-            await self._outgoing_changed.wait()
-
-    async def _publish(self, topic: Topic[Any], message: Message) -> None:
-        while True:
-            try:
-                await self._context.bus.publish(topic, message)
-                return
-            except LinkLost:
-                await anyio.sleep(RETRY_S)
-
-    async def _publish_state(self) -> None:
-        shown: ArmState | None = None
-        due_s = 0.0  # whatever does not change is shown again then
-        while True:
-            self._changed = anyio.Event()
-            now = self._arm_state()
-            if now != shown or anyio.current_time() >= due_s:
-                shown, due_s = now, anyio.current_time() + STATE_PERIOD_S
-                await self._show(now)
-                await anyio.sleep(STATE_GAP_S)
-                continue
-            with anyio.move_on_after(due_s - anyio.current_time()):
-                await self._changed.wait()
-
-    async def _show(self, state: ArmState) -> None:
-        self._seq += 1
-        stamped = msgspec.structs.replace(state, at=self._context.clock.unix_s(), seq=self._seq)
-        await self._publish(self._context.topics.arm_state, stamped)
-
-    def _arm_state(self) -> ArmState:
-        """Without time and number, so that two can be compared."""
-        state, table = self.state, self.state.table
-        job = table.job.job_id if table.job else state.waiting.job.job_id if state.waiting else None
-        return ArmState(
-            arms=tuple(self._status(name) for name in self._arms),
-            stopped=table.stopped is not None,
-            lease_token=table.token,
-            lease_holder=table.holder,
-            job_id=job,
-            step=state.step,
-            tray=tuple(_slot_state(slot) for slot in table.slots.trays()),
-            rack=tuple(_slot_state(slot) for slot in table.slots.racks()),
-        )
-
-    def _status(self, name: str) -> ArmStatus:
-        arm, condition, view = self._arms[name], self.state.conditions[name], self.state.views[name]
-        now = arm.state()
-        holding = self.state.table.hand(name) if now.holding is not False else None
-        tool = now.tool
-        mode: Literal["offline", "starting", "idle", "moving", "parked", "stopped", "fault"] = now.mode
-        if condition.phase == "blocked" and holding is None and mode != "stopped":
-            mode = "fault"  # it may look well, but it was given up: an operator must see that a person is needed
-        elif now.mode == "idle" and now.parked:
-            mode = "parked"
-        return ArmStatus(
-            name=name,
-            kind=arm.kind,
-            mode=mode,
-            parked=now.parked,
-            holding=holding,
-            felt=view.holding if view.fresh else None,
-            joints_deg=tuple(round(joint, 1) for joint in now.joints_deg),
-            tool_mm=(round(tool.x_mm), round(tool.y_mm), round(tool.z_mm)) if tool else (),
-            alarm=now.alarm or (condition.reason if condition.phase in ("blocked", "loaded") else None),
-            dead_man=now.dead_man,
-        )
-
 
 async def _cancel_when(event: anyio.Event, scope: anyio.CancelScope) -> None:
     await event.wait()
@@ -592,21 +422,3 @@ async def _until_idle(arm: Arm) -> str | None:
         await anyio.sleep(IDLE_LOOK_S)
     now = arm.state()
     return now.alarm or f"made ready, but it is {now.mode}"
-
-
-def _slot_state(slot: Slot) -> SlotState:
-    return SlotState(slot=slot.name, piece=slot.piece, doubtful=slot.doubtful)
-
-
-def _foreign_answer(result: ArmJobResult, lan: str) -> ArmMoveResponse:
-    return ArmMoveResponse(status=200 if result.outcome == "done" else 500, lan=lan, reason=result.reason)
-
-
-def _job_id_of(payload: bytes) -> str | None:
-    """The job id of a message that is otherwise unusable, so that its sender can be answered."""
-    try:
-        found = msgspec.json.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    job_id = found.get("jobId") if isinstance(found, dict) else None
-    return job_id if isinstance(job_id, str) and 1 <= len(job_id) <= 128 else None

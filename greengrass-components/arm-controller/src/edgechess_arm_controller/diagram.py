@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from edgechess_arm_controller.controller import PHASES
+from edgechess_arm_controller.state import PHASES
 
 _HEAD = """\
 # The phases of an arm in the arm controller
 
-Generated from `PHASES` in `edgechess_arm_controller/controller.py` by `python -m edgechess_arm_controller.diagram`; a
+Generated from `PHASES` in `edgechess_arm_controller/state.py` by `python -m edgechess_arm_controller.diagram`; a
 test keeps it current. Phases are what the controller makes of an arm's modes (`arm-states.md`): whether it may be used,
 must be brought home, or needs a person.
 

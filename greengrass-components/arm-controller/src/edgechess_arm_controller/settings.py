@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edgechess_arm_controller.controller import Limits
 from edgechess_arm_controller.hand import Handling
 from edgechess_arm_controller.planner import Ground
+from edgechess_arm_controller.state import Limits
 from edgechess_kit.errors import SettingsError
 from edgechess_robots.claim import claimed
 from edgechess_robots.dobot.tcp import is_loopback
