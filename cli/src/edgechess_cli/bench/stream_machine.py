@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 DROP = Path("/proc/sys/vm/drop_caches")
 
@@ -40,10 +41,10 @@ def drop_caches() -> None:
 
 def why_no_device(device: str) -> str | None:
     """Why nothing can be measured there; None where it can."""
-    if importlib.util.find_spec("torch") is None:
+    try:
+        torch: Any = importlib.import_module("torch")  # an extra of edgechess-inference, and seconds
+    except ImportError:
         return f"--device {device} needs torch: install edgechess-inference[torch]"
-    import torch  # seconds, and not needed by anything else here
-
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA raises the second
