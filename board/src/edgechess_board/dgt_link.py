@@ -6,6 +6,7 @@ Reconnecting is the driver's job. One task receives bytes, one decides and sends
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -56,7 +57,11 @@ class DgtLink:
         self._show = show
         self._parser = dgt.MessageParser()
         self._state = settling.Settling(timing)
-        self._outbox, self._inbox = anyio.create_memory_object_stream[bytes](CHUNK_LIMIT)
+        self._chunks: deque[bytes] = deque()
+        self._news = anyio.Event()
+        """Set when there are chunks, when the stream has ended, and by `look`."""
+        self._room = anyio.Event()
+        self._ended = False
         self._end = "the link closed"
         self._heard_at_s = 0.0
         self._dump_wanted = False
@@ -64,51 +69,54 @@ class DgtLink:
     async def run(self) -> str:
         """Until the link is lost; returns why. Does not close the stream."""
         reason = self._end
-        with self._outbox, self._inbox:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._receive_all, name="board: receive")
-                try:
-                    self._heard_at_s = anyio.current_time()
-                    self._connected(await self._identify())
-                    await self._serve()
-                except BoardLost as lost:
-                    reason = str(lost)
-                tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._receive_all, name="board: receive")
+            try:
+                self._heard_at_s = anyio.current_time()
+                self._connected(await self._identify())
+                await self._serve()
+            except BoardLost as lost:
+                reason = str(lost)
+            tasks.cancel_scope.cancel()
         return reason
 
     def look(self) -> None:
         """Settle again on what is there from now on, even if nothing changes."""
         self._decide(settling.Looked(anyio.current_time()))
-        try:
-            self._outbox.send_nowait(b"")  # wakes the decider; its wake-up time has changed
-        except anyio.WouldBlock:
-            pass  # it has chunks to work through, and so is awake
-        except anyio.ClosedResourceError:
-            pass  # the link is at its end, and whoever waits is told so
+        self._news.set()  # wakes the decider; its wake-up time has changed
 
     # -------------------------------------------------------------------------------------------- bytes
 
     async def _receive_all(self) -> None:
         try:
             while True:
-                await self._outbox.send(await self._stream.receive(CHUNK_BYTES))
+                self._chunks.append(await self._stream.receive(CHUNK_BYTES))
+                self._news.set()
+                while len(self._chunks) >= CHUNK_LIMIT:
+                    self._room = anyio.Event()
+                    await self._room.wait()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             pass
         except (anyio.BrokenResourceError, OSError) as error:
             self._end = f"the link broke: {error or type(error).__name__}"
-        self._outbox.close()
+        self._ended = True
+        self._news.set()
 
     async def _receive(self, until_s: float) -> bytes:
         """The next bytes; none when the time has come or somebody called `look`. Raises BoardLost at the end."""
-        with anyio.move_on_after(max(0.0, until_s - anyio.current_time())):
-            try:
-                data = await self._inbox.receive()
-            except anyio.EndOfStream as end:
-                raise BoardLost(self._end) from end
-            if data:
-                self._heard_at_s = anyio.current_time()
-            return data
-        return b""
+        with anyio.CancelScope(deadline=until_s):
+            await self._news.wait()
+        if self._chunks:
+            data = self._chunks.popleft()
+            self._room.set()
+            self._heard_at_s = anyio.current_time()
+        elif self._ended:
+            raise BoardLost(self._end)
+        else:
+            data = b""
+        if not self._chunks and not self._ended and self._news.is_set():
+            self._news = anyio.Event()
+        return data
 
     async def _send(self, *commands: dgt.Command) -> None:
         """At most a few at a time: a board buffers ten bytes. Raises BoardLost."""

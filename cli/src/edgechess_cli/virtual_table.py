@@ -52,9 +52,11 @@ ARMS = ("white", "black")
 # One frame in 200 ms, and one a second from an arm at rest: the driver's rules are the same, and a quiet table costs next
 # to nothing. A frame that stalls for four periods, as some do, is not yet a lost link.
 IDLE_FEEDBACK_S = 1.0
-DOBOT_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0)
+DOBOT_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0, gripper_poll_s=0.1, state_interval_s=1.0)
 # As rarely as the robot's dead-man and the controller's age limit allow, for the same reason: a request costs milliseconds.
-RO1_SETTINGS = StandardBotsSettings(robot_kind="simulated", live=False, beat_s=0.2, poll_s=1.0, stale_s=4.0)
+RO1_SETTINGS = StandardBotsSettings(
+    robot_kind="simulated", live=False, beat_s=0.2, ending_beat_s=0.2, poll_s=1.5, stale_s=4.0
+)
 AGE_LIMIT_S = 2.0
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 STOP_WITHIN_S = 20.0  # of a request: about the length of a move

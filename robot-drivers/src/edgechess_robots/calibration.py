@@ -12,13 +12,14 @@ import json
 import os
 import tomllib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from edgechess_robots.errors import CalibrationRefused
 from edgechess_robots.layout import Point
-from edgechess_robots.poses import Pose
+from edgechess_robots.poses import Matrix, Pose
 
 MIN_TOUCHES = 4
 MAX_RESIDUAL_MM = 1.0  # four corners touched with σ 0.5 mm fit to about 0.6 mm (reference "robot-motion" section C)
@@ -52,7 +53,7 @@ class Calibration:
         return self.board @ in_board
 
     def to_board(self, in_base: Pose) -> Pose:
-        return self.board.inverse() @ in_base
+        return Pose.from_matrix(_inverse(self.board) @ in_base.matrix())
 
 
 def fit(
@@ -105,6 +106,12 @@ def fit(
     matrix[:3, :3] = rotation
     matrix[:3, 3] = to_centre - rotation @ from_centre
     return Calibration(Pose.from_matrix(matrix), residual, float(misses.max()), scale, len(touches), arm_serial, date)
+
+
+@lru_cache(maxsize=16)
+def _inverse(board: Pose) -> Matrix:
+    """Asked for with every measurement of an arm, and the same all the time."""
+    return board.inverse().matrix()
 
 
 def nominal(base: Pose, *, arm_serial: str, date: datetime.date) -> Calibration:

@@ -132,11 +132,13 @@ class Conduct:
         """There is something worth showing in `states`."""
         self._change.set()
 
-    async def states(self, state: Callable[[], ArmState]) -> AsyncIterator[ArmState]:
+    async def states(
+        self, state: Callable[[], ArmState], interval_s: float = STATE_INTERVAL_S
+    ) -> AsyncIterator[ArmState]:
         """As `Arm.states`."""
         while True:
             yield state()
-            await anyio.sleep(STATE_INTERVAL_S)
+            await anyio.sleep(interval_s)
             await self._change.wait()
             self._change = anyio.Event()
 

@@ -51,15 +51,15 @@ class Pose:
     @classmethod
     def from_matrix(cls, matrix: NDArray[np.floating[Any]]) -> Pose:
         """Inverse of `matrix`; at ry = ±90° (gimbal lock) rx is chosen 0."""
-        sy = -float(matrix[2, 0])
+        (r00, r01, _, x), (r10, r11, _, y), (r20, r21, r22, z) = matrix[:3].tolist()
+        sy = -r20
         if abs(sy) > 1.0 - 1e-12:
             rx, ry = 0.0, math.copysign(math.pi / 2, sy)
-            rz = math.atan2(-float(matrix[0, 1]), float(matrix[1, 1]))
+            rz = math.atan2(-r01, r11)
         else:
-            rx = math.atan2(float(matrix[2, 1]), float(matrix[2, 2]))
+            rx = math.atan2(r21, r22)
             ry = math.asin(sy)
-            rz = math.atan2(float(matrix[1, 0]), float(matrix[0, 0]))
-        x, y, z = (float(v) for v in matrix[:3, 3])
+            rz = math.atan2(r10, r00)
         return cls(x, y, z, math.degrees(rx), math.degrees(ry), math.degrees(rz))
 
     def __matmul__(self, other: Pose) -> Pose:

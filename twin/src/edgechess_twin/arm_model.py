@@ -35,6 +35,7 @@ JOINT_LIMITS_DEG = (359.2, 359.2, 163.9, 359.2, 359.2, 359.2)  # reference secti
 
 WRIST_SINGULAR_DEG = 1.0  # axes 4 and 6 closer than this to parallel: the maker warns "near"; where exactly is ours
 ELBOW_SINGULAR_DEG = 1.0  # arm this close to stretched
+_WRIST_SINGULAR, _ELBOW_SINGULAR = (math.sin(math.radians(angle)) for angle in (WRIST_SINGULAR_DEG, ELBOW_SINGULAR_DEG))
 SHOULDER_SINGULAR_MM = 5.0  # wrist centre this close to the cylinder around axis 1 that it cannot enter
 
 
@@ -72,8 +73,8 @@ def invert(t: Transform) -> Transform:
 
 def apply(t: Transform, point: Point3) -> Point3:
     px, py, pz = point
-    x, y, z = (r0 * px + r1 * py + r2 * pz + r3 for r0, r1, r2, r3 in t)
-    return x, y, z
+    (a, b, c, x), (d, e, f, y), (g, h, i, z) = t
+    return a * px + b * py + c * pz + x, d * px + e * py + f * pz + y, g * px + h * py + i * pz + z
 
 
 def from_pose(pose: PoseTuple) -> Transform:
@@ -211,7 +212,7 @@ def solve(chain: Chain, flange: Transform, branch: Branch, reference: Joints) ->
     c5 = ax * s1 - ay * c1
     theta5 = branch.wrist * math.acos(max(-1.0, min(1.0, c5)))
     s5 = math.sin(theta5)
-    if abs(s5) < math.sin(math.radians(WRIST_SINGULAR_DEG)):
+    if abs(s5) < _WRIST_SINGULAR:
         raise Unreachable(26, "near the wrist singularity")
 
     # Axis 6: where that normal shows up in the flange.
@@ -227,15 +228,18 @@ def solve(chain: Chain, flange: Transform, branch: Branch, reference: Joints) ->
         raise Unreachable(18, "out of the work area")
     theta3 = branch.elbow * math.acos(c3)
     s3 = math.sin(theta3)
-    if abs(s3) < math.sin(math.radians(ELBOW_SINGULAR_DEG)):
+    if abs(s3) < _ELBOW_SINGULAR:
         raise Unreachable(27, "near the elbow singularity")
     theta2 = math.atan2(y, x) - math.atan2(a3 * s3, a2 + a3 * c3)
     theta4 = math.atan2(c1 * ux + s1 * uy, -uz) - theta2 - theta3
 
     thetas = (theta1, theta2, theta3, theta4, theta5, theta6)
-    return tuple(
-        near(math.degrees(theta) - ZERO_DEG[i], reference[i], JOINT_LIMITS_DEG[i]) for i, theta in enumerate(thetas)
-    )
+    joints = []  # each as `near` has it; a simulation asks for thousands a second, and calls cost more than sums
+    for theta, zero, wanted, limit in zip(thetas, ZERO_DEG, reference, JOINT_LIMITS_DEG, strict=True):
+        angle = math.degrees(theta) - zero
+        best = angle + 360.0 * round((wanted - angle) / 360.0)
+        joints.append(best - 360.0 if best > limit else best + 360.0 if best < -limit else best)
+    return tuple(joints)
 
 
 def solve_near(chain: Chain, flange: Transform, reference: Joints) -> tuple[Joints, Branch]:

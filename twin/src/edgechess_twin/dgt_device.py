@@ -19,7 +19,7 @@ import anyio
 import anyio.abc
 
 from edgechess_twin.faults import Dice
-from edgechess_twin.world import SENSED_HEIGHT_MM, Scene, World
+from edgechess_twin.world import SENSED_HEIGHT_MM, Moving, Scene, World
 
 SQUARE_S = 0.0033  # one square's visit: 64 of them are 211 ms, within the "200-250 ms" of section 1
 BYTES_PER_S = 960.0  # 9600 baud 8N1
@@ -35,6 +35,7 @@ LOG_BYTES = 0x1F00  # EEPROM ring (section 6)
 RAPID_S = 0.25  # a log entry so soon after the previous one is marked "rapid" (section 6)
 
 FULL_COUPLING = 0.35  # in squares from the centre: felt for certain (section 12.3; thresholds are guesses)
+FASTEST_MM_S = 2500.0  # nothing on a table moves faster: an arm's line by 2000 at most, a hand by 700
 NO_COUPLING = 0.65  # beyond this never; half a square from two centres both may feel it
 
 TRADEMARK = b"edgechess: a simulated board,\r\nnot a product of any board maker.\r\n"  # neutral on purpose (section 0)
@@ -77,6 +78,7 @@ class DgtDevice:
         self.lost_bytes = 0
         self.transcript: Callable[[float, str, bytes], None] | None = None
         """Called with time, direction ("in" or "out") and bytes, when set."""
+        self._stands: tuple[Scene, list[list[tuple[str, float, float, float]]]] | None = None
         self.stuck: dict[int, int] = {}
         """Fields that always feel this code, for tests and demonstrations."""
         self._dice = Dice(seed)
@@ -385,8 +387,10 @@ class DgtDevice:
                 row_end = (visited // 8 + 1) * 8
                 await self._wait(scene.version, self._start_s + row_end * visit_s)
                 last = self._visits_until(anyio.current_time())
-                for number in range(max(visited + 1, last - 63), last + 1):
-                    self._visit(number, scene)
+                first = max(visited + 1, last - 63)
+                near = self._near(first, last, scene)
+                for number in range(first, last + 1):
+                    self._visit(number, scene, near)
                 visited = max(visited, last)
             else:
                 # Nothing moves: only squares that differ from what was last felt, or may flicker, will say anything.
@@ -415,17 +419,48 @@ class DgtDevice:
     def _square(self, field: int) -> int:
         return field ^ (7 if self.options.rotated else 56)  # section 4
 
-    def _visit(self, number: int, scene: Scene) -> None:
+    def _near(self, first: int, last: int, scene: Scene) -> dict[int, list[Moving]]:
+        """What moves and can be near each field that is visited: where it is exactly costs more than all else here."""
+        way_mm = FASTEST_MM_S * self.world.speed * (last - first) * self.options.visit_s
+        reach = NO_COUPLING * self.world.layout.square_mm + way_mm
+        at_s = self._start_s + first * self.options.visit_s
+        places = [(moving, moving.where(at_s)) for moving in scene.moving]
+        near: dict[int, list[Moving]] = {}
+        for number in range(first, last + 1):
+            centre = self.world.square_centre(self._square(number % 64))
+            near[number % 64] = [
+                moving for moving, (x, y, _) in places if abs(x - centre.x_mm) < reach and abs(y - centre.y_mm) < reach
+            ]
+        return near
+
+    def _standing(self, scene: Scene) -> list[list[tuple[str, float, float, float]]]:
+        """By field, what stands near it: letter, steadiness, and how far beside its centre."""
+        if self._stands is not None and self._stands[0] is scene:
+            return self._stands[1]
+        pitch = self.world.layout.square_mm
+        reach = NO_COUPLING * pitch
+        fields: list[list[tuple[str, float, float, float]]] = [[] for _ in range(64)]
+        for still in scene.still:
+            column, row = math.floor(still.x_mm / pitch + 3.5), math.floor(still.y_mm / pitch + 3.5)
+            for square in (
+                c + 8 * r for r in (row, row + 1) for c in (column, column + 1) if 0 <= c <= 7 and 0 <= r <= 7
+            ):
+                centre = self.world.square_centre(square)
+                dx, dy = still.x_mm - centre.x_mm, still.y_mm - centre.y_mm
+                if -reach < dx < reach and -reach < dy < reach:
+                    fields[self._square(square)].append((still.letter, still.steadiness, dx, dy))
+        self._stands = (scene, fields)
+        return fields
+
+    def _visit(self, number: int, scene: Scene, near: dict[int, list[Moving]]) -> None:
         field = number % 64
         centre = self.world.square_centre(self._square(field))
         at_s = self._start_s + number * self.options.visit_s
         felt: Felt = []
         reach = NO_COUPLING * self.world.layout.square_mm
-        for still in scene.still:
-            dx, dy = still.x_mm - centre.x_mm, still.y_mm - centre.y_mm
-            if -reach < dx < reach and -reach < dy < reach:
-                self._couple(felt, still.letter, still.steadiness, dx, dy)
-        for moving in scene.moving:
+        for letter, steadiness, dx, dy in self._standing(scene)[field]:
+            self._couple(felt, letter, steadiness, dx, dy)
+        for moving in near[field]:
             x, y, z = moving.where(at_s)
             dx, dy = x - centre.x_mm, y - centre.y_mm
             if z < SENSED_HEIGHT_MM and -reach < dx < reach and -reach < dy < reach:

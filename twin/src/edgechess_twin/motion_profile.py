@@ -179,7 +179,7 @@ class Line:
     def __init__(self, arm: Kinematics, start: Joints, target: Transform, tool: Transform = IDENTITY) -> None:
         """Raises Unreachable when some point between has no joints on that branch, or some beyond their limits."""
         self._arm = arm
-        self._to_flange = invert(tool)
+        self._to_flange = None if tool == IDENTITY else invert(tool)
         at = arm.flange(start)
         begin = multiply(at, tool)
         self._from: Point3 = (begin[0][3], begin[1][3], begin[2][3])
@@ -203,7 +203,7 @@ class Line:
     def _flange(self, part: float) -> Transform:
         (x, y, z), (dx, dy, dz) = self._from, self._step
         tip = from_quaternion(self._orientation(part), (x + part * dx, y + part * dy, z + part * dz))
-        return multiply(tip, self._to_flange)
+        return tip if self._to_flange is None else multiply(tip, self._to_flange)
 
     def _orientation(self, part: float) -> Quaternion:
         if self._half_angle < 1e-9:

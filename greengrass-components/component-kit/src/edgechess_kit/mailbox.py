@@ -44,7 +44,8 @@ class Mailbox:
         return self
 
     async def __anext__(self) -> Delivery:
-        await anyio.lowlevel.checkpoint()
+        if self._queue or self._closed:  # otherwise it waits
+            await anyio.lowlevel.checkpoint()
         while not self._queue:
             if self._closed:
                 raise LinkLost("the bus was closed")

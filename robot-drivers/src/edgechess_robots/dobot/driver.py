@@ -164,7 +164,7 @@ class DobotArm:
         return self._conduct.state(frame.q_actual_deg, tool, parked=parked, age_s=age_s, emergency=_pressed(frame))
 
     def states(self) -> AsyncIterator[ArmState]:
-        return self._conduct.states(self.state)
+        return self._conduct.states(self.state, self.settings.state_interval_s)
 
     def check(self, plan: Plan) -> CheckedPlan:
         """Raises PlanRefused, also without calibration or measured posture ("unreachable")."""

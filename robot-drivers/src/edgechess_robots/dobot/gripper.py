@@ -15,7 +15,6 @@ from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.errors import ArmProtocolError, ArmRefused
 
 MASTERS = 5  # the controller's limit; a program that died leaves its own behind
-POLL_S = 0.02  # a read takes a few milliseconds on the gripper's line, and the arm waits for its end
 STARTING_S = 0.1  # so long after a new position the registers may still show the old state
 INIT_TIMEOUT_S = 6.0  # full initialisation runs both ways through the travel: about 3 s
 
@@ -104,13 +103,13 @@ class Gripper:
                 near = abs(reading.position - target) <= self._settings.gripper_tolerance
                 if (reading.grip == GripState.REACHED and near) or ended(reading):
                     return reading
-                await anyio.sleep(POLL_S)
+                await anyio.sleep(self._settings.gripper_poll_s)
         raise ArmRefused(f"the gripper did not reach {target} per mille in {self._settings.gripper_timeout_s} s")
 
     async def _until_initialised(self) -> None:
         with anyio.move_on_after(INIT_TIMEOUT_S):
             while True:
-                await anyio.sleep(POLL_S)
+                await anyio.sleep(self._settings.gripper_poll_s)
                 if (await self.read()).init == InitState.DONE:
                     return
         raise ArmRefused(f"the gripper was not initialised in {INIT_TIMEOUT_S} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from edgechess_robots.conduct import STATE_INTERVAL_S
 from edgechess_robots.dobot.frame_protocol import FEEDBACK_PERIODS_S
 from edgechess_robots.dobot.gripper_protocol import Fingers
 from edgechess_robots.kinematics import PARK_DEG, TOOL_LENGTH_MM, Joints
@@ -20,6 +21,8 @@ class DobotSettings:
     feedback_port: int = 30004
     feedback_period_s: float | None = None
     """For 30006, whose period is configured on the controller; None: as documented for the port."""
+    state_interval_s: float = STATE_INTERVAL_S
+    """How often `states` shows an arm in motion at most."""
     stale_after_s: float | None = None
     """Without a frame for this long the arm counts as lost; None: three periods, at least 0.1 s."""
     tool_length_mm: float = TOOL_LENGTH_MM
@@ -48,6 +51,7 @@ class DobotSettings:
     gripper_baud: int = 115_200
     gripper_force_percent: int = 30
     gripper_timeout_s: float = 3.0  # a full stroke takes under a second
+    gripper_poll_s: float = 0.02  # a read takes a few milliseconds on the gripper's line, and the arm waits for its end
     gripper_tolerance: int = 20
     """How near, in per mille of the travel, "reached" must be to the position asked for."""
 
@@ -62,7 +66,7 @@ class DobotSettings:
                 f" are these metres?"
             )
         positive = ("max_tool_speed_mm_s", "deadline_factor", "tolerance_mm", "tolerance_deg")
-        for name in (*positive, "parked_tolerance_deg", "gripper_timeout_s"):
+        for name in (*positive, "parked_tolerance_deg", "gripper_timeout_s", "gripper_poll_s", "state_interval_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected a positive number")
         for name, low in (("speed_factor_percent", 1), ("acceleration_percent", 1), ("gripper_force_percent", 20)):

@@ -19,9 +19,6 @@ AGAIN_S = 0.2  # between them, where nothing moves yet
 
 LOST = "heart-lost"
 """Code of an execution that ended because the robot no longer finds its controlled motions."""
-ENDING_BEAT_S = (
-    0.01  # between beats at the end of a motion, at least: some twenty more requests, for 20 ms less of waiting
-)
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +53,14 @@ async def begin(name: str, client: Client, move: Move) -> Motion:
 class Heart:
     """Beats for one controlled motion, without waiting for answers: a slow one must not stop the arm."""
 
-    def __init__(self, client: Client, begun: Motion, beat_s: float, near: Callable[[Position], bool]) -> None:
+    def __init__(
+        self, client: Client, begun: Motion, beat_s: float, ending_beat_s: float, near: Callable[[Position], bool]
+    ) -> None:
         """`near`: the motion is as good as over there."""
         self._client = client
         self._id = begun.id
         self._beat_s = beat_s
+        self._ending_beat_s = ending_beat_s
         self._near = near
         self._newest = begun
         self._sent = self._answered = self._unknown = 0
@@ -90,7 +90,7 @@ class Heart:
                 await self.heard.wait()
             while self._answered < self._sent:
                 await self.heard.wait()
-            await anyio.sleep_until(began_s + ENDING_BEAT_S)
+            await anyio.sleep_until(began_s + self._ending_beat_s)
 
     def _ending(self) -> bool:
         at = self._newest.event.position

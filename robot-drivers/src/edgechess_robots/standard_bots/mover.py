@@ -74,7 +74,8 @@ class Mover:
         try:
             with anyio.fail_after(limit_s):
                 begun = await heart.begin(self._name, client, motion.move)
-                beating = Heart(client, begun, self._settings.beat_s, lambda at: self._near(motion, at))
+                beat_s, ending_beat_s = self._settings.beat_s, self._settings.ending_beat_s
+                beating = Heart(client, begun, beat_s, ending_beat_s, lambda at: self._near(motion, at))
                 async with anyio.create_task_group() as group:
                     group.start_soon(beating.beat, name=f"{self._name} heart")
                     while not beating.over and self._conduct.mode == "moving":
