@@ -65,6 +65,8 @@ class Match(RuleBasedStateMachine):
         self.answers: dict[str, set[bytes]] = {}
         self.requests: list[m.GameRequest] = []
         self.jobs: dict[str, set[str]] = {}
+        self.given: dict[str, m.ArmJob] = {}
+        """As each job was given first: an arm knows it by its id alone."""
         self.moving_to: str | None = None
         self.lying = False  # a piece has slipped and lies somewhere
         self.kill_in: int | None = None
@@ -111,6 +113,8 @@ class Match(RuleBasedStateMachine):
                 )
                 self.to_board.append(question)
             case do.GiveJob(job):
+                first = self.given.setdefault(job.job_id, job)
+                assert job == first, "another job under an id that was given before"
                 again = job.job_id in self.executed  # its result is asked for: nothing is executed twice
                 assert job.kind == "move" or again or not self.lying, "a repair while a piece lies about"
                 assert self.journal.last(kind="commanded") is not None

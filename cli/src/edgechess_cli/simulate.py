@@ -147,7 +147,7 @@ def command(
         _tell(outcome, as_json)
     if as_json:
         sums = {key: value for key, value in dataclasses.asdict(tally).items() if not key.startswith("_")}
-        typer.echo(json.dumps({"event": "sums", **sums}))
+        typer.echo(json.dumps({"event": "sums", "faults": faults, "seed": seed, **sums}))
     else:
         typer.echo(
             f"{tally.games} games, {tally.plies} plies ({faults}): {tally.repaired} repaired, {tally.helped} helped, "

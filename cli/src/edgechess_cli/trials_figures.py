@@ -25,12 +25,14 @@ def wilson(good: int, n: int, z: float = Z_95) -> tuple[float, float]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one group of trials. `right`: ended right without a person's help. Seconds are the table's."""
+    """Of one group of trials. `right`: ended right without a person's help. `silent`: never answered. Seconds are the
+    table's."""
 
     n: int
     good: int
     recovered: int
     helped: int
+    silent: int
     wrong: int
     unnoticed: int
     median_s: float
@@ -51,13 +53,14 @@ class Figures:
     @classmethod
     def of(cls, trials: Sequence[Trial]) -> Figures:
         counted = Counter(trial.outcome for trial in trials)
-        # What a person had to end has no time of its own.
-        seconds = [trial.seconds for trial in trials if trial.outcome != "helped"] or [0.0]
+        # What a person had to end, and what never ended, has no time of its own.
+        seconds = [trial.seconds for trial in trials if trial.outcome in ("good", "recovered")] or [0.0]
         return cls(
             len(trials),
             counted["good"],
             counted["recovered"],
             counted["helped"],
+            counted["silent"],
             sum(trial.wrong for trial in trials),
             sum(bool(trial.unnoticed) for trial in trials),
             percentile(seconds, 50.0),
@@ -70,7 +73,7 @@ class Figures:
 
 
 def causes(trials: Iterable[Trial]) -> list[tuple[str, int, int]]:
-    """What had gone wrong in the trials that were not good at once: cause, recovered, helped; most helped first.
+    """What had gone wrong in the trials that were not good at once: cause, recovered, not right; most of these first.
 
     A trial with several causes counts for the first: what follows is mostly its consequence.
     """
@@ -79,7 +82,7 @@ def causes(trials: Iterable[Trial]) -> list[tuple[str, int, int]]:
     for trial in trials:
         if trial.outcome != "good":
             cause = trial.causes[0].split(" ", 1)[0] if trial.causes else _code(trial)
-            (helped if trial.outcome == "helped" else recovered)[cause] += 1
+            (recovered if trial.outcome == "recovered" else helped)[cause] += 1
     names = sorted(set(recovered) | set(helped), key=lambda name: (-helped[name], -recovered[name], name))
     return [(name, recovered[name], helped[name]) for name in names]
 

@@ -26,8 +26,8 @@ RARE: tuple[MoveClass, ...] = ("castling", "en passant", "promotion")
 
 STRETCH_PLIES = 20  # of one game in one go: the pieces then stand as the arms have put them
 RARE_PLIES = 3  # a rare move and the two of the game that follow it
-SHARES: dict[Kind, int] = {"dobot": 4, "ro1": 1}
-"""Of all moves. Every look at an RO1 is an exchange of HTTP, which costs three times the processor time of a Dobot's frame."""
+PLAYED: tuple[MoveClass, ...] = tuple(kind for kind in CLASSES if kind != "restore")
+RO1_PART = 0.2  # of all moves: every look at an RO1 is an exchange of HTTP, dearer to simulate than a Dobot's frame
 
 CHUNK_MOVES = 30  # of one calibration of both arms; about what one core does in some seconds
 CHUNK_RESTORES = 6
@@ -75,7 +75,8 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """How much: `moves` in all over the kinds, at least `each` of every class and kind, `sweep` per point with Dobots, and as `SHARES` has it with others."""
+    """How much: `moves` in all over the kinds, and of these `ro1_part` with RO1s; `each` of every class and kind, or as
+    many as `moves` leave room for; `sweep` per point of the noise sweep, a quarter of it with RO1s where both are tried."""
 
     moves: int
     each: int
@@ -84,6 +85,27 @@ class Wanted:
     kinds: tuple[Kind, ...]
     faults: str
     classes: tuple[MoveClass, ...] = CLASSES
+    ro1_part: float = RO1_PART
+
+    @property
+    def guaranteed(self) -> int:
+        """Of every class and kind."""
+        return max(1, min(self.each, self.moves // (len(self.kinds) * self._plies_of_each)))
+
+    def share(self, kind: Kind) -> int:
+        """Moves of one kind of arm: what `guaranteed` costs is never cut for the other kind."""
+        if len(self.kinds) == 1:
+            return self.moves
+        least = self.guaranteed * self._plies_of_each
+        ro1 = min(max(least, round(self.ro1_part * self.moves)), self.moves - least)
+        return ro1 if kind == "ro1" else self.moves - ro1
+
+    @property
+    def _plies_of_each(self) -> int:
+        """What one trial of every class costs; quiet moves and captures follow the rare ones anyway."""
+        rare = sum(kind in self.classes for kind in RARE)
+        common = sum(kind in self.classes for kind in PLAYED) - rare
+        return max(rare * (1 + min(common, 1) * (RARE_PLIES - 1)), common) + ("restore" in self.classes)
 
 
 class Deck:
@@ -134,7 +156,7 @@ class Deck:
 def draw(wanted: Wanted, games: Sequence[tuple[str, ...]]) -> tuple[list[Chunk], Deck]:
     """All chunks of a run, main run first."""
     dice = random.Random(f"trials {wanted.seed}")
-    deck = Deck(games, wanted.each, dice)
+    deck = Deck(games, wanted.guaranteed, dice)
     chunks: list[Chunk] = []
     for kind in wanted.kinds:
         chunks += _main(wanted, kind, deck, dice)
@@ -150,21 +172,20 @@ def draw(wanted: Wanted, games: Sequence[tuple[str, ...]]) -> tuple[list[Chunk],
 
 def _main(wanted: Wanted, kind: Kind, deck: Deck, dice: random.Random) -> Iterator[Chunk]:
     groups: list[list[Episode]] = []
-    plies = 0
-    for rare in RARE:
-        if rare in wanted.classes:
-            episodes = deck.rare(rare, wanted.each)
-            plies += sum(len(episode.moves) for episode in episodes)
-            groups += _packed(episodes, CHUNK_MOVES)
+    left = wanted.share(kind)
+    common = "quiet" in wanted.classes or "capture" in wanted.classes
+    rares = [rare for rare in RARE if rare in wanted.classes]
     if "restore" in wanted.classes:
-        plies += wanted.each
-        groups += _restores(wanted.each, deck, dice)
-    if "quiet" in wanted.classes or "capture" in wanted.classes:
-        played: list[Episode] = []
-        while plies < wanted.moves * SHARES[kind] // sum(SHARES[other] for other in wanted.kinds):
-            played.append(deck.stretch(STRETCH_PLIES))
-            plies += len(played[-1].moves)
-        groups += _packed(played, CHUNK_MOVES)
+        count = wanted.guaranteed if rares or common else left
+        groups += _restores(count, deck, dice)
+        left -= count
+    for number, rare in enumerate(rares):
+        count = wanted.guaranteed if common else left // (len(rares) - number)
+        episodes = [part for episode in deck.rare(rare, count) for part in _only(episode, wanted.classes)]
+        groups += _packed(_at_most(episodes, left), CHUNK_MOVES)
+        left -= sum(len(episode.moves) for episode in episodes)
+    if common:
+        groups += _packed(_stretches(left, deck, wanted.classes), CHUNK_MOVES)
     dice.shuffle(groups)
     for number, episodes in enumerate(groups):
         seed = dice.getrandbits(32)
@@ -173,13 +194,53 @@ def _main(wanted: Wanted, kind: Kind, deck: Deck, dice: random.Random) -> Iterat
 
 def _point(wanted: Wanted, kind: Kind, name: str, value: float, deck: Deck) -> Iterator[Chunk]:
     dice = random.Random(f"sweep {wanted.seed} {name} {value:g} {kind}")
-    episodes: list[Episode] = []
-    while sum(len(episode.moves) for episode in episodes) < wanted.sweep * SHARES[kind] // max(SHARES.values()):
-        episodes.append(deck.stretch(STRETCH_PLIES))
-    for number, packed in enumerate(_packed(episodes, CHUNK_MOVES)):
+    count = max(wanted.sweep // 4, 1) if kind == "ro1" and len(wanted.kinds) > 1 else wanted.sweep
+    if any(played in wanted.classes for played in PLAYED):
+        groups = _packed(_stretches(count, deck, wanted.classes), CHUNK_MOVES)
+    else:
+        groups = _restores(count, deck, dice)
+    for number, packed in enumerate(groups):
         point = f"{name}={value:g}"
         faults = f"{wanted.faults},{point}"
         yield Chunk(f"{point}-{kind}-{number}", point, kind, faults, dice.getrandbits(32), tuple(packed))
+
+
+def _stretches(count: int, deck: Deck, classes: Sequence[MoveClass]) -> list[Episode]:
+    """So many moves of these classes, as they come in games."""
+    found: list[Episode] = []
+    while count > 0:
+        parts = _at_most(list(_only(deck.stretch(STRETCH_PLIES), classes)), count)
+        count -= sum(len(part.moves) for part in parts)
+        found += parts
+    return found
+
+
+def _only(episode: Episode, classes: Sequence[MoveClass]) -> Iterator[Episode]:
+    """What of an episode are moves of these classes, each unbroken run of them as an episode of its own."""
+    board = chess.Board(episode.fen)
+    fen, run = episode.fen, list[str]()
+    for text in episode.moves:
+        move = chess.Move.from_uci(text)
+        if kind_of(board, move) in classes:
+            fen = fen if run else board.fen()
+            run.append(text)
+        elif run:
+            yield Episode(fen, tuple(run))
+            run = []
+        board.push(move)
+    if run:
+        yield Episode(fen, tuple(run))
+
+
+def _at_most(episodes: Sequence[Episode], moves: int) -> list[Episode]:
+    """The first so many moves of them."""
+    kept: list[Episode] = []
+    for episode in episodes:
+        if moves <= 0:
+            break
+        kept.append(Episode(episode.fen, episode.moves[:moves]))
+        moves -= len(episode.moves)
+    return kept
 
 
 def _restores(count: int, deck: Deck, dice: random.Random) -> list[list[Episode]]:

@@ -44,7 +44,8 @@ REASON_LIMIT = 200
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
-    """One request and its end. `outcome`: "good" at the first try, "recovered" by the arms themselves, "helped" by a person.
+    """One request and its end. `outcome`: "good" at the first try, "recovered" by the arms themselves, "helped" by a person,
+    "silent": never answered, or the arms were never free again, and nobody knows what would have become of it.
 
     `wrong`: confirmed although the world's map of pieces differs. `unnoticed`: what else was not as the criterion has it when the move was
     confirmed. `causes`: what had gone wrong by itself meanwhile.
@@ -112,6 +113,8 @@ class ChunkRun:
         self._arms: m.ArmState | None = None
         self._spoiled = False
         self._fresh = False
+        self._trying: tuple[MoveClass, str] | None = None
+        """Class and words of the trial under way; None when the last one is booked."""
 
     async def run(self) -> int:
         """How many of the episodes are done: all, unless the table was spoiled on the way. Raises CalibrationRefused."""
@@ -124,13 +127,25 @@ class ChunkRun:
                     with anyio.fail_after(GIVE_UP_S * (len(episode.moves) + 1)):
                         await self._episode(episode)
                 except (Silence, TimeoutError) as silence:
-                    what = f"{episode.moves or episode.wrong} from {episode.fen}"
-                    self.trials.append(Trial("quiet", "helped", GIVE_UP_S, what, f"silence: {silence}"))
+                    self._book_silence(episode, f"silence: {silence}"[:REASON_LIMIT])
                     self._spoiled = True
                 done += 1
                 if self._spoiled:
                     break
         return done
+
+    def _book_silence(self, episode: Episode, code: str) -> None:
+        """As what it is, and of the class that was tried: the trial under way, or the one whose failure was never over."""
+        if self._trying is not None:
+            kind, what = self._trying
+            self.trials.append(Trial(kind, "silent", GIVE_UP_S, what, code))
+        elif self.trials:
+            self.trials[-1] = dataclasses.replace(self.trials[-1], outcome="silent", code=code)
+        self._trying = None
+
+    def _book(self, trial: Trial) -> None:
+        self._trying = None
+        self.trials.append(trial)
 
     @property
     def _table(self) -> Table:
@@ -169,24 +184,27 @@ class ChunkRun:
 
     async def _episode(self, episode: Episode) -> None:
         if episode.wrong:
+            self._trying = "restore", f"setup {episode.wrong} of {_pieces(episode.fen)}"
             await self._restore(episode)
             return
+        board = chess.Board(episode.fen)
+        self._trying = _tried(board, episode.moves[0])
         if not self._fresh:
             await self._lay_out(self._table, episode.fen)
         self._fresh = False
         session = f"trial-{self._tokens}"
         await self._ask(start_request(session, self._token(), episode.fen))
-        board = chess.Board(episode.fen)
         for text in episode.moves:
+            self._trying = _tried(board, text)
             trial = await self._move(session, board, chess.Move.from_uci(text))
-            self.trials.append(trial)
+            self._book(trial)
             if trial.outcome == "helped":
                 await self._put_right()
                 return
             board.push_uci(text)
 
     async def _move(self, session: str, board: chess.Board, move: chess.Move) -> Trial:
-        kind, fen = kind_of(board, move), board.fen()
+        (kind, what), fen = _tried(board, move.uci()), board.fen()
         after = board.copy(stack=False)
         after.push(move)
         goal = Placement.from_fen(after.board_fen())
@@ -207,7 +225,6 @@ class ChunkRun:
             await self._arms_at_rest()
         verdict = judge(before, seen, was, found, goal, world.layout)
         causes = tuple(world.accidents[accidents:])
-        what = f"{move.uci()} in {fen}"
         return _judged(kind, response, verdict, repaired + attempt - 1, began_s, what, causes)
 
     async def _restore(self, episode: Episode) -> None:
@@ -227,7 +244,7 @@ class ChunkRun:
         causes = tuple(world.accidents[accidents:])
         what = f"setup {episode.wrong} of {_pieces(episode.fen)}"
         trial = _judged("restore", response, verdict, _failures(response), began_s, what, causes)
-        self.trials.append(trial)
+        self._book(trial)
         if trial.outcome == "helped":
             await self._put_right()
             self._spoiled = True  # a person took pieces from the trays: the arms no longer know what lies there
@@ -320,6 +337,10 @@ def _judged(
         unnoticed=verdict.faults if confirmed else (),
         causes=causes,
     )
+
+
+def _tried(board: chess.Board, text: str) -> tuple[MoveClass, str]:
+    return kind_of(board, chess.Move.from_uci(text)), f"{text} in {board.fen()}"
 
 
 def _failures(response: m.GameResponse) -> int:
