@@ -18,7 +18,9 @@ import anyio.abc
 from edgechess_robots.dobot import dead_man_process
 from edgechess_robots.errors import ArmRefused
 
-START_S = 5.0  # an interpreter without third parties starts in a tenth of a second, on a busy small machine in one or two
+START_S = (
+    5.0  # an interpreter without third parties starts in a tenth of a second, on a busy small machine in one or two
+)
 AGAIN_S = 0.2  # before one that ended is started again
 FAREWELL_S = 1.0  # it has nothing to do but to end; whoever opens the next link must not meet this one's
 
