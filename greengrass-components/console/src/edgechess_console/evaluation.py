@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -24,11 +25,14 @@ from edgechess_console.view import EvaluationPart
 LOG = logging.getLogger(__name__)
 
 USUAL_PLACES = ("/usr/games/stockfish", "/usr/local/bin/stockfish", "/opt/homebrew/bin/stockfish")
-ANSWER_TIMEOUT_S = 20.0  # 150,000 nodes take half a second; ten times that on a busy small machine
+ANSWER_TIMEOUT_S = (
+    60.0  # 100,000 nodes take a third of a second, and 20 s behind everybody else on a busy small machine
+)
 LINE_LIMIT = 65_536
+FIRST_DEPTH = 6  # what is shallower jumps about
 LOOK_S = 0.3  # how soon a new position is noticed
 RETRY_S = 60.0  # an engine that failed
-NICENESS = 15  # a move, an arm and a broker come first
+NICENESS = 10  # a move, an arm and a broker come first
 
 
 def engine_path(settings: Settings) -> str | None:
@@ -64,9 +68,14 @@ async def _judge_while_watched(hub: Hub, engine: _Engine, nodes: int) -> None:
             continue
         assert session is not None
         judged = fen
-        found = await engine.judge(fen, nodes)
-        if found is not None and hub.state.session is not None and hub.state.session.fen == fen:
-            hub.judged(_part(fen, session.ply, found, engine.name, white=board.turn))
+        await engine.judge(fen, nodes, functools.partial(_tell, hub, fen, session.ply, engine.name, board.turn))
+
+
+def _tell(hub: Hub, fen: str, ply: int, engine: str, white: bool, found: Judgement) -> None:
+    """As long as it is the position on the page, and from the first depth that means something."""
+    session = hub.state.session
+    if found.depth >= FIRST_DEPTH and session is not None and session.fen == fen:
+        hub.judged(_part(fen, ply, found, engine, white=white))
 
 
 def _part(fen: str, ply: int, found: Judgement, engine: str, *, white: bool) -> EvaluationPart:
@@ -99,18 +108,16 @@ class _Engine:
     def _hear_name(self, line: str) -> None:
         self.name = read_name(line) or self.name
 
-    async def judge(self, fen: str, nodes: int) -> Judgement | None:
-        """Raises EngineFailed. `fen` is one that python-chess has taken: it has no line end."""
-        found: list[Judgement] = []
+    async def judge(self, fen: str, nodes: int, tell: Callable[[Judgement], None]) -> None:
+        """Tells every better judgement. Raises EngineFailed. `fen` is one that python-chess has taken: it has no line end."""
 
         def hear(line: str) -> None:
             judgement = read_info(line)
             if judgement is not None:
-                found[:] = [judgement]
+                tell(judgement)
 
         await self._say(f"position fen {fen}\ngo nodes {nodes}")
         await self._until(lambda line: line.startswith("bestmove"), hear)
-        return found[0] if found else None
 
     async def _say(self, text: str) -> None:
         try:

@@ -59,9 +59,10 @@ class Viewer:
             await self._news.wait()
         if not self._stale:
             return self._frames.popleft()
+        whole = frame("view", self._hub.snapshot())  # what led to it is not told to this one
         self._stale = False
         self.resyncs += 1
-        return frame("view", self._hub.snapshot())
+        return whole
 
 
 class Hub:

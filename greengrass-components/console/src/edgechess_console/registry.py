@@ -3,6 +3,7 @@ elsewhere has is not known here, so the usual ones are offered too, and the dire
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Literal
 
@@ -76,6 +77,7 @@ _USUAL = (
 )
 
 
+@cache  # reading every installed distribution's metadata takes tens of milliseconds
 def offers() -> tuple[Offer, ...]:
     """The usual ones first, then what else is installed here."""
     installed = {point.name for point in entry_points(group=GROUP)}

@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine: Annotated[str, Meta(description="path of a UCI engine; empty: Stockfish where it is installed")] = ""
     engine_nodes: Annotated[
         int, Meta(description="positions it may look at for one judgement", ge=1, le=100_000_000)
-    ] = 150_000
+    ] = 100_000
     square_mm: Annotated[Millimetres, Meta(description="edge of one square, for the picture of the arms")] = 55.0
     base_distance_mm: Annotated[Millimetres, Meta(description="arm base to the board's centre, likewise")] = 600.0
     reach_mm: Annotated[

@@ -141,7 +141,7 @@ def _arm(arm: ArmStatus, *, stopped: bool, busy: bool) -> Iterator[TroublePart]:
 def _slots(state: State) -> Iterator[TroublePart]:
     arms = state.arms
     doubtful = [slot for slot in (*arms.tray, *arms.rack) if slot.doubtful] if arms is not None else []
-    if doubtful:
+    if doubtful and arms is not None and arms.job_id is None:  # where a piece is carried to is not known meanwhile
         yield TroublePart(
             code="slots-doubtful",
             text=f"What lies in {_listed([slot.slot for slot in doubtful])} is not known for sure.",
