@@ -129,7 +129,8 @@ def eval_figures(total: Sums) -> EvalFigures | None:
     said, came = sum(sums["said"]), sum(sums["came"])
     covariance = moments["products"] - said * came / n
     spreads = (moments["said_squares"] - said**2 / n) * (moments["points_squares"] - came**2 / n)
-    return EvalFigures(found, covariance / math.sqrt(spreads) if spreads > 0 else 0.0)
+    correlation = covariance / math.sqrt(spreads) if spreads > 0 else 0.0
+    return EvalFigures(found, max(-1.0, min(1.0, correlation)))  # rounding may have gone beyond
 
 
 def read_evals(path: Path, count: int, seed: int) -> list[tuple[str, int]]:

@@ -80,7 +80,7 @@ def expected(difference: float) -> float:
 
 
 def score_of(pairs: Sequence[tuple[float, float]]) -> Score:
-    """`pairs`: points of the two games of each. The interval is a normal one over pairs, or Wilson's where they are all alike."""
+    """`pairs`: points of the two games of each. The interval is a normal one over pairs, or Wilson's of as many trials where they are all alike."""
     games = [points for pair in pairs for points in pair]
     wins, draws, losses = games.count(1.0), games.count(0.5), games.count(0.0)
     counts = [0, 0, 0, 0, 0]
@@ -88,7 +88,7 @@ def score_of(pairs: Sequence[tuple[float, float]]) -> Score:
         counts[round(2 * (first + second))] += 1
     score = mean_of([(first + second) / 2 for first, second in pairs])
     if len(pairs) < 2 or sum(count > 0 for count in counts) == 1:
-        wide = share(round(2 * sum(games)), 2 * len(games))
+        wide = share(round(sum(games) / 2), len(pairs))
         score = Interval(score.value, wide.low, wide.high)
     low, high = max(0.0, score.low), min(1.0, score.high)
     return Score(
