@@ -42,7 +42,7 @@ class Cycle:
     on_device: int
     grown_bytes: int
     different: int
-    """Moves that were played: adapters that change nothing would prove nothing."""
+    """Moves that were played."""
 
     def as_figures(self) -> dict[str, Any]:
         return {
@@ -87,6 +87,8 @@ async def cycle(count: int, folder: Path) -> Cycle:
         states = await adapter_states(bus)
     if len(states) != count or any(state.loads < 2 for state in states):
         raise BenchError("the adapters did not cycle: each has to be loaded again in its turn")
+    if len(set(first.values())) < 2:
+        raise BenchError("all adapters play one move: answers by the wrong one would not be noticed")
     on_device = sum(state.tier == "device" for state in states)
     loads = [state.load_max_s for state in states]
     return Cycle(loads, answer_s, wrong, on_device, grown, len(set(first.values())))

@@ -30,6 +30,7 @@ from edgechess_kit.topics import Topics
 NETWORK = Architecture(trunk="residual", width=64, blocks=4)
 NODE = "inference-node"
 START_LIMIT_S = 60.0
+STRONG = 20.0  # an adapter's factors beside the base's weights: each is to play moves of its own
 T = Topics()
 
 
@@ -123,7 +124,7 @@ def packed(path: Path, seed: int) -> str:
 
 def packed_manifest(path: Path, seed: int) -> Manifest:
     draw = np.random.default_rng(seed)
-    weights = {key: (0.1 * draw.standard_normal(size)).astype(np.float32) for key, size in weights_of(NETWORK).items()}
+    weights = {key: (0.4 * draw.standard_normal(size)).astype(np.float32) for key, size in weights_of(NETWORK).items()}
     return pack_policy(path, NETWORK, weights)
 
 
@@ -133,7 +134,7 @@ def packed_adapter(path: Path, base: Manifest, seed: int) -> str:
     out, inward = weights_of(NETWORK)[f"{layer}.weight"]
     factors = {
         f"base_model.model.{layer}.lora_A.weight": draw.normal(size=(4, inward)).astype(np.float32),
-        f"base_model.model.{layer}.lora_B.weight": draw.normal(size=(out, 4)).astype(np.float32),
+        f"base_model.model.{layer}.lora_B.weight": (STRONG * draw.normal(size=(out, 4))).astype(np.float32),
     }
     folder = path.with_suffix(".peft")
     folder.mkdir()
