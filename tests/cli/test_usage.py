@@ -120,7 +120,7 @@ def test_without_stockfish_the_builtin_engine_plays_and_says_so(
 
     played: list[MatchOptions] = []
 
-    def remember(options: MatchOptions, *_: object) -> MatchSummary:
+    def remember(options: MatchOptions, *_: object, console: bool) -> MatchSummary:
         played.append(options)
         return MatchSummary("*", "max-plies", 0, 0, 0, 0, BARE, 0.0)
 
@@ -140,7 +140,7 @@ def test_a_match_that_was_abandoned_is_code_1(edgechess: Any, monkeypatch: pytes
 
     def end(termination: str) -> int:
         summary = MatchSummary("*", termination, 3, 3, 0, 0, BARE, 1.0)
-        monkeypatch.setattr(play, "_play", lambda *_: summary)
+        monkeypatch.setattr(play, "_play", lambda *_, console: summary)
         code: int = edgechess("play", "--white", "random", "--black", "random").code
         return code
 
