@@ -29,8 +29,8 @@ RARE_PLIES = 3  # a rare move and the two of the game that follow it
 PLAYED: tuple[MoveClass, ...] = tuple(kind for kind in CLASSES if kind != "restore")
 RO1_PART = 0.2  # of all moves: every look at an RO1 is an exchange of HTTP, dearer to simulate than a Dobot's frame
 
-CHUNK_MOVES = 30  # of one calibration of both arms; about what one core does in some seconds
-CHUNK_RESTORES = 6
+CHUNK_MOVES = 60  # of one calibration of both arms; about what one core does in ten seconds
+CHUNK_RESTORES = 10
 WRONG_PIECES = (1, 2, 3, 4, 5)  # on a table that is to be put right
 GAMES_READ = 1500  # of a file: some 120,000 positions to draw from
 RANDOM_PLIES = 160

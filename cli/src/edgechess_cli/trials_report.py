@@ -329,7 +329,7 @@ class Reliability:
                 "## How it is measured",
                 "",
                 "The faults are those of `edgechess twin --list-faults` at their nominal size, all at once: arms that scatter, calibration touched by",
-                "hand (anew for every 30 moves or so), pieces left off-centre, grasps that miss, pieces that slip, neighbours that are bumped,",
+                "hand (anew for every 60 moves or so), pieces left off-centre, grasps that miss, pieces that slip, neighbours that are bumped,",
                 "bytes and links lost, messages doubled and delayed, processes killed. A piece that slips falls over, and an arm takes only what",
                 "stands: a slip is a person's help by the model's own rule, so the rate of slips bounds what can be right without help.",
                 "",
