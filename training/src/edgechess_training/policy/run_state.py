@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ def load_state(folder: Path, recipe: Recipe, device: torch.device) -> RunState:
         values = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"{folder} has no {STATE_FILE}: nothing to go on from") from None
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} cannot be read: {error}") from error
     if values.get("format") != FORMAT:
         raise TrainingError(f"{path} is of format {values.get('format')}; this edgechess reads {FORMAT}")
     state = new_state(recipe, device)
