@@ -43,7 +43,7 @@ sim: setup  ## whole games under the virtual clock with faults: 200 nominal, 20 
 GAMES ?= $(firstword $(wildcard ../shared/data/players/Carlsen.pgn.zst))
 
 trials: setup  ## over 20,000 moves of every class with both kinds of arm and a noise sweep: docs/reliability.md (hours; Ctrl-C and again)
-	@$(BIN)/edgechess trials --seed $(SEED) --sweep 240 $(if $(GAMES),--games $(GAMES)) --out docs/reliability.md $(ARGS)
+	@$(BIN)/edgechess trials --seed $(SEED) --sweep 200 $(if $(GAMES),--games $(GAMES)) --out docs/reliability.md $(ARGS)
 
 bench: setup  ## measured figures: manager overhead per move, recognition latency, as ratios inside one run
 	@$(BIN)/edgechess bench $(ARGS)

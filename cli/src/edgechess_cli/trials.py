@@ -34,10 +34,10 @@ PLAIN_EVERY = 20  # lines of progress where there is no terminal
 
 
 def command(
-    moves: Annotated[int, typer.Option("--moves", help="In all, over both kinds of arm.", min=1)] = 21_600,
+    moves: Annotated[int, typer.Option("--moves", help="In all, over both kinds of arm.", min=1)] = 20_800,
     each: Annotated[
         int, typer.Option("--each", help="Of every class and kind of arm, or as many as --moves leave room for.", min=1)
-    ] = 600,
+    ] = 320,
     ro1_part: Annotated[
         float,
         typer.Option("--ro1-part", help="Of all moves with RO1s; never less than --each needs.", min=0.0, max=1.0),

@@ -27,7 +27,7 @@ RARE: tuple[MoveClass, ...] = ("castling", "en passant", "promotion")
 STRETCH_PLIES = 20  # of one game in one go: the pieces then stand as the arms have put them
 RARE_PLIES = 3  # a rare move and the two of the game that follow it
 PLAYED: tuple[MoveClass, ...] = tuple(kind for kind in CLASSES if kind != "restore")
-RO1_PART = 0.2  # of all moves: every look at an RO1 is an exchange of HTTP, dearer to simulate than a Dobot's frame
+RO1_PART = 0.15  # of all moves: every look at an RO1 is an exchange of HTTP, dearer to simulate than a Dobot's frame
 
 CHUNK_MOVES = 60  # of one calibration of both arms; about what one core does in ten seconds
 CHUNK_RESTORES = 10
