@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch, peft and transformers deprecate each other's ways
 
 CHARACTERS = sorted({*"abcdefgh12345678KQRBNOx+=-#.<>/: movetpqrnbkw\nFEChsS", " "})
-RECIPE = LoraRecipe(rank=4, alpha=8, dropout=0.0, rate=1e-2, epochs=20, batch=4, at_once=2, length=200, seed=3)
+RECIPE = LoraRecipe(rank=8, alpha=16, dropout=0.0, rate=2e-2, epochs=30, batch=4, at_once=2, length=200, seed=3)
 POSITIONS = {"e4": "8/8/8/8/8/8/4P3/4K2k w - - 0 1", "d5": "7K/3p4/8/8/8/8/8/7k b - - 0 1"}
 TEMPLATE = {"prompt": "{fen} ", "completion": "<move>{move}</move> </s>"}
 
@@ -44,7 +44,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vocab_size=len(words), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=256, pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():  # as large as a trained model's: small random ones cannot be led anywhere by an adapter
+        for name, parameter in model.named_parameters():
+            if "norm" not in name:
+                parameter.copy_(torch.randn(parameter.shape) * 0.5)
+    model.save_pretrained(folder)
     return folder
 
 
@@ -76,12 +81,12 @@ CPU = torch.device("cpu")
 def test_the_loss_falls_and_the_merged_model_writes_what_was_taught(base: Path, data: Path, tmp_path: Path) -> None:
     run = Tuning(str(base), tmp_path / "run", RECIPE, CPU)
     seen = trained(run, data)
-    assert len(seen) == 40
+    assert len(seen) == 60
     assert seen[-1].loss < 0.2 * seen[0].loss
     assert seen[-1].evaluation is not None
     assert seen[-1].evaluation[1] == 1.0
     assert (tmp_path / "run" / "adapter_model.safetensors").is_file()
-    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 40
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 60
     merged = run.merge()
     tokenizer = transformers.AutoTokenizer.from_pretrained(merged)
     model = transformers.AutoModelForCausalLM.from_pretrained(merged)

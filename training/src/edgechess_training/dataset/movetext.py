@@ -31,7 +31,7 @@ def main_line(movetext: str) -> tuple[list[str], str | None]:
 def _without_asides(movetext: str) -> str:
     """Comments and variations blanked out."""
     text = movetext
-    if "{" in text or ";" in text or "%" in text:
+    if any(mark in text for mark in "{};%"):
         text = _COMMENT.sub(" ", text)
         if "{" in text or "}" in text:
             raise MalformedGame("a comment without its other brace", _odd_one(text, movetext, "{}"))
@@ -51,10 +51,11 @@ def offset_of_move(movetext: str, number: int) -> int:
     """Where the main line's move `number` (from 0) stands. Blanking keeps no offsets, so lines are tried one by one."""
     offset = 0
     for line in movetext.splitlines(keepends=True):
-        try:
-            if len(main_line(movetext[: offset + len(line)])[0]) > number:
-                return offset
-        except MalformedGame:
-            pass  # inside a comment or a variation that goes on below
+        for end in ("", "}"):  # a comment may go on below
+            try:
+                if len(main_line(movetext[: offset + len(line)] + end)[0]) > number:
+                    return offset
+            except MalformedGame:
+                continue
         offset += len(line)
     return 0

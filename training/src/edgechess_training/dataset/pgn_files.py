@@ -17,6 +17,8 @@ SUFFIXES = (".pgn", ".pgn.zst")
 WINDOW_BYTES_MAX = 2**31  # `zstd --long=31`, the longest there is; memory is taken as the file asks for it
 GAME_CHARACTERS_MAX = 1_000_000  # the longest annotated games have a tenth of it; what is longer is no game
 
+FIRST_TAG = '[Event "'  # of the roster that the PGN standard demands (section 8.1.1)
+
 TAG = re.compile(r'^\s*\[\s*(\w+)\s+"((?:[^"\\]|\\.)*)"\s*\]', re.MULTILINE)
 
 
@@ -91,14 +93,15 @@ def _lines(path: Path, stored: IO[bytes]) -> Iterator[str]:
 
 
 def split_games(lines: Iterable[str], file: str) -> Iterator[RawGame]:
-    """A tag after moves begins the next game, unless it stands in a comment, which may span lines.
+    """A tag after moves begins the next game, unless it stands in a comment, which may span lines; FIRST_TAG begins one
+    even there, so that a comment without its end costs one game and not all that follow.
 
     What is longer than GAME_CHARACTERS_MAX is cut there: its reader will find it malformed.
     """
     gathered: list[str] = []
     first, size, moves, comment = 1, 0, False, False
     for number, line in enumerate(lines, 1):
-        tag = line.startswith("[") and not comment
+        tag = line.startswith(FIRST_TAG if comment else "[")
         if (tag and moves) or size > GAME_CHARACTERS_MAX:
             yield RawGame(file, first, "".join(gathered))
             gathered, size, moves, comment = [], 0, False, False

@@ -108,6 +108,7 @@ class _Work:
         try:
             self._read(number, tags, movetext)
         except IllegalMove as error:
+            self._report.plies += error.ply
             self._complain(game, offset_of_move(movetext, error.ply), error)
         except MalformedGame as error:
             self._complain(game, error.offset, error)
