@@ -113,7 +113,8 @@ def console(tmp_path: Path) -> Open:
         broker = MemoryBroker()
         bus = broker.client("console")
         clock = StillClock()
-        settings = Settings(**({"history_file": str(tmp_path / "history.sqlite"), "evaluation": False} | changes))
+        usual: dict[str, Any] = {"history_file": str(tmp_path / "history.sqlite"), "evaluation": False}
+        settings = Settings(**(usual | changes))
         context = Context("console", settings, bus, Topics(), SqliteJournal(":memory:", clock), clock, SeededIds(1))
         served: list[ASGIApp] = []
         ready = anyio.Event()

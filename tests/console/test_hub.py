@@ -71,7 +71,8 @@ def messages(dice: random.Random) -> list[Message]:
 @pytest.mark.parametrize("seed", range(4))
 async def test_patches_lead_to_the_view_whatever_came_and_however_often_it_was_sent(seed: int) -> None:
     dice = random.Random(seed)
-    table, page = hub(), {}
+    table = hub()
+    page: dict[str, Any] = {}
     with table.viewer() as viewer:
         page = applied(page, await viewer.next())
         for message in messages(dice):

@@ -110,6 +110,15 @@ def test_a_board_that_is_not_connected_says_why() -> None:
     assert trouble.text.startswith("The board is not connected (no device)")
 
 
+def test_a_board_that_does_not_settle_names_the_square_and_shows_what_it_feels() -> None:
+    board = BoardState(connected=True, placement=START, at=99.0, reason="e4 keeps changing: is a piece off its centre?")
+    fen = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq - 0 1"
+    session = SessionState(status="running", session_id="s", fen=fen, start_fen=chess.STARTING_FEN)
+    view = show(dataclasses.replace(WELL, board=board, session=session), Settings())
+    assert ("off-centre", ("e4",)) in [(trouble.code, trouble.squares) for trouble in view.troubles]
+    assert [item.square for item in view.board.differences] == ["e2", "e4"]
+
+
 RUNNING = SessionState(status="running", session_id="s", fen=chess.STARTING_FEN, start_fen=chess.STARTING_FEN)
 
 

@@ -170,7 +170,8 @@ def _phase(name: PhaseName, passed: Passed | None) -> PhasePart:
 def _compared(state: State) -> tuple[str | None, tuple[DifferencePart, ...]]:
     """The placement that should stand there now, and where a settled board feels something else."""
     session, failure, board = state.session, state.failure, state.board
-    shown = board.placement if board is not None and board.connected and board.settled else None
+    flickers = board is not None and board.connected and not board.settled and board.reason is not None
+    shown = board.placement if board is not None and board.connected and (board.settled or flickers) else None
     if state.created:
         start = _field(state.plan.start_fen if state.plan is not None else None)
         return start, position.differences(found=shown, fits=(start,))
@@ -184,6 +185,8 @@ def _compared(state: State) -> tuple[str | None, tuple[DifferencePart, ...]]:
         before, after = _field(session.fen), moved.board_fen()
         found = position.differences(found=shown, fits=(before, after))
         return after if session.phase == "board-after" else before, _less_the_move(found, before, after)
+    if flickers:  # it will not settle by itself: what it feels meanwhile is all that there is
+        return _field(session.fen), position.differences(found=shown, fits=(_field(session.fen),))
     sensed = board.differences if board is not None and board.connected else ()
     return _field(session.fen), tuple(
         DifferencePart(square=item.square, expected=item.expected, found=item.found) for item in sensed

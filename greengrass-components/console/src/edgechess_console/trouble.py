@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import chess
@@ -13,6 +14,7 @@ from edgechess_kit.messages import ArmStatus
 
 TROUBLES_LIMIT = 12  # more is a table to be set up anew, and the first dozen says so
 SILENT_AFTER_S = 7.0  # three heartbeats of a component, and one for the road
+SQUARE = re.compile(r"\b[a-h][1-8]\b")
 GOES_ON = "The match goes on by itself as soon as the board agrees."
 LOOK = "Look at the table first: when nobody is within reach of the arms, say that they may move."
 
@@ -76,7 +78,16 @@ def _spoken(component: str) -> str:
 
 def _board(state: State) -> Iterator[TroublePart]:
     board = state.board
-    if board is None or board.connected:
+    if board is None:
+        return
+    if board.connected:
+        if board.reason and not board.settled:
+            yield TroublePart(
+                code="off-centre",
+                text=f"The board does not settle: {board.reason}",
+                squares=tuple(dict.fromkeys(SQUARE.findall(board.reason)))[:8],
+                cure=f"A piece stands off its centre, or lies: stand it in the middle of its square. {GOES_ON}",
+            )
         return
     reason = f" ({board.reason})" if board.reason else ""
     yield TroublePart(

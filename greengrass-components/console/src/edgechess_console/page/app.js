@@ -29,6 +29,18 @@ function step(by) {
   look(to === last ? null : to);
 }
 
+function felt({ connected, settled, differences }) {
+  if (!connected) return "The board is not connected";
+  if (!settled) return "Pieces are in motion";
+  return differences.length ? "" : "The board feels what it should";
+}
+
+function zone({ known, leaseHolder, leaseToken, step }) {
+  if (!known) return "nothing is known of them";
+  if (!leaseHolder) return "the board is free";
+  return step ?? `the ${leaseHolder} arm has the board (lease ${leaseToken})`;
+}
+
 /** `sections` null: everything. */
 function show(sections) {
   const { view } = wire;
@@ -41,12 +53,13 @@ function show(sections) {
     arms.show(view);
     shelf($("tray"), view.arms.tray);
     shelf($("rack"), view.arms.rack);
-    text($("zone"), view.arms.leaseHolder ? `${view.arms.leaseHolder} has the board (lease ${view.arms.leaseToken})${view.arms.step ? ` · ${view.arms.step}` : ""}` : view.arms.known ? "the board is free" : "nothing is known of them");
+    text($("zone"), zone(view.arms));
   }
   if (changed("health", "models")) health($("health"), view);
   if (changed("events")) events.show(view);
   troubles($("troubles"), view, wire.me?.role === "operator", (action) => controls.act(action));
-  text($("felt"), view.board.connected ? (view.board.settled ? "the board is read" : "the board is in motion") : "the board is not connected");
+  text($("felt"), felt(view.board));
+  $("legend").hidden = view.board.differences.length === 0;
   timeline($("timeline"), view, wire.now());
   controls.show();
 }

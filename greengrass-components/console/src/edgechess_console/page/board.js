@@ -108,12 +108,10 @@ export class Board {
     const [x2, y2] = this.#middle(move.slice(2, 4));
     const length = Math.hypot(x2 - x1, y2 - y1) || 1;
     const [ux, uy] = [(x2 - x1) / length, (y2 - y1) / length];
-    const [tx, ty] = [x2 - ux * 0.2, y2 - uy * 0.2];
-    const head = [[tx, ty], [tx - ux * 0.36 - uy * 0.2, ty - uy * 0.36 + ux * 0.2], [tx - ux * 0.36 + uy * 0.2, ty - uy * 0.36 - ux * 0.2]];
-    this.arrows.append(
-      svg("line", { x1: x1 + ux * 0.28, y1: y1 + uy * 0.28, x2: tx - ux * 0.3, y2: ty - uy * 0.3 }),
-      svg("polygon", { points: head.map((point) => point.join(",")).join(" ") }),
-    );
+    const at = (along, across) => `${x1 + ux * along - uy * across},${y1 + uy * along + ux * across}`;
+    const [tip, neck, half] = [length - 0.12, length - 0.5, 0.085];
+    const outline = [at(0.3, -half), at(neck, -half), at(neck, -0.22), at(tip, 0), at(neck, 0.22), at(neck, half), at(0.3, half)];
+    this.arrows.append(svg("path", { d: `M${outline.join("L")}Z` }));
   }
 
   #middle(name) {

@@ -2,15 +2,17 @@
 
 import { el, svg, replace, text, seconds, clock, time, judged, pieceName, $ } from "./dom.js";
 import { piece } from "./pieces.js";
+import { numbered, playerTitle } from "./words.js";
 
-const PHASES = { think: "thinks", "board-before": "board checked", arm: "arm moves", "board-after": "board checked again" };
+const PHASES = { think: "Player thinks", "board-before": "Board checked", arm: "Arm moves", "board-after": "Board checked again" };
 const VALUES = { p: 1, n: 3, b: 3, r: 5, q: 9, k: 0 };
 const ACTIONS = { recover: "The arms may move again", refilled: "Trays empty, racks full", park: "Park the arms", pause: "Pause", resume: "Go on", setup: "Let the arms set up" };
 
 export function player(node, view, color, now) {
   const one = view.players[color] ?? {};
   const top = node.querySelector.bind(node);
-  text(top(".name"), one.word || (color === "w" ? "White" : "Black"));
+  text(top(".name"), playerTitle(one.word) || (color === "w" ? "White" : "Black"));
+  top(".name").title = one.word ?? "";
   const running = view.turn?.color === color && view.session.status === "running" && !view.session.paused;
   text(top(".clock"), clock((one.usedS ?? 0) + (running ? Math.max(0, now - view.turn.since) : 0)));
   node.classList.toggle("turn", running || (view.session.phase !== null && view.timeline.color === color && view.session.status === "running"));
@@ -64,7 +66,7 @@ export function moves(node, view, chosen, onChoose) {
       rows.push(el("li", {}, el("span", { class: "number", text: `${number}.` }), whites ? null : el("span", { class: "gap", text: "…" })));
     }
     const current = chosen === null ? move === list.at(-1) : move.ply === chosen;
-    const notes = [move.helped ? "✋" : "", move.repaired ? "⟳" : "", move.thought?.fallback ? "⚙" : ""].join("");
+    const notes = [move.helped ? "H" : "", move.repaired ? "R" : "", move.thought?.fallback ? "E" : ""].join("");
     rows.at(-1).append(el("button", {
       type: "button", class: current ? "current" : "", "aria-current": current ? "true" : null,
       title: told(move), onclick: () => onChoose(move === list.at(-1) ? null : move.ply),
@@ -77,14 +79,17 @@ export function moves(node, view, chosen, onChoose) {
 export function told(move) {
   const parts = [`thought ${seconds(move.thinkS)}`];
   for (const [name, value] of Object.entries(move.timings)) parts.push(`${name} ${seconds(value)}`);
-  if (move.helped) parts.push("a person helped");
-  if (move.repaired) parts.push("the arm put it right");
+  if (move.helped) parts.push("H: a person helped");
+  if (move.repaired) parts.push("R: the arm put it right");
+  if (move.thought?.fallback) parts.push("E: the engine moved instead");
   return parts.join(", ");
 }
 
 export function timeline(node, view, now) {
   const { timeline: line, session } = view;
-  text(node.querySelector(".what"), line.san ? `${line.san}${line.attempt > 1 ? `, try ${line.attempt}` : ""}` : "–");
+  const last = view.moves.at(-1);
+  const san = line.san ? numbered({ ply: line.ply, san: line.san }, session.startFen) : last ? numbered(last, session.startFen) : "No move yet";
+  text(node.querySelector(".what"), `${san}${line.attempt > 1 ? `, try ${line.attempt}` : ""}`);
   text(node.querySelector(".total"), line.totalS ? `${seconds(line.totalS)} in all` : "");
   const steps = node.querySelector(".steps");
   if (steps.childElementCount !== line.phases.length) {
@@ -93,7 +98,7 @@ export function timeline(node, view, now) {
   line.phases.forEach((phase, index) => {
     const step = steps.children[index];
     step.className = phase.state;
-    const name = phase.phase === "arm" && session.expecting === "person" ? "hand moves" : PHASES[phase.phase];
+    const name = phase.phase === "arm" && session.expecting === "person" ? "A hand moves" : PHASES[phase.phase];
     text(step.querySelector(".label"), name);
     const running = phase.state === "active" && phase.since !== null;
     text(step.querySelector(".took"), running ? seconds(Math.max(0, now - phase.since)) : phase.tookS !== null ? seconds(phase.tookS) : "");
@@ -175,6 +180,7 @@ export function evaluation(node, view, flipped) {
   const bar = node.querySelector(".fill");
   bar.style.setProperty("--share", String(share));
   node.classList.toggle("flipped", flipped);
+  node.classList.toggle("behind", share < 0.5);
   text(node.querySelector(".number"), judged(found));
   node.setAttribute("aria-label", `Evaluation ${judged(found)} from White's side, depth ${found.depth}`);
 }
@@ -183,7 +189,12 @@ export function shelf(node, slots) {
   const key = JSON.stringify(slots);
   if (node.dataset.key === key) return;
   node.dataset.key = key;
-  replace(node, ...slots.map((slot) => el("span", {
+  const full = slots.filter((slot) => slot.piece || slot.doubtful);
+  if (!full.length) {
+    replace(node, el("span", { class: "none", text: slots.length ? "empty" : "nothing is known" }));
+    return;
+  }
+  replace(node, ...full.map((slot) => el("span", {
     class: `slot${slot.doubtful ? " doubtful" : ""}`, title: `${slot.slot}: ${pieceName(slot.piece)}${slot.doubtful ? " (not sure)" : ""}`,
   }, slot.piece ? piece(slot.piece, "small") : null)));
 }

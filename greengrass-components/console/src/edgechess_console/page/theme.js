@@ -1,15 +1,18 @@
-// Light or dark, as the system has it or as it was chosen here.
+// Light or dark: as it was chosen here, else as the system has it, also when that changes.
 
 const KEY = "edgechess-theme";
+const system = window.matchMedia("(prefers-color-scheme: dark)");
+
+function apply() {
+  const chosen = window.localStorage.getItem(KEY);
+  document.documentElement.dataset.theme = chosen ?? (system.matches ? "dark" : "light");
+}
 
 export function theme(button) {
-  const stored = window.localStorage.getItem(KEY);
-  if (stored) document.documentElement.dataset.theme = stored;
+  apply();
+  system.addEventListener("change", apply);
   button?.addEventListener("click", () => {
-    const dark = document.documentElement.dataset.theme
-      ? document.documentElement.dataset.theme === "dark"
-      : window.matchMedia("(prefers-color-scheme: dark)").matches;
-    document.documentElement.dataset.theme = dark ? "light" : "dark";
-    window.localStorage.setItem(KEY, document.documentElement.dataset.theme);
+    window.localStorage.setItem(KEY, document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    apply();
   });
 }
