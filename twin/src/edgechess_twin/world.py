@@ -37,6 +37,7 @@ FINGER_RADIUS_MM = 5.0  # a finger seen from above
 FINGER_BELOW_TIP_MM = 10.0  # finger tips reach this far below the finger centres
 PRESS_MM = 3.0  # deeper than this below the board's surface a fingertip presses; its rubber gives way before
 OFF_CENTRE_MM = 3.0  # further from the centre than this a piece may be felt unsteadily
+KNOT_MM = 15.0  # a long low path is computed this far apart, and filled in between: the cubic is half a millimetre off at most
 ARM_OPENING_MM = 40.0  # gripper opening before anybody commanded one
 
 
@@ -583,7 +584,8 @@ class World:
         length = sum(math.dist(a[1][:2], b[1][:2]) for a, b in itertools.pairwise(samples))
         low = lowest < self.shapes.tallest_mm + 5.0
         if low and length > 20.0:
-            samples = [(t, gripper.path(t)) for t in _times(start, end, min(129, 9 + int(length / 3.0)))]
+            knots = [(t, gripper.path(t)) for t in _times(start, end, min(65, 9 + int(length / KNOT_MM)))]
+            samples = _filled(knots, min(129, 9 + int(length / 3.0)))
         self._note_above(gripper, samples)
         if held is not None:
             self._mark_low(arm, [(t, xyz[2] + gripper.offset[2]) for t, xyz in samples])
@@ -791,6 +793,31 @@ def _times(start_s: float, end_s: float, count: int) -> list[float]:
     if end_s <= start_s:
         return [start_s]
     return [start_s + (end_s - start_s) * number / (count - 1) for number in range(count)]
+
+
+def _filled(knots: list[tuple[float, XYZ]], count: int) -> list[tuple[float, XYZ]]:
+    """So many samples, both ends among them, on the cubic through knots that are evenly apart in time (Catmull and Rom's)."""
+    last = len(knots) - 1
+    if count <= last + 1:
+        return knots
+    begin_s, step_s = knots[0][0], (knots[-1][0] - knots[0][0]) / (count - 1)
+    inner = [place for _, place in knots]
+    places = [_beyond(*inner[:3]), *inner, _beyond(*inner[:-4:-1])]
+    samples = []
+    for number in range(count - 1):
+        index, f = divmod(number * last / (count - 1), 1.0)
+        a, b, c, d = places[int(index) : int(index) + 4]
+        wa, wd = f * (-0.5 + f * (1.0 - 0.5 * f)), f * f * (-0.5 + 0.5 * f)
+        wb, wc = 1.0 + f * f * (-2.5 + 1.5 * f), f * (0.5 + f * (2.0 - 1.5 * f))
+        x, y, z = (wa * p + wb * q + wc * r + wd * s for p, q, r, s in zip(a, b, c, d, strict=True))
+        samples.append((begin_s + number * step_s, (x, y, z)))
+    return [*samples, knots[-1]]
+
+
+def _beyond(a: XYZ, b: XYZ, c: XYZ) -> XYZ:
+    """The place before the first of three that lie on a parabola, evenly apart."""
+    x, y, z = (3.0 * p - 3.0 * q + r for p, q, r in zip(a, b, c, strict=True))
+    return x, y, z
 
 
 def _staying(place: XYZ) -> Path:

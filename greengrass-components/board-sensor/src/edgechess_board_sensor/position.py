@@ -93,6 +93,7 @@ def same_position(one_fen: str, other_fen: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=64)  # the same few are compared with every state of the session
 def _key(fen: str) -> tuple[str, bool, int, int | None]:
     board = chess.Board(fen)
     en_passant = board.ep_square if board.has_legal_en_passant() else None
