@@ -1,15 +1,17 @@
-// The arms, from above and from the side. The tool is where it was measured; the links between are a schematic drawing.
+// The arms from above and, aligned below it, from the side: White's on the left, Black's on the right.
+// The tool is where it was measured; the links between it and the base are a schematic drawing.
 
-import { svg, replace, text } from "./dom.js";
+import { el, pieceName, svg, replace } from "./dom.js";
 
 const SHOULDER_MM = 180;
 const WRIST_MM = 150; // flange above the fingertips
+const MODES = { moving: "moves", stopped: "STOPPED", fault: "FAULT", offline: "not connected" };
 const GLIDE_MS = 520; // states come twice a second
 
 export class Arms {
   constructor(above, side, list) {
-    this.above = svg("svg", { viewBox: "-480 -700 960 1400", class: "from-above", role: "img", "aria-label": "The arms from above" });
-    this.side = svg("svg", { viewBox: "-720 -700 1440 760", class: "from-side", role: "img", "aria-label": "The arms from the side" });
+    this.above = svg("svg", { viewBox: "-700 -412 1400 824", class: "from-above", role: "img", "aria-label": "The arms from above" });
+    this.side = svg("svg", { viewBox: "-700 -590 1400 640", class: "from-side", role: "img", "aria-label": "The arms from the side" });
     above.append(this.above);
     side.append(this.side);
     this.list = list;
@@ -47,35 +49,41 @@ export class Arms {
 
   #ground({ table, arms }) {
     const square = table.squareMm;
+    const half = 4 * square;
     const marks = [];
-    const point = (x, y) => [x, -y];
     for (let file = 0; file < 8; file++) {
       for (let rank = 0; rank < 8; rank++) {
-        const [x, y] = point((file - 4) * square, (rank - 3) * square);
+        const [x, y] = onTable((file - 4) * square, (rank - 4) * square);
         marks.push(svg("rect", { x, y, width: square, height: square, class: (file + rank) % 2 ? "light" : "dark" }));
       }
     }
+    this.edge = svg("rect", { x: -half, y: -half, width: 2 * half, height: 2 * half, class: "edge" });
+    marks.push(this.edge);
     this.drawn.clear();
-    const bodies = [];
-    const flat = [svg("rect", { x: -4 * square, y: 0, width: 8 * square, height: 14, class: "slab" }), svg("line", { x1: -720, x2: 720, y1: 14, y2: 14, class: "floor" })];
+    const [tops, flats] = [[], []];
+    const ground = [svg("rect", { x: -half, y: -12, width: 2 * half, height: 12, class: "slab" }), svg("line", { x1: -720, x2: 720, y1: 2, y2: 2, class: "floor" })];
     for (const site of table.sites) {
-      const [bx, by] = point(...site.baseMm);
+      const [bx, by] = onTable(...site.baseMm);
       marks.push(svg("circle", { cx: bx, cy: by, r: site.reachMm, class: "reach" }));
       for (const [kind, slots, told] of [["tray", site.tray, arms.tray], ["rack", site.rack, arms.rack]]) {
-        slots.forEach((slot, number) => {
-          const [x, y] = point(...slot);
-          const found = told.find((one) => one.slot === `${kind}-${site.name}-${number}`);
-          marks.push(svg("circle", { cx: x, cy: y, r: square * 0.36, class: `slot ${found?.piece ? (found.piece === found.piece.toUpperCase() ? "white" : "black") : ""} ${found?.doubtful ? "doubtful" : ""}` }));
-        });
+        slots.forEach((slot, number) => marks.push(this.#slot(slot, told.find((one) => one.slot === `${kind}-${site.name}-${number}`), square)));
       }
-      const top = svg("g", {}, svg("line", { class: "link" }), svg("line", { class: "link thin" }), svg("circle", { cx: bx, cy: by, r: 58, class: "base" }), svg("circle", { r: 20, class: "tool" }));
-      const body = svg("g", {}, svg("rect", { x: site.baseMm[1] - 52, y: -SHOULDER_MM + 30, width: 104, height: SHOULDER_MM - 16, class: "base" }), svg("polyline", { class: "link" }), svg("circle", { r: 15, class: "tool" }));
-      bodies.push(top);
-      flat.push(body);
-      this.drawn.set(site.name, { top, flat: body, site, at: null, from: null, goal: null, began: 0 });
+      const limbs = () => ["limb", "limb fore", "limb inner", "limb inner fore"].map((name) => svg("polyline", { class: name }));
+      const top = svg("g", {}, svg("circle", { cx: bx, cy: by, r: 74, class: "base" }), ...limbs(), svg("circle", { cx: bx, cy: by, r: 30, class: "joint" }), svg("circle", { r: 17, class: "joint" }), svg("circle", { r: 25, class: "tool" }));
+      const flat = svg("g", {}, svg("path", { d: `M${bx - 70} 0l16 -${SHOULDER_MM - 20}h108l16 ${SHOULDER_MM - 20}z`, class: "base" }), ...limbs(), svg("circle", { cx: bx, cy: -SHOULDER_MM, r: 26, class: "joint" }), svg("circle", { r: 17, class: "joint" }), svg("path", { class: "finger" }));
+      tops.push(top);
+      flats.push(flat);
+      this.drawn.set(site.name, { top, flat, site, at: null, from: null, goal: null, began: 0 });
     }
-    replace(this.above, ...marks, ...bodies);
-    replace(this.side, ...flat);
+    const caption = (x, anchor, words) => svg("text", { x, y: -545, class: "caption", "text-anchor": anchor, text: words });
+    replace(this.above, ...marks, ...tops);
+    replace(this.side, ...ground, ...flats, caption(-680, "start", "White's side"), caption(680, "end", "Black's side"));
+  }
+
+  #slot([x, y], found, square) {
+    const [cx, cy] = onTable(x, y);
+    const color = found?.piece ? (found.piece === found.piece.toUpperCase() ? "white" : "black") : "";
+    return svg("circle", { cx, cy, r: square * 0.34, class: `slot ${color} ${found?.doubtful ? "doubtful" : ""}` });
   }
 
   #draw() {
@@ -92,42 +100,52 @@ export class Arms {
   }
 
   #place({ top, flat, site, at }) {
-    const [bx, by] = [site.baseMm[0], -site.baseMm[1]];
-    const [x, y] = [at[0], -at[1]];
-    const [link, thin, , tool] = top.children;
-    const middle = [bx + (x - bx) * 0.55, by + (y - by) * 0.55];
-    line(link, bx, by, ...middle);
-    line(thin, ...middle, x, y);
-    tool.setAttribute("cx", x);
-    tool.setAttribute("cy", y);
-    const span = Math.hypot(at[0] - site.baseMm[0], at[1] - site.baseMm[1]);
-    const towards = site.baseMm[1] < 0 ? 1 : -1;
+    const base = onTable(...site.baseMm);
+    const tool = onTable(at[0], at[1]);
+    const span = Math.hypot(tool[0] - base[0], tool[1] - base[1]);
     const flange = at[2] + WRIST_MM;
-    const [elbowOut, elbowUp] = elbow(span, flange - SHOULDER_MM, site.reachMm * 0.5);
-    const along = (out) => site.baseMm[1] + towards * out;
-    const points = [[along(0), -SHOULDER_MM], [along(elbowOut), -(SHOULDER_MM + elbowUp)], [along(span), -flange], [along(span), -at[2]]];
-    flat.children[1].setAttribute("points", points.map((point) => point.map((value) => value.toFixed(1)).join(",")).join(" "));
-    flat.children[2].setAttribute("cx", along(span).toFixed(1));
-    flat.children[2].setAttribute("cy", (-at[2]).toFixed(1));
+    const [out, up] = elbow(span, flange - SHOULDER_MM, site.reachMm * 0.5);
+    const share = span > 0 ? Math.max(0.18, out / span) : 0;
+    const middle = [base[0] + (tool[0] - base[0]) * share, base[1] + (tool[1] - base[1]) * share];
+    limbs(top, [base, middle], [middle, tool]);
+    move(top.querySelectorAll(".joint")[1], middle);
+    move(top.querySelector(".tool"), tool);
+    const along = (distance) => base[0] + (base[0] < 0 ? 1 : -1) * distance;
+    const [shoulder, bend, wrist] = [[base[0], -SHOULDER_MM], [along(out), -(SHOULDER_MM + up)], [along(span), -flange]];
+    limbs(flat, [shoulder, bend], [bend, wrist]);
+    move(flat.querySelectorAll(".joint")[1], bend);
+    const [x, z] = [along(span), -at[2]];
+    flat.querySelector(".finger").setAttribute("d", `M${x} ${-flange}V${z - 62}M${x - 20} ${z}V${z - 58}H${x + 20}V${z}`);
   }
 
   #words({ arms }) {
+    this.edge?.setAttribute("class", `edge ${arms.leaseHolder ? "leased" : ""}`);
     replace(this.list, ...arms.arms.map((arm) => {
-      const item = document.createElement("li");
-      const parts = [arm.name, arm.mode];
-      if (arms.leaseHolder === arm.name) parts.push("has the board");
-      if (arm.holding) parts.push(`holds ${arm.holding}`);
-      if (arm.toolMm.length === 3) parts.push(`x ${arm.toolMm[0]} y ${arm.toolMm[1]} z ${arm.toolMm[2]} mm`);
-      if (arm.alarm) parts.push(arm.alarm);
-      item.className = `mode-${arm.mode}`;
-      text(item, parts.join(" · "));
-      return item;
+      const state = [MODES[arm.mode] ?? arm.mode];
+      if (arms.leaseHolder === arm.name) state.push("has the board");
+      if (arm.holding) state.push(`holds a ${pieceName(arm.holding)}`);
+      if (arm.alarm) state.push(arm.alarm);
+      return el("li", { class: `mode-${arm.mode}` }, el("span", { class: "who", text: arm.name }), el("span", { class: "how", text: state.join(", ") }),
+        el("span", { class: "where", text: arm.toolMm.length === 3 ? `x ${arm.toolMm[0].toFixed(0)}  y ${arm.toolMm[1].toFixed(0)}  z ${arm.toolMm[2].toFixed(0)} mm` : "" }));
     }));
   }
 }
 
-function line(node, x1, y1, x2, y2) {
-  for (const [name, value] of Object.entries({ x1, y1, x2, y2 })) node.setAttribute(name, value.toFixed(1));
+/** Board millimetres to the drawing: turned by a quarter, so that White's side is on the left. */
+function onTable(x, y) {
+  return [y, x];
+}
+
+function limbs(group, upper, fore) {
+  const [edge, edgeFore, inner, innerFore] = group.querySelectorAll(".limb");
+  for (const [node, points] of [[edge, upper], [inner, upper], [edgeFore, fore], [innerFore, fore]]) {
+    node.setAttribute("points", points.map((point) => point.map((value) => value.toFixed(1)).join(",")).join(" "));
+  }
+}
+
+function move(node, [x, y]) {
+  node.setAttribute("cx", x.toFixed(1));
+  node.setAttribute("cy", y.toFixed(1));
 }
 
 /** Where the elbow of two equal links is, above the straight line: out and up from the shoulder. */

@@ -159,17 +159,29 @@ export class Events {
   }
 }
 
+const TROUBLES_SHOWN = 3; // the worst come first; a board full of them is one trouble
+
 /** `act(action)` does what a trouble offers. */
 export function troubles(node, view, operator, act) {
-  const key = JSON.stringify([view.troubles, operator]);
+  const all = node.dataset.all === "true";
+  const key = JSON.stringify([view.troubles, operator, all]);
   if (node.dataset.key === key) return;
   node.dataset.key = key;
   node.hidden = view.troubles.length === 0;
-  replace(node, ...view.troubles.map((one) => el("li", { class: `trouble ${one.level}` },
+  const hidden = all ? 0 : Math.max(0, view.troubles.length - TROUBLES_SHOWN);
+  const shown = view.troubles.slice(0, view.troubles.length - hidden).map((one) => trouble(one, operator, act));
+  const toggle = (text, value) => el("li", { class: "rest" }, el("button", { type: "button", class: "quiet small-button", text, onclick: () => { node.dataset.all = value; troubles(node, view, operator, act); } }));
+  if (hidden) shown.push(toggle(`and ${hidden} more`, "true"));
+  else if (all && view.troubles.length > TROUBLES_SHOWN) shown.push(toggle("fewer", "false"));
+  replace(node, ...shown);
+}
+
+function trouble(one, operator, act) {
+  const offered = operator ? one.actions.filter((name) => ACTIONS[name]) : [];
+  return el("li", { class: `trouble ${one.level}`, "data-code": one.code },
     el("span", { class: "sign", "aria-hidden": "true", text: one.level === "bad" ? "■" : "▲" }),
     el("div", {}, el("p", { class: "what", text: one.text }), one.cure ? el("p", { class: "cure", text: one.cure }) : null,
-      operator && one.actions.length ? el("p", { class: "actions" }, ...one.actions.filter((name) => ACTIONS[name]).map((name) =>
-        el("button", { type: "button", text: ACTIONS[name], onclick: () => act(name) }))) : null))));
+      offered.length ? el("p", { class: "actions" }, ...offered.map((name) => el("button", { type: "button", text: ACTIONS[name], onclick: () => act(name) }))) : null));
 }
 
 export function evaluation(node, view, flipped) {
