@@ -183,3 +183,9 @@ def test_weights_are_whole_or_not_there(tmp_path: Path, dataset: Path, toy: Arch
     trained(begun(tmp_path / "run", dataset, recipe_of(toy)), steps=3)
     assert not list((tmp_path / "run").glob("*.part"))
     assert load(tmp_path / "run" / WEIGHTS_FILE, toy)
+
+
+def test_the_other_trunk_learns_too(tmp_path: Path, dataset: Path) -> None:
+    encoder = Architecture(trunk="encoder", width=16, blocks=1, heads=2, generated=4, policy_width=8, value_width=8)
+    reports = trained(begun(tmp_path / "run", dataset, recipe_of(encoder, positions=1920)))
+    assert reports[-1].loss < reports[0].loss - 1
