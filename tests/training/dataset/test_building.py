@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import chess
 import msgspec
@@ -201,8 +202,12 @@ def test_the_first_of_equal_keys_is_kept_in_every_share(monkeypatch: pytest.Monk
 
 
 def test_options_are_checked_by_name() -> None:
-    good = {"seed": 1, "fraction": 0.02, "unique": "position", "records": "none", "form": "jumpstart"}
-    for change, said in (({"unique": "x"}, "position, move, none"), ({"fraction": 1.0}, "from 0 to below 1")):
+    good: dict[str, Any] = {"seed": 1, "fraction": 0.02, "unique": "position", "records": "none", "form": "jumpstart"}
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"unique": "x"}, "position, move, none"),
+        ({"fraction": 1.0}, "from 0 to below 1"),
+    ]
+    for change, said in changes:
         with pytest.raises(DatasetError, match=said):
             recipe_of(Filter(), **(good | change))
     assert msgspec.json.decode(msgspec.json.encode(recipe_of(Filter(), **good)), type=Recipe) == Recipe()
