@@ -116,22 +116,24 @@ def console(tmp_path: Path) -> Open:
         usual: dict[str, Any] = {"history_file": str(tmp_path / "history.sqlite"), "evaluation": False}
         settings = Settings(**(usual | changes))
         context = Context("console", settings, bus, Topics(), SqliteJournal(":memory:", clock), clock, SeededIds(1))
+        voice = broker.client("everybody")
         served: list[ASGIApp] = []
-        ready = anyio.Event()
 
         @asynccontextmanager
         async def serve(app: ASGIApp, _: Settings) -> AsyncIterator[str]:
             served.append(app)
-            ready.set()
             yield "http://127.0.0.1:8088/"
 
         async def running() -> None:
             await run(context, serve=serve)
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(running)
-            await ready.wait()
-            yield Desk(broker, broker.client("everybody"), served[0], bus, clock)
+            async with voice.subscribe(Topics().status) as statuses:
+                tasks.start_soon(running)
+                async for delivery in statuses:
+                    if delivery.decode(Topics().status).status == "ready":
+                        break
+            yield Desk(broker, voice, served[0], bus, clock)
             tasks.cancel_scope.cancel()
 
     return opened

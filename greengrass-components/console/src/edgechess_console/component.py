@@ -76,20 +76,18 @@ class _Console:
     async def run(self) -> None:
         app = Application(self._context, self._hub, self._commands, self._history, self._access).asgi()
         try:
-            async with (
-                self._context.bus.subscribe(*self._topics.values()) as deliveries,
-                Background() as tasks,
-                self._serve(app, self._context.settings) as address,
-            ):
+            # the page first: where there is no bus yet, it is the page that says so
+            async with Background() as tasks, self._serve(app, self._context.settings) as address:
                 tasks.start_soon(self._hub.run, name="console hub")
                 tasks.start_soon(self._link, name="console link")
                 tasks.start_soon(self._write, name="console history")
                 tasks.start_soon(evaluate, self._hub, self._context.settings, name="console evaluation")
                 LOG.info("the page is at %s", address)
-                await journal_event(self._context, SERVING, {"address": address})
-                await self._health.set("ready", self._complaint)
                 try:
-                    await self._listen(deliveries)
+                    async with self._context.bus.subscribe(*self._topics.values()) as deliveries:
+                        await journal_event(self._context, SERVING, {"address": address})
+                        await self._health.set("ready", self._complaint)
+                        await self._listen(deliveries)
                 finally:
                     self._hub.bye("the console ends")
                     tasks.cancel()
