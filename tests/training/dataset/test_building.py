@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from edgechess_training.dataset.building import build
 from edgechess_training.dataset.errors import DatasetError
 from edgechess_training.dataset.game_filter import Filter
 from edgechess_training.dataset.gathering import first_of_each
+from edgechess_training.dataset.pgn_files import RawGame
 from edgechess_training.dataset.split import game_key, held_out
-from edgechess_training.dataset.unit import Recipe, recipe_of
+from edgechess_training.dataset.unit import Part, Recipe, digest, recipe_of
+from edgechess_training.dataset.work_folder import NAME
 from edgechess_training.positions import POSITION, open_positions
 
 KEY_OF_E4_E5_NF3 = 16893392791618760228
@@ -60,7 +63,7 @@ def test_what_is_in_the_folder(games: Path, tmp_path: Path) -> None:
     assert stored["counts"] == summary.counts
     assert stored["sources"][0]["name"] == "games.pgn"
     assert "| train_positions | 15 |" in (out / "README.md").read_text()
-    assert not (out / building.WorkFolder(tmp_path / "other", TRAIN_ONLY).path.name).exists()
+    assert not (out / NAME).exists()
 
 
 def test_outcome_and_elo_are_the_mover_s(games: Path, tmp_path: Path) -> None:
@@ -123,8 +126,12 @@ def test_many_processes_and_a_resumed_build_give_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         build([games], tmp_path / "resumed", TRAIN_ONLY, jobs=1, watch=stop)
     made: list[int] = []
-    digest = building.digest
-    monkeypatch.setattr(building, "digest", lambda first, *rest: (made.append(first), digest(first, *rest))[1])
+
+    def counted(first: int, raw: Sequence[RawGame], recipe: Recipe) -> Part:
+        made.append(first)
+        return digest(first, raw, recipe)
+
+    monkeypatch.setattr(building, "digest", counted)
     build([games], tmp_path / "resumed", TRAIN_ONLY, jobs=1)
     assert made == [4]
     assert everything(tmp_path / "resumed") == everything(tmp_path / "one")
