@@ -16,8 +16,7 @@ from edgechess_cli.train_style_command import style
 from edgechess_training.errors import TrainingError
 
 if TYPE_CHECKING:
-    import torch
-
+    from edgechess_training.policy.compute import Device
     from edgechess_training.policy.recipe import Recipe
     from edgechess_training.policy.report import Report
     from edgechess_training.policy.run import Data
@@ -92,7 +91,7 @@ def _begun(
     init: str | None,
     changes: dict[str, Any],
     data: Data | None,
-    device: torch.device,
+    device: Device,
     pace: Pace,
     *,
     endless: bool,

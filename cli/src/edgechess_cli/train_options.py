@@ -13,7 +13,7 @@ import typer
 from edgechess_training.errors import TrainingError
 
 if TYPE_CHECKING:
-    import torch
+    from edgechess_training.policy.compute import Device
 
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Of the processor (default: all cores).")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
@@ -34,15 +34,11 @@ def told(verb: str) -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def prepared(device: str, threads: int | None) -> torch.device:
+def prepared(device: str, threads: int | None) -> Device:
     """Where to compute. Raises TrainingError, or ImportError without torch."""
-    import torch
-
     from edgechess_training.policy.compute import device_of
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return device_of(device)
+    return device_of(device, threads)
 
 
 @contextmanager

@@ -14,8 +14,7 @@ from edgechess_cli.train_options import DeviceOption, LicenceOption, ThreadsOpti
 from edgechess_training.errors import TrainingError
 
 if TYPE_CHECKING:
-    import torch
-
+    from edgechess_training.policy.compute import Device
     from edgechess_training.policy.network_weights import PackedNetwork
     from edgechess_training.policy.style import StyleOptions, StyleReport
 
@@ -75,7 +74,7 @@ def _one(
     folder: Path,
     network: PackedNetwork,
     options: StyleOptions,
-    device: torch.device,
+    device: Device,
     licence: str,
     stop: Callable[[], bool],
 ) -> StyleReport | None:

@@ -21,7 +21,7 @@ from edgechess_training.policy.network_weights import WEIGHTS_FILE, arrays_of, p
 from edgechess_training.policy.presets import PRESETS  # noqa: E402
 from edgechess_training.policy.recipe import RECIPE_FILE, Recipe  # noqa: E402
 from edgechess_training.policy.report import Report  # noqa: E402
-from edgechess_training.policy.run_state import STATE_FILE  # noqa: E402
+from edgechess_training.policy.run_state import STATE_FILE, load_state  # noqa: E402
 from edgechess_training.policy.scoring import legal_numbers  # noqa: E402
 from edgechess_training.policy.trainer import Pace, Trainer  # noqa: E402
 
@@ -63,7 +63,7 @@ def test_a_run_that_goes_on_becomes_what_it_would_have_become(tmp_path: Path, da
     trained(begun(tmp_path / "parts", dataset, recipe_of(toy, mirror=True)), steps=23)
     for steps in (9, None):
         trained(run.resume(tmp_path / "parts", None, CPU, PACE), steps)
-    parts = run.load_state(tmp_path / "parts", recipe_of(toy, mirror=True), CPU)
+    parts = load_state(tmp_path / "parts", recipe_of(toy, mirror=True), CPU)
     assert parts.step == whole.state.step == 60
     assert parts.drawn == whole.state.drawn
     for network in ("network", "average"):

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch import Tensor  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from edgechess_inference.policy.architecture import Architecture  # noqa: E402
@@ -43,9 +44,9 @@ def test_normalised_relu_and_its_gradient() -> None:
     assert torch.autograd.gradcheck(normalised_relu, (x, weight))
 
 
-def _gradients(network: PolicyNetwork, moves: torch.Tensor, outlook: torch.Tensor) -> list[torch.Tensor]:
+def _gradients(network: PolicyNetwork, moves: Tensor, outlook: Tensor) -> list[Tensor]:
     network.zero_grad()
-    (F.cross_entropy(moves, torch.arange(len(moves))) + outlook.square().sum()).backward()
+    torch.autograd.backward(F.cross_entropy(moves, torch.arange(len(moves))) + outlook.square().sum())
     return [weight.grad.clone() for weight in network.parameters() if weight.grad is not None]
 
 

@@ -16,6 +16,8 @@ from edgechess_training.errors import TrainingError
 from edgechess_training.policy.mixture import Batch
 from edgechess_training.policy.squares_first import forward
 
+Device = torch.device
+
 
 class Compute:
     """A network, ready to be trained where its weights lie.
@@ -59,8 +61,13 @@ class Compute:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
 
-def device_of(word: str) -> torch.device:
-    """ "auto": CUDA where there is some. Raises TrainingError for a device that is not there."""
+def device_of(word: str, threads: int | None = None) -> Device:
+    """`word`: auto (CUDA where there is some), cpu, cuda or cuda:N. `threads`: of the processor, for the whole process.
+
+    Raises TrainingError for a device that is not there.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
     there = torch.cuda.is_available()
     if word == "auto":
         return torch.device("cuda" if there else "cpu")
