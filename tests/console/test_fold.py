@@ -166,6 +166,17 @@ def test_another_session_begins_with_nothing_of_the_last_one() -> None:
     )
 
 
+def test_the_manager_repeating_the_end_of_the_last_game_does_not_end_the_next_one() -> None:
+    over = running(session_id="old", status="ended", result="1-0", termination="checkmate")
+    asked = director("asking", color="w", seat="person", since=2.0, ply=1)
+    assert after(over, CREATED, over).session.status == "created"
+    view = after(over, CREATED, over, asked, over)
+    assert (view.session.status, view.session.result) == ("running", None)
+    begun = after(over, CREATED, over, asked, running(session_id="s"))
+    assert begun.turn is not None
+    assert begun.turn.entry
+
+
 def test_events_of_another_session_do_not_touch_this_one() -> None:
     foreign = director("paused", session_id="other")
     assert not after(CREATED, foreign).session.paused

@@ -71,7 +71,7 @@ def _session(state: State, session: SessionState, at: float) -> State:
         state = _other_session(state, session)
     if session.phase != (old.phase if old is not None else None):
         state = _phase(state, session, at)
-    if session.status == "ended":
+    if session.status == "ended" and (state.plan is None or state.plan.session_id == session.session_id):
         state = dataclasses.replace(state, result=session.result, termination=session.termination, asking=None)
     return _caught_up(dataclasses.replace(state, session=session))
 

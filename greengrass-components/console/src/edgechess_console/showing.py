@@ -78,6 +78,8 @@ def _session(state: State) -> SessionPart:
         status = "created"
     elif state.result is not None:
         status = "ended"
+    elif not ours and (state.started_at is not None or state.asking is not None):
+        status = "running"  # the manager hears of a game with its first move; whoever is asked for it plays already
     return SessionPart(
         session_id=plan.session_id if plan is not None else session.session_id if session is not None else None,
         status=status,

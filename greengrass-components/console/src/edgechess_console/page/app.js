@@ -12,7 +12,7 @@ theme($("theme"));
 const wire = new Wire();
 const controls = new Controls(wire);
 const live = new Live(wire, (lan) => controls.move(lan));
-const arms = new Arms($("above"), $("side"), $("arms"));
+const arms = new Arms($("views"), $("arms"));
 const events = new Events($("events"), $("filters"));
 
 function look(ply) {

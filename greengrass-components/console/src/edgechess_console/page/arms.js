@@ -9,11 +9,11 @@ const MODES = { moving: "moves", stopped: "STOPPED", fault: "FAULT", offline: "n
 const GLIDE_MS = 520; // states come twice a second
 
 export class Arms {
-  constructor(above, side, list) {
-    this.above = svg("svg", { viewBox: "-700 -412 1400 824", class: "from-above", role: "img", "aria-label": "The arms from above" });
-    this.side = svg("svg", { viewBox: "-700 -590 1400 640", class: "from-side", role: "img", "aria-label": "The arms from the side" });
-    above.append(this.above);
-    side.append(this.side);
+  constructor(host, list) {
+    this.above = svg("svg", { viewBox: "-700 -412 1400 824", x: 0, y: 0, width: 1400, height: 824 });
+    this.side = svg("svg", { viewBox: "-700 -640 1400 700", x: 0, y: 836, width: 1400, height: 700 });
+    host.append(svg("svg", { viewBox: "0 0 1400 1536", role: "img", "aria-label": "The arms from above and from the side" },
+      svg("rect", { width: 1400, height: 824, rx: 36, class: "ground" }), svg("rect", { y: 836, width: 1400, height: 700, rx: 36, class: "ground" }), this.above, this.side));
     this.list = list;
     this.table = "";
     this.drawn = new Map();
@@ -75,7 +75,7 @@ export class Arms {
       flats.push(flat);
       this.drawn.set(site.name, { top, flat, site, at: null, from: null, goal: null, began: 0 });
     }
-    const caption = (x, anchor, words) => svg("text", { x, y: -545, class: "caption", "text-anchor": anchor, text: words });
+    const caption = (x, anchor, words) => svg("text", { x, y: 44, class: "caption", "text-anchor": anchor, text: words });
     replace(this.above, ...marks, ...tops);
     replace(this.side, ...ground, ...flats, caption(-680, "start", "White's side"), caption(680, "end", "Black's side"));
   }
