@@ -15,6 +15,7 @@ from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
 from edgechess_robots.arm import ArmState, CheckedPlan, Plan, Straight, Travel
 from edgechess_robots.errors import PlanRefused
+from edgechess_robots.gradual import at_once
 from edgechess_robots.layout import standard_layout
 from edgechess_robots.poses import Pose
 from edgechess_robots.shapes import STAUNTON_6
@@ -134,13 +135,13 @@ def test_another_arms_tray_is_used_only_where_it_is_within_reach() -> None:
     before, lan = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5"
     job = ArmJob(job_id="1", kind="move", session_id="s", before=before, after=after(before, lan), lan=lan)
     far = [f"tray-black-{n}" for n in range(16)]
-    parts, _ = plan_job(job, "white", with_full_trays("white"), ground, Reach(*far[:5], *far[6:]))
+    parts, _ = at_once(plan_job(job, "white", with_full_trays("white"), ground, Reach(*far[:5], *far[6:])))
     assert parts[0].carry.to_place == "tray-black-5"
     with pytest.raises(JobRefused, match="within reach of arm white has a free slot for the black pawn") as crowded:
-        plan_job(job, "white", with_full_trays("white"), ground, Reach(*far))
+        at_once(plan_job(job, "white", with_full_trays("white"), ground, Reach(*far)))
     assert crowded.value.code == "no-slot"
     with pytest.raises(JobRefused, match="d5 is too far") as unreachable:
-        plan_job(job, "white", FRESH, ground, Reach("d5"))
+        at_once(plan_job(job, "white", FRESH, ground, Reach("d5")))
     assert unreachable.value.code == "unreachable"
 
 

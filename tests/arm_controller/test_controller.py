@@ -63,6 +63,8 @@ class Harness:
         self.act: c.Begin | None = None
         self.aborted: str | None = None
         self.brings: dict[str, bool] = {}
+        self.plans_slowly = False
+        self.plans: list[int] = []
         self.results: dict[str, ArmJobResult] = {}
         self.owed: set[str] = set()
         self.state = self.fresh_state()
@@ -86,8 +88,11 @@ class Harness:
         match effect:
             case Note():
                 self.written(effect)
-            case c.PlanJob(job):
-                return [c.JobPlanned(job.job_id, PARTS)]
+            case c.PlanJob(number):
+                if self.plans_slowly:
+                    self.plans.append(number)
+                else:
+                    return [c.JobPlanned(number, PARTS)]
             case c.PlanRetreat(arm, open_first=opens):
                 return [c.RetreatPlanned(arm, Plan((Open(50.0), Park(250.0)) if opens else (Park(250.0),)))]
             case c.Begin():
@@ -174,6 +179,15 @@ class Harness:
             report = Report("unknown", code, code, 0, (), 1.0)
         self.feed(c.ActEnded(begin.act, report))
 
+    def plan_slowly(self, slowly: bool) -> None:
+        self.plans_slowly = slowly
+
+    def end_plan(self, possible: bool) -> None:
+        """The oldest one, whether or not anybody waits for it still."""
+        if self.plans:
+            number = self.plans.pop(0)
+            self.feed(c.JobPlanned(number, PARTS) if possible else c.JobImpossible(number, "clearance", "no way"))
+
     def end_bring(self, name: str, well: bool) -> None:
         if name not in self.brings:
             return
@@ -219,7 +233,7 @@ class Harness:
         for arm in self.arms.values():
             arm.held = False
             arm.mode = "fault" if arm.alarm else "idle"
-        self.act, self.aborted, self.brings = None, None, {}
+        self.act, self.aborted, self.brings, self.plans = None, None, {}, []
         self.owed &= {n.key for n in self.journal if n.kind == "job-accepted" and n.key is not None}
         self.state = self.fresh_state()
         self.feed(c.Looked())
@@ -244,6 +258,7 @@ class Harness:
                 self.recover(1000 + number)
             for name in ARMS:
                 self.end_bring(name, True)
+            self.end_plan(True)
             self.end_act("done")
 
 
@@ -257,6 +272,8 @@ OPERATIONS = st.one_of(
     st.tuples(st.just("link"), st.sampled_from(ARMS), st.booleans()),
     st.tuples(st.just("stop")),
     st.tuples(st.just("recover"), st.integers(0, 6), st.sampled_from([None, *ARMS])),
+    st.tuples(st.just("plan_slowly"), st.booleans()),
+    st.tuples(st.just("end_plan"), st.booleans()),
     st.tuples(st.just("park")),
     st.tuples(st.just("kill")),
     st.tuples(st.just("tick"), st.sampled_from([0.1, 1.0, 5.0])),
@@ -292,6 +309,66 @@ def ready() -> Harness:
     for name in ARMS:
         harness.end_bring(name, True)
     return harness
+
+
+def planning() -> Harness:
+    harness = ready()
+    harness.plan_slowly(True)
+    harness.ask(0)
+    assert harness.plans == [1]
+    assert harness.state.step == "planning"
+    return harness
+
+
+def test_a_plan_is_asked_for_once() -> None:
+    harness = planning()
+    harness.feed(c.Looked())
+    harness.ask(0)
+    assert harness.plans == [1]
+    harness.end_plan(True)
+    assert harness.act is not None
+
+
+def test_a_stop_while_a_job_is_planned_ends_it() -> None:
+    harness = planning()
+    harness.stop(ARMS)
+    harness.feed(c.StopAsked("a person"))
+    assert harness.results["j0"].code == "stopped"
+    harness.end_plan(True)
+    assert harness.act is None
+    assert harness.state.run is None
+
+
+def test_a_plan_made_while_an_arm_was_away_is_made_again() -> None:
+    harness = planning()
+    harness.link("black", False)
+    harness.end_plan(False)
+    assert "j0" not in harness.results, "what was found then says nothing"
+    harness.link("black", True)
+    harness.end_bring("black", True)
+    assert harness.plans == [2]
+    harness.end_plan(True)
+    assert harness.act is not None
+
+
+def test_a_plan_for_slots_that_have_changed_is_made_again() -> None:
+    harness = ready()
+    harness.ask(0)
+    while harness.act is not None:
+        harness.end_act("done")
+    harness.plan_slowly(True)
+    harness.ask(1)
+    waiting = harness.state.waiting
+    assert waiting is not None
+    assert waiting.plan is not None
+    refilled = ArmControl(command="refilled", request_id="r", confirmed_by="me")
+    harness.feed(c.ControlAsked(refilled, False))
+    assert not c.wanted(harness.state, waiting.plan)
+    assert harness.plans == [2, 3]
+    harness.end_plan(True)
+    assert harness.act is None
+    harness.end_plan(True)
+    assert harness.act is not None
 
 
 def test_the_other_arm_must_be_measured_parked() -> None:

@@ -23,6 +23,7 @@ from edgechess_robots.body import Floats, Sweep
 from edgechess_robots.calibration import nominal
 from edgechess_robots.dobot.planner import Geometry, check_plan
 from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.gradual import at_once
 from edgechess_robots.kinematics import CR10A, PARK_DEG, Joints
 from edgechess_robots.layout import standard_layout
 from edgechess_robots.poses import Pose
@@ -145,7 +146,7 @@ REPAIR = ArmJob(
 
 
 def put(arm: ModelArm, other: ModelArm) -> tuple[CheckedPlan, str]:
-    part, checked = plan_placing(REPAIR, "white", "P", FRESH, GROUND, arm, {"white": arm, "black": other})
+    part, checked = at_once(plan_placing(REPAIR, "white", "P", FRESH, GROUND, arm, {"white": arm, "black": other}))
     return checked, part.carry.to_place
 
 

@@ -101,8 +101,8 @@ def carry_out(world: World, effect: c.Effect) -> tuple[World, list[c.Event]]:
     match effect:
         case Note():
             return write(world, effect), []
-        case c.PlanJob(job):
-            return world, [c.JobPlanned(job.job_id, PARTS)]
+        case c.PlanJob(number):
+            return world, [c.JobPlanned(number, PARTS)]
         case c.PlanRetreat(arm):
             way = next((other for one, other in world.behind if one == arm and not world.arm(other).parked), None)
             if way is not None:

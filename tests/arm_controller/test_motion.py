@@ -18,7 +18,7 @@ from edgechess_arm_controller.motion import (
     Part,
     Standing,
     _clearance_mm,
-    plan_parts,
+    each_part,
     retreat,
     shape_of,
     whole,
@@ -44,7 +44,7 @@ def parts_of(fen: str, lan: str, amends: Amends | None = None) -> tuple[Part, ..
     board = chess.Board(fen)
     board.push_uci(lan)
     carries = move_carries(fen, board.fen(), lan, "white", FRESH)
-    return plan_parts(carries, standing(fen), LAYOUT, STAUNTON_6, HANDLING, PARKED, amends)
+    return tuple(each_part(carries, standing(fen), LAYOUT, STAUNTON_6, HANDLING, PARKED, amends))
 
 
 def straights(part: Part) -> list[Straight]:
@@ -138,7 +138,8 @@ def _xyz(pose: Pose) -> tuple[float, float, float]:
 
 
 def _between(a: Pose, b: Pose, part: float) -> Pose:
-    return Pose(*(p + part * (q - p) for p, q in zip(_xyz(a), _xyz(b), strict=True)), 180.0, 0.0, b.rz_deg)
+    x_mm, y_mm, z_mm = (p + part * (q - p) for p, q in zip(_xyz(a), _xyz(b), strict=True))
+    return Pose(x_mm, y_mm, z_mm, 180.0, 0.0, b.rz_deg)
 
 
 @settings(max_examples=8, deadline=None)
@@ -178,7 +179,7 @@ def test_a_knight_jumps_over_what_it_jumps_over() -> None:
 
 def test_corners_are_rounded_and_less_where_there_is_less_room() -> None:
     def cross(standing: dict[str, str]) -> Straight:
-        (part,) = plan_parts(
+        (part,) = each_part(
             [Carry("R", "e3", "e6")], Standing({"e3": "R", **standing}), LAYOUT, STAUNTON_6, HANDLING, PARKED
         )
         return straights(part)[3]
@@ -187,7 +188,7 @@ def test_corners_are_rounded_and_less_where_there_is_less_room() -> None:
     assert crowded.target.z_mm > free.target.z_mm
     assert crowded.blend_mm > 0.0
     low = Handling(margin_mm=10.0)  # no higher than what a corner must clear as well
-    (part,) = plan_parts([Carry("R", "e3", "e6")], Standing({"e3": "R", "e5": "k"}), LAYOUT, STAUNTON_6, low, PARKED)
+    (part,) = each_part([Carry("R", "e3", "e6")], Standing({"e3": "R", "e5": "k"}), LAYOUT, STAUNTON_6, low, PARKED)
     assert straights(part)[3].blend_mm < crowded.blend_mm
     sharp = parts_of(chess.STARTING_FEN, "e2e4", Amends(sharp=frozenset({(0, 1)})))
     assert straights(sharp[0])[0].blend_mm == 0.0
@@ -202,7 +203,7 @@ def test_amends_raise_one_way_only() -> None:
 
 def test_without_a_known_park_the_ways_there_pass_over_everything() -> None:
     carries = [Carry("P", "a2", "a3")]
-    (part,) = plan_parts(carries, Standing({"a2": "P", "h8": "k"}), LAYOUT, STAUNTON_6, HANDLING)
+    (part,) = each_part(carries, Standing({"a2": "P", "h8": "k"}), LAYOUT, STAUNTON_6, HANDLING)
     first, last = part.plan.steps[1], part.plan.steps[9]
     assert isinstance(first, Travel)
     assert isinstance(last, Straight)
@@ -227,28 +228,28 @@ def test_the_fingers_of_the_crowded_start_clear_every_neighbour() -> None:
 
 def test_fingers_along_a_free_rank_between_pieces_on_the_file() -> None:
     table = Standing({"e4": "P", "e5": "k", "e3": "K", "d5": "q", "f3": "Q", "d3": "R", "f5": "r"})
-    (part,) = plan_parts([Carry("P", "e4", "a4")], table, LAYOUT, STAUNTON_6, HANDLING, PARKED)
+    (part,) = each_part([Carry("P", "e4", "a4")], table, LAYOUT, STAUNTON_6, HANDLING, PARKED)
     assert straights(part)[0].target.rz_deg == 0.0
 
 
 def test_the_wrist_is_not_turned_where_there_is_ample_room() -> None:
     for yaw in (45.0, -135.0, 0.0, 90.0):  # the fingers are alike: 45 and -135 degrees are the same grasp
         park = Pose(0.0, -345.0, 200.0, 180.0, 0.0, yaw)
-        (part,) = plan_parts([Carry("P", "e4", "e5")], Standing({"e4": "P"}), LAYOUT, STAUNTON_6, HANDLING, park)
+        (part,) = each_part([Carry("P", "e4", "e5")], Standing({"e4": "P"}), LAYOUT, STAUNTON_6, HANDLING, park)
         assert {step.target.rz_deg for step in straights(part)} == {yaw}
 
 
 def test_no_room_for_the_fingers_is_refused() -> None:
     tight = standard_layout(square_mm=30.0)
     with pytest.raises(JobRefused, match="e2") as refused:
-        plan_parts([Carry("P", "e2", "e4")], Standing(pieces_on(chess.STARTING_FEN)), tight, STAUNTON_6, HANDLING)
+        tuple(each_part([Carry("P", "e2", "e4")], Standing(pieces_on(chess.STARTING_FEN)), tight, STAUNTON_6, HANDLING))
     assert refused.value.code == "clearance"
 
 
 def test_a_piece_too_tall_for_the_hand_is_refused() -> None:
     short = Handling(palm_above_mm=30.0)
     with pytest.raises(JobRefused, match="the white king stands 35 mm above where it is grasped"):
-        plan_parts([Carry("K", "e1", "e2")], Standing({"e1": "K"}), LAYOUT, STAUNTON_6, short)
+        tuple(each_part([Carry("K", "e1", "e2")], Standing({"e1": "K"}), LAYOUT, STAUNTON_6, short))
 
 
 def test_descents_are_never_faster_than_ways() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import chess
 import numpy as np
@@ -22,12 +23,14 @@ from edgechess_kit.messages import ArmJob
 from edgechess_robots.arm import ArmState, CheckedPlan, Open, Plan, Straight, Travel
 from edgechess_robots.body import Floats, Sweep, gap_mm
 from edgechess_robots.calibration import nominal
-from edgechess_robots.dobot.planner import Geometry, check_plan
+from edgechess_robots.dobot.planner import Geometry, check_plan, motion_times
 from edgechess_robots.dobot.settings import DobotSettings
 from edgechess_robots.errors import PlanRefused
-from edgechess_robots.kinematics import CR10A, PARK_DEG, Joints
+from edgechess_robots.gradual import Gradual, at_once
+from edgechess_robots.joint_planner import checking
+from edgechess_robots.kinematics import CR10A, PARK_DEG, Branch, Chain, Joints
 from edgechess_robots.layout import standard_layout
-from edgechess_robots.poses import Pose
+from edgechess_robots.poses import Matrix, Pose
 from edgechess_robots.shapes import STAUNTON_6
 
 LAYOUT = standard_layout()
@@ -47,7 +50,8 @@ class ModelArm:
         self.joints = joints
         self.checks = 0
         sweep = self.geometry.body.sweep((joints,))
-        self.tool = Pose(*(float(v) for v in sweep.tool_mm[0]), 180.0, 0.0, float(sweep.yaw_deg[0]))
+        x_mm, y_mm, z_mm = (float(v) for v in sweep.tool_mm[0])
+        self.tool = Pose(x_mm, y_mm, z_mm, 180.0, 0.0, float(sweep.yaw_deg[0]))
 
     def check(self, plan: Plan) -> CheckedPlan:
         self.checks += 1
@@ -87,7 +91,7 @@ def job(fen: str, lan: str) -> ArmJob:
 
 def planned(arm: ModelArm, fen: str, lan: str, others: Mapping[str, object] | None = None) -> tuple[Part, ...]:
     name = "white" if " w " in fen else "black"
-    return plan_job(job(fen, lan), name, FRESH, GROUND, arm, others)[0]
+    return at_once(plan_job(job(fen, lan), name, FRESH, GROUND, arm, others))[0]
 
 
 def straights(part: Part) -> list[Straight]:
@@ -248,3 +252,44 @@ def test_a_rounded_corner_stays_between_its_chord_and_its_point() -> None:
     assert points[-1] == pytest.approx((40.0, 0.0, 100.0))
     for x, _, z in points:  # on the circle about (40, 60)
         assert math.hypot(x - 40.0, z - 60.0) == pytest.approx(40.0)
+
+
+class Counted(Chain):
+    """Counts the postures that are solved."""
+
+    solved = 0
+
+    def solve(self, flange: Matrix, branch: Branch, near_deg: Sequence[float]) -> Joints:
+        type(self).solved += 1
+        return super().solve(flange, branch, near_deg)
+
+
+class GradualArm(ModelArm):
+    def __init__(self) -> None:
+        super().__init__("white")
+        fields = {field.name: getattr(CR10A, field.name) for field in dataclasses.fields(CR10A)}
+        self.geometry = dataclasses.replace(
+            self.geometry, reach=dataclasses.replace(self.geometry.reach, chain=Counted(**fields))
+        )
+
+    def checking(self, plan: Plan) -> Gradual[CheckedPlan]:
+        return checking(plan, self.joints, self.geometry.reach, motion_times(self.geometry))
+
+
+def test_a_long_plan_is_made_in_slices_of_one_motion() -> None:
+    before = "rnbqkbnr/pppppppp/8/8/PPPPPPPP/8/8/RNBQKBNR w KQkq - 0 1"
+    setup = ArmJob(job_id="1", kind="setup", session_id="s", before=before, after=chess.STARTING_FEN, arm="white")
+    arm, slices = GradualArm(), [0]
+    Counted.solved = 0
+    work = plan_job(setup, "white", FRESH, GROUND, arm)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            parts, _ = end.value
+            break
+        slices.append(Counted.solved)
+    assert len(parts) == 8
+    longest = max(later - earlier for earlier, later in itertools.pairwise(slices))
+    assert longest <= 31, "600 mm in samples of 20 mm"
+    assert slices[-1] > 5 * longest, "so it would have been one long slice"

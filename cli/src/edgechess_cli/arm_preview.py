@@ -24,7 +24,8 @@ from edgechess_robots.body import Floats
 from edgechess_robots.calibration import nominal
 from edgechess_robots.dobot.planner import Geometry, segment
 from edgechess_robots.dobot.settings import DobotSettings
-from edgechess_robots.joint_planner import GRIPPER_S, Reach, check_plan
+from edgechess_robots.gradual import at_once
+from edgechess_robots.joint_planner import GRIPPER_S, Reach, checking
 from edgechess_robots.kinematics import CR10A, RO1, Joints
 from edgechess_robots.layout import TableLayout, standard_layout
 from edgechess_robots.poses import Pose
@@ -73,7 +74,7 @@ class NominalArm:
         return cls(reach, lambda step, here, end: motion_s(step, here, end, reach), ro1.gripper_stroke_mm)
 
     def check(self, plan: Plan) -> CheckedPlan:
-        return check_plan(plan, self.reach.park_joints_deg, self.reach, self.motion_time)
+        return at_once(checking(plan, self.reach.park_joints_deg, self.reach, self.motion_time))
 
     def state(self) -> ArmState:
         return ArmState("idle", self.reach.park_joints_deg, self.tool, True, False, None, 0.0)
@@ -167,7 +168,7 @@ def plan_to_show(asked: Asked) -> Shown:
     arms = {name: NominalArm.of(asked.kind, name, layout, asked.speed_mm_s) for name in ARMS}
     arm = arms[asked.arm]
     job = _job(asked)
-    parts, checked = plan_job(job, asked.arm, slots, Ground(layout, shapes, handling), arm, arms)
+    parts, checked = at_once(plan_job(job, asked.arm, slots, Ground(layout, shapes, handling), arm, arms))
     assert checked is not None, "a legal move carries something"
     standing = {**pieces_on(job.before), **{slot.name: slot.piece for slot in slots if slot.piece is not None}}
     rounds = arm_kind(asked.kind).capabilities.rounds_corners

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, Protocol, runtime_checkable
 
 from edgechess_robots.body import Floats, Sweep
+from edgechess_robots.gradual import Gradual
 from edgechess_robots.poses import Pose
 
 Mode = Literal["offline", "starting", "idle", "moving", "stopped", "fault"]
@@ -155,6 +156,14 @@ class Fingered(Protocol):
 
     @property
     def stroke_mm(self) -> float: ...
+
+
+@runtime_checkable
+class Gradually(Protocol):
+    """An arm that checks a plan in slices, for those who must not hold anybody up meanwhile."""
+
+    def checking(self, plan: Plan) -> Gradual[CheckedPlan]:
+        """As `Arm.check`; it yields after every step of the plan."""
 
 
 class Arm(Protocol):

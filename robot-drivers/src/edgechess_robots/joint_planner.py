@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from edgechess_robots.arm import CheckedPlan, Close, Open, Park, Plan, Step, Straight, Travel, Verify
 from edgechess_robots.body import Body, Sweep
 from edgechess_robots.errors import PlanRefused
+from edgechess_robots.gradual import Gradual
 from edgechess_robots.kinematics import Branch, Chain, Joints, Unreachable
 from edgechess_robots.poses import Matrix, Pose
 
@@ -92,8 +93,8 @@ MotionTime = Callable[[Travel | Straight | Park, Joints, Joints], float]
 """(step, joints at its start, joints at its end) -> planned seconds."""
 
 
-def check_plan(plan: Plan, start_deg: Joints, reach: Reach, motion_s: MotionTime) -> CheckedPlan:
-    """Raises PlanRefused naming the step, counted from 0, and what is in its way."""
+def checking(plan: Plan, start_deg: Joints, reach: Reach, motion_s: MotionTime) -> Gradual[CheckedPlan]:
+    """Yields after every step. Raises PlanRefused naming the step, counted from 0, and what is in its way."""
     if not plan.steps:
         raise PlanRefused("empty", "the plan has no steps")
     joints: list[Joints | None] = []
@@ -116,6 +117,7 @@ def check_plan(plan: Plan, start_deg: Joints, reach: Reach, motion_s: MotionTime
         joints.append(end)
         sweeps.append(None if path is None else body.sweep(path))
         here = end or here
+        yield
     return CheckedPlan(plan, tuple(joints), tuple(start_deg), duration_s, tuple(sweeps))
 
 

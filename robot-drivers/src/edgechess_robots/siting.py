@@ -12,7 +12,8 @@ from edgechess_robots.arm import CheckedPlan, Mode, Plan
 from edgechess_robots.body import Body, Floats
 from edgechess_robots.calibration import Calibration
 from edgechess_robots.errors import ArmLost, ArmStopped, PlanRefused
-from edgechess_robots.joint_planner import MotionTime, Reach, check_plan
+from edgechess_robots.gradual import Gradual
+from edgechess_robots.joint_planner import MotionTime, Reach, checking
 from edgechess_robots.kinematics import Chain, Joints
 from edgechess_robots.poses import Matrix, Pose
 
@@ -88,8 +89,8 @@ class Siting:
         """The fingertips in the board frame; None without calibration."""
         return None if self.calibration is None else self.calibration.to_board(self.tip(flange))
 
-    def check(self, plan: Plan, start_deg: Callable[[], Joints]) -> CheckedPlan:
-        """As `Arm.check`, from joints that `start_deg` has measured; it raises ArmLost where it has not. Raises PlanRefused,
+    def checking(self, plan: Plan, start_deg: Callable[[], Joints]) -> Gradual[CheckedPlan]:
+        """As `Gradually.checking`, from joints that `start_deg` has measured; it raises ArmLost where it has not. Raises PlanRefused,
         also without calibration or measured posture ("unreachable")."""
         reach = self.reach
         if reach is None:
@@ -98,7 +99,7 @@ class Siting:
             start = start_deg()
         except ArmLost as lost:
             raise PlanRefused("unreachable", str(lost)) from None
-        return check_plan(plan, start, reach, self._motion_s(reach))
+        return (yield from checking(plan, start, reach, self._motion_s(reach)))
 
     def outline(self, joints_deg: Joints | None) -> Floats | None:
         """Where the links are: see `arm.Outlined`. None: not calibrated, or not measured."""

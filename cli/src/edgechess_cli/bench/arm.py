@@ -27,6 +27,7 @@ from edgechess_kit.messages import ArmJob
 from edgechess_robots.calibration import Calibration, nominal
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.gradual import at_once
 from edgechess_robots.kinematics import PARK_DEG, RO1_PARK_DEG
 from edgechess_robots.layout import ArmSite, standard_layout
 from edgechess_robots.registry import Connect
@@ -161,7 +162,7 @@ async def _execute(arm: DobotArm | StandardBotsArm, drawn: Drawn, ground: Ground
     )  # fmt: skip
     slots = Slots.filled(ground.layout, RACKS)
     began = time.perf_counter()
-    parts, _ = plan_job(job, drawn.arm, slots, ground, arm)
+    parts, _ = at_once(plan_job(job, drawn.arm, slots, ground, arm))
     planning_ms = (time.perf_counter() - began) * 1000.0
     began_s = anyio.current_time()
     for part in parts:

@@ -20,8 +20,9 @@ from edgechess_arm_controller.choreography import piece_name
 from edgechess_arm_controller.errors import ArmInTheWay, JobRefused
 from edgechess_arm_controller.homing import plan_placing, plan_way_home
 from edgechess_arm_controller.inbox import FOREIGN, Inbox, foreign_answer
+from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.outgoing import Outgoing
-from edgechess_arm_controller.planner import plan_job
+from edgechess_arm_controller.planner import checking, plan_job
 from edgechess_arm_controller.settings import Settings
 from edgechess_arm_controller.shown import shown
 from edgechess_arm_controller.slots import Slots
@@ -33,11 +34,11 @@ from edgechess_kit.journal import Draft
 from edgechess_kit.messages import (
     ArmControl,
     ArmControlResponse,
-    ArmJob,
 )
 from edgechess_robots.arm import Arm, CheckedPlan, Plan, Report
 from edgechess_robots.arm import ArmState as MeasuredArm
 from edgechess_robots.errors import ArmLost, ArmStopped, PlanRefused, RobotError
+from edgechess_robots.gradual import Gradual, in_turns
 
 log = logging.getLogger(__name__)
 
@@ -176,8 +177,8 @@ class Controller:
         assert self._group is not None
         topics = self._context.topics
         match effect:
-            case c.PlanJob(job, arm):
-                return (self._plan_job(job, arm),)
+            case c.PlanJob():
+                self._group.start_soon(self._plan, effect, name=f"arm {effect.arm} plan")
             case c.PlanRetreat():
                 return (self._plan_retreat(effect),)
             case c.Begin():
@@ -196,32 +197,31 @@ class Controller:
                 raise AssertionError(f"no such effect here: {effect}")
         return ()
 
-    def _plan_job(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
-        if self.state.conditions[arm].phase == "loaded":
-            return self._plan_placing(job, arm)
+    async def _plan(self, asked: c.PlanJob) -> None:
+        """In slices, between which everybody else has a turn: a stop ends it, and no heartbeat waits for it."""
+        planned = await in_turns(self._planning(asked), lambda: c.wanted(self.state, asked))
+        if planned is not None:
+            self._handle(planned)
+
+    def _planning(self, asked: c.PlanJob) -> Gradual[c.JobPlanned | c.JobImpossible]:
         try:
-            parts, checked = plan_job(job, arm, self.state.table.slots, self._ground, self._arms[arm], self._arms)
+            parts, checked = yield from self._parts(asked)
         except JobRefused as error:
-            return c.JobImpossible(job.job_id, error.code, error.reason)
+            return c.JobImpossible(asked.number, error.code, error.reason)
         except RobotError as error:
-            return c.JobImpossible(job.job_id, "not-ready", f"arm {arm}: {error}")
+            return c.JobImpossible(asked.number, "not-ready", f"arm {asked.arm}: {error}")
         if len(parts) == 1 and checked is not None:
             self._checked = (parts[0].plan, checked)  # the whole plan is this one part: it need not be checked twice
-        return c.JobPlanned(job.job_id, parts)
+        return c.JobPlanned(asked.number, parts)
 
-    def _plan_placing(self, job: ArmJob, arm: str) -> c.JobPlanned | c.JobImpossible:
-        piece = self.state.table.hand(arm)
-        assert piece is not None, "loaded with something that nobody knows"
-        try:
-            part, checked = plan_placing(
-                job, arm, piece, self.state.table.slots, self._ground, self._arms[arm], self._arms
-            )  # fmt: skip
-        except JobRefused as error:
-            return c.JobImpossible(job.job_id, error.code, error.reason)
-        except RobotError as error:
-            return c.JobImpossible(job.job_id, "not-ready", f"arm {arm}: {error}")
-        self._checked = (part.plan, checked)
-        return c.JobPlanned(job.job_id, (part,))
+    def _parts(self, asked: c.PlanJob) -> Gradual[tuple[tuple[Part, ...], CheckedPlan | None]]:
+        arm = self._arms[asked.arm]
+        if asked.piece is None:
+            return (yield from plan_job(asked.job, asked.arm, asked.slots, self._ground, arm, self._arms))
+        part, checked = yield from plan_placing(
+            asked.job, asked.arm, asked.piece, asked.slots, self._ground, arm, self._arms
+        )  # fmt: skip
+        return (part,), checked
 
     def _plan_retreat(self, effect: c.PlanRetreat) -> c.RetreatPlanned:
         arm = self._arms[effect.arm]
@@ -287,7 +287,7 @@ class Controller:
         arm, began_s = self._arms[begin.arm], anyio.current_time()
         report: Report | None = None
         try:
-            checked = self._check(arm, begin)
+            checked = await self._check(arm, begin)
             wait_s = checked.duration_s * ACT_WAIT_FACTOR + ACT_WAIT_EXTRA_S
             with anyio.move_on_after(wait_s) as scope:
                 self._acts[begin.arm] = scope
@@ -305,15 +305,21 @@ class Controller:
             report = Report("unknown", "timeout", f"no end after {took_s:.0f} s", 0, (), took_s)
         self._handle(c.ActEnded(begin.act, report))
 
-    def _check(self, arm: Arm, begin: c.Begin) -> CheckedPlan:
+    async def _check(self, arm: Arm, begin: c.Begin) -> CheckedPlan:
         """Checked from where the arm is now. Raises PlanRefused, or ArmStopped when a stop came between."""
-        against = "a stop came before the motion began" if self._halting else c.stale(self.state, begin)
-        if against is not None:
-            raise ArmStopped(against)
         prepared, self._checked = self._checked, None
-        if prepared is not None and prepared[0] is begin.plan:
-            return prepared[1]
-        return arm.check(begin.plan)
+        checked: CheckedPlan | None = None
+        if self._against(begin) is None:
+            if prepared is not None and prepared[0] is begin.plan:
+                return prepared[1]
+            checked = await in_turns(checking(arm, begin.plan), lambda: self._against(begin) is None)
+        if checked is None:
+            raise ArmStopped(self._against(begin) or "a stop came before the motion began")
+        return checked
+
+    def _against(self, begin: c.Begin) -> str | None:
+        """Why this motion must not begin any more."""
+        return "a stop came before the motion began" if self._halting else c.stale(self.state, begin)
 
     async def _bring(self, name: str, confirmed: bool) -> None:
         """Stop, release, make ready. A stop cancels it, and is then delivered once more, after whatever was under way.

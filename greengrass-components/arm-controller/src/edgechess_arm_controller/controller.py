@@ -82,6 +82,7 @@ __all__ = [
     "initial",
     "observe",
     "stale",
+    "wanted",
 ]
 
 
@@ -93,6 +94,11 @@ def stale(state: State, begin: Begin) -> str | None:
     if begin.token != state.table.token or state.table.holder != begin.arm or run.act != begin.act:
         return f"lease {begin.token} of arm {begin.arm} is over"
     return None
+
+
+def wanted(state: State, plan: PlanJob) -> bool:
+    """Whether anybody still waits for this plan."""
+    return state.waiting is not None and state.waiting.plan == plan
 
 
 def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
@@ -139,9 +145,7 @@ class _Turn(PersonsWords):
             case JobPlanned():
                 self.job_planned(event)
             case JobImpossible():
-                waiting = self.state.waiting
-                if waiting is not None and waiting.job.job_id == event.job_id:
-                    self.refuse(waiting.job, event.code, event.reason, waiting.arm)
+                self.job_impossible(event)
             case RetreatPlanned():
                 self.retreat_planned(event)
             case ActEnded():

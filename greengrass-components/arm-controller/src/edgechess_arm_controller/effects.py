@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from edgechess_arm_controller.slots import Slots
 from edgechess_arm_controller.table import Note
 from edgechess_kit.messages import ArmControlResponse, ArmJob, ArmJobResult
 from edgechess_robots.arm import Plan
@@ -11,10 +12,16 @@ from edgechess_robots.arm import Plan
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlanJob:
-    """Choreograph, plan and check; answered by JobPlanned or JobImpossible."""
+    """Choreograph, plan and check; answered by JobPlanned or JobImpossible under the same number, at once or later, unless
+    it is not wanted any more by then (`wanted`)."""
 
+    number: int
     job: ArmJob
     arm: str
+    slots: Slots
+    """What lies beside the board: the plan is good for nothing else."""
+    piece: str | None = None
+    """What the arm holds already."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -25,15 +25,15 @@ class JobAsked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobPlanned:
-    """Every motion of the job passed every check."""
+    """Every motion of the job passed every check. `number` as of its PlanJob."""
 
-    job_id: str
+    number: int
     parts: tuple[Part, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobImpossible:
-    job_id: str
+    number: int
     code: str
     reason: str
 

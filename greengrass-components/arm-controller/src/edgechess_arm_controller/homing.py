@@ -21,11 +21,12 @@ from edgechess_arm_controller.motion import (
     shape_of,
 )
 from edgechess_arm_controller.obstacles import met_arm, met_by_links, nearest, outlines_of
-from edgechess_arm_controller.planner import ATTEMPTS, HIGHEST_MM, Checker, Ground
+from edgechess_arm_controller.planner import ATTEMPTS, HIGHEST_MM, Checker, Ground, checking
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
 from edgechess_robots.arm import CheckedPlan, Park, Plan
 from edgechess_robots.body import Sweep
+from edgechess_robots.gradual import Gradual
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.poses import Pose
 from edgechess_robots.shapes import ShapeSet
@@ -116,7 +117,7 @@ def _unknown_hand(ground: Ground, held: bool) -> Hand:
 
 def plan_placing(
     job: ArmJob, arm: str, piece: str, slots: Slots, ground: Ground, checker: Checker, others: Mapping[str, object]
-) -> tuple[Part, CheckedPlan]:
+) -> Gradual[tuple[Part, CheckedPlan]]:
     """The arm holds `piece`: of the job it does what puts that down, and no more. `job.before` is what the board shows.
 
     Raises JobRefused naming the piece or the arm that is in the way, PlanRefused.
@@ -130,7 +131,7 @@ def plan_placing(
     floor_mm, place = 0.0, ""
     for _ in range(ATTEMPTS):
         part = placing_part(carry, standing, ground.layout, ground.shapes, ground.handling, start, floor_mm)
-        checked = checker.check(part.plan)
+        checked = yield from checking(checker, part.plan)
         met = met_arm(checked.sweeps, outlines, ground.handling)
         if met is not None:
             raise ArmInTheWay(met, f"{carry}: arm {met} is in the way")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from edgechess_arm_controller.activity import Told
 from edgechess_arm_controller.choreography import Carry, pieces_on
 from edgechess_arm_controller.effects import Answer, Begin, PlanJob
-from edgechess_arm_controller.events import JobAsked, JobPlanned
+from edgechess_arm_controller.events import JobAsked, JobImpossible, JobPlanned
 from edgechess_arm_controller.homecoming import Homecoming
 from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.state import Run, Waiting
@@ -66,11 +68,23 @@ class Jobs(Homecoming):
         elif blocked:
             self.refuse(job, "not-ready", f"arm {blocked[0]}: {self.condition(blocked[0]).reason}", waiting.arm)
         elif self.all_ready(waiting):
-            self.effects.append(PlanJob(job, waiting.arm))
+            self.plan(waiting)
+        elif waiting.plan is not None:
+            self.set(waiting=dataclasses.replace(waiting, plan=None))  # made for arms in their parks: it is no use now
         elif state.now_s - waiting.since_s > state.limits.ready_wait_s:
             late = next(arm for arm in state.arms if not self.fit(arm, waiting) or not self.at_home(arm))
             reason = self.condition(late).reason or "it is not parked"
             self.refuse(job, "not-ready", f"arm {late} is not ready: {reason}", waiting.arm)
+
+    def plan(self, waiting: Waiting) -> None:
+        """Once, and again when what lies beside the board has changed meanwhile."""
+        slots = self.state.table.slots
+        if waiting.plan is not None and waiting.plan.slots == slots:
+            return
+        piece = self.state.table.hand(waiting.arm) if self.condition(waiting.arm).phase == "loaded" else None
+        plan = PlanJob(self.state.plans + 1, waiting.job, waiting.arm, slots, piece)
+        self.set(plans=plan.number, waiting=dataclasses.replace(waiting, plan=plan))
+        self.effects.append(plan)
 
     def all_ready(self, waiting: Waiting) -> bool:
         """Nothing stops the arms, and every one of them is measured in its park, now and empty-handed, except for one that
@@ -84,10 +98,8 @@ class Jobs(Homecoming):
         return phase == "ready" or (phase == "loaded" and arm == waiting.arm and waiting.job.kind == "repair")
 
     def job_planned(self, event: JobPlanned) -> None:
-        waiting = self.state.waiting
-        if waiting is None or waiting.job.job_id != event.job_id:
-            return
-        if not self.all_ready(waiting):
+        waiting = self.planned(event.number)
+        if waiting is None or not self.all_ready(waiting):
             return  # something happened while it was planned; it goes on waiting
         job, arm = waiting.job, waiting.arm
         self.set(waiting=None)
@@ -102,6 +114,16 @@ class Jobs(Homecoming):
         act = self.state.acts + 1
         self.set(acts=act, run=Run("carrying", arm, token, act, self.state.now_s, job=job, parts=event.parts))
         self.begin_carry(0)
+
+    def job_impossible(self, event: JobImpossible) -> None:
+        waiting = self.planned(event.number)
+        if waiting is not None and self.all_ready(waiting):  # else that is why, and it goes on waiting
+            self.refuse(waiting.job, event.code, event.reason, waiting.arm)
+
+    def planned(self, number: int) -> Waiting | None:
+        """The job that waits for the plan with this number; None: nobody does any more."""
+        waiting = self.state.waiting
+        return waiting if waiting is not None and waiting.plan is not None and waiting.plan.number == number else None
 
     def begin_carry(self, index: int) -> None:
         run, record = self.state.run, self.state.table.job

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from edgechess_arm_controller.choreography import Carry, piece_name
@@ -113,7 +113,7 @@ def carried(field: Field, carry: Carry, layout: TableLayout) -> Field:
     return field.moved(carry.from_place, carry.to_place, target.x_mm, target.y_mm, target.z_mm - source.z_mm)
 
 
-def plan_parts(
+def each_part(
     carries: Sequence[Carry],
     standing: Standing,
     layout: TableLayout,
@@ -121,26 +121,24 @@ def plan_parts(
     handling: Handling,
     start: Pose | None = None,
     amends: Amends | None = None,
-) -> tuple[Part, ...]:
-    """One part per carry; the last one ends with Park. Raises JobRefused("clearance") naming the place.
+) -> Iterator[Part]:
+    """One part per carry, in their order; the last one ends with Park. Raises JobRefused("clearance") naming the place.
 
     `start` is the parked tool (board frame); None: not known, then the ways from and to it are planned as if they could
     pass over anything.
     """
     table = _Table(layout, shapes, handling, start, amends or Amends())
-    parts = []
     here = start
     field = field_of(standing, layout, shapes)
     for number, carry in enumerate(carries):
         following = carries[number + 1] if number + 1 < len(carries) else None
         after = carried(field, carry, layout)
         part = table.part(number, carry, standing, field, after, here, following)
-        parts.append(part)
+        yield part
         standing, field = standing.moved(carry), after
         last = part.plan.steps[LEAVE]
         assert isinstance(last, Straight)
         here = last.target
-    return tuple(parts)
 
 
 def placing_part(

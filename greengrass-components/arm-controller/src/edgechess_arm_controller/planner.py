@@ -1,5 +1,9 @@
 """From a job to checked parts: choreography, motion, the arm's own check of every motion, and what all of it leaves to
-everything that stands on the table and to the other arms; all before anything moves."""
+everything that stands on the table and to the other arms; all before anything moves.
+
+A long job takes a slow machine seconds, so all of it is `Gradual`: a stop, a heartbeat and a measurement wait for one
+motion or one part at most.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,18 @@ from edgechess_arm_controller.choreography import Carry, move_carries, piece_nam
 from edgechess_arm_controller.clearance import Field, Hand, corner
 from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.hand import Handling
-from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, carried, field_of, plan_parts, shape_of, whole
+from edgechess_arm_controller.motion import Amends, Leg, Part, Standing, carried, each_part, field_of, shape_of, whole
 from edgechess_arm_controller.obstacles import met_arm, met_by_links, nearest, outlines_of
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import ArmState, CheckedPlan, Fingered, Open, Plan, Straight, Travel
+from edgechess_robots.arm import ArmState, CheckedPlan, Fingered, Gradually, Open, Plan, Straight, Travel
 from edgechess_robots.body import Floats, Sweep
 from edgechess_robots.errors import PlanRefused
+from edgechess_robots.gradual import Gradual
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.shapes import ShapeSet
 
 CARRIES_LIMIT = 32  # a whole set; the result names every one of them and must fit the smallest transport
-
-
 HIGHEST_MM = 350.0  # of the tool on its ways: over three times the tallest piece; beyond it the arm runs out of reach
 ATTEMPTS = 8  # at one plan: each lifts one way over what stands in it, or leaves one corner sharp
 
@@ -38,6 +41,14 @@ class Checker(Protocol):
         """Raises PlanRefused."""
 
     def state(self) -> ArmState: ...
+
+
+def checking(checker: Checker, plan: Plan) -> Gradual[CheckedPlan]:
+    """In slices where the arm can. Raises PlanRefused."""
+    if isinstance(checker, Gradually):
+        return (yield from checker.checking(plan))
+    yield
+    return checker.check(plan)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ def plan_job(
     ground: Ground,
     checker: Checker,
     others: Mapping[str, object] | None = None,
-) -> tuple[tuple[Part, ...], CheckedPlan | None]:
+) -> Gradual[tuple[tuple[Part, ...], CheckedPlan | None]]:
     """The parts of the job, and the check of all of them as one plan (None when there is nothing to carry).
 
     `others`: the table's arms by name; those that tell where their links are (`Outlined`) are kept clear of. A slot that
@@ -78,9 +89,9 @@ def plan_job(
         beside = {slot.name: slot.piece for slot in slots if slot.piece is not None}
         attempt = _Attempt(carries, Standing({**board, **beside}), ground, checker, outlines)
         try:
-            return attempt.checked()
+            return (yield from attempt.checked())
         except PlanRefused as error:
-            part = _culprit(attempt.parts, checker)
+            part = yield from _culprit(attempt.parts, checker)
             beyond = {name for name in (part.carry.from_place, part.carry.to_place) if name in slots} if part else set()
             if not beyond or any(name.split("-")[1] == arm for name in beyond):  # another arm's slots were only a hope
                 refusal = refusal or JobRefused(error.code, f"{part.carry if part else 'the plan'}: {error}")
@@ -122,34 +133,40 @@ class _Attempt:
         self._amends = Amends()
         self.parts: tuple[Part, ...] = ()
 
-    def checked(self) -> tuple[tuple[Part, ...], CheckedPlan]:
+    def checked(self) -> Gradual[tuple[tuple[Part, ...], CheckedPlan]]:
         """Raises PlanRefused, and JobRefused("clearance") naming what is in the way."""
         found: _InTheWay | None = None
         refusal: PlanRefused | None = None
         for _ in range(ATTEMPTS):
-            self.parts = plan_parts(
-                self._carries, self._standing, self._ground.layout, self._ground.shapes, self._ground.handling,
-                self._start, self._amends,
-            )  # fmt: skip
+            yield from self._plan()
             try:
-                checked = self._checker.check(whole(self.parts))
+                checked = yield from checking(self._checker, whole(self.parts))
             except PlanRefused as error:
-                if self._amends.jointed or self._start is None or self._first_way_is_possible():
+                if self._amends.jointed or self._start is None or (yield from self._first_way_is_possible()):
                     raise refusal or error from None
                 refusal, self._amends = error, dataclasses.replace(self._amends, jointed=True)
                 continue
-            found = self._look(checked)
+            found = yield from self._look(checked)
             if found is None:
                 return self.parts, checked
             self._amend(found)
         raise self._refusal(found)
 
-    def _first_way_is_possible(self) -> bool:
+    def _plan(self) -> Gradual[None]:
+        self.parts = ()
+        for part in each_part(
+            self._carries, self._standing, self._ground.layout, self._ground.shapes, self._ground.handling,
+            self._start, self._amends,
+        ):  # fmt: skip
+            self.parts = (*self.parts, part)
+            yield
+
+    def _first_way_is_possible(self) -> Gradual[bool]:
         """Whether the straight way from the park to the first piece is one that the arm can go."""
         first = self.parts[0].plan.steps[motion.APPROACH]
         assert isinstance(first, Straight)
         try:
-            self._checker.check(Plan((dataclasses.replace(first, blend_mm=0.0),)))
+            yield from checking(self._checker, Plan((dataclasses.replace(first, blend_mm=0.0),)))
         except PlanRefused:
             return False
         return True
@@ -176,7 +193,7 @@ class _Attempt:
         key: tuple[int, Leg] = (found.part, leg)
         self._amends = dataclasses.replace(amends, floors={**amends.floors, key: floor})
 
-    def _look(self, checked: CheckedPlan) -> _InTheWay | None:
+    def _look(self, checked: CheckedPlan) -> Gradual[_InTheWay | None]:
         """The first thing that some motion comes too near to, along the ways that the driver tells."""
         if not checked.sweeps:
             return None
@@ -190,6 +207,7 @@ class _Attempt:
                 return found
             standing, before = standing.moved(part.carry), after
             first += len(part.plan.steps)
+            yield
         return None
 
     def _meets(self, number: int, sweeps: Sequence[Sweep | None]) -> _InTheWay | None:
@@ -266,11 +284,11 @@ def _carries(job: ArmJob, arm: str, slots: Slots, avoid: frozenset[str]) -> tupl
     return rearrangement(job.before, job.after, arm, slots, avoid, setup=job.kind == "setup")
 
 
-def _culprit(parts: tuple[Part, ...], checker: Checker) -> Part | None:
+def _culprit(parts: tuple[Part, ...], checker: Checker) -> Gradual[Part | None]:
     """The first part that is refused by itself."""
     for part in parts:
         try:
-            checker.check(part.plan)
+            yield from checking(checker, part.plan)
         except PlanRefused:
             return part
     return None

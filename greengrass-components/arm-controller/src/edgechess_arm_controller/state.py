@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from edgechess_arm_controller.effects import PlanJob
 from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.slots import Slots
 from edgechess_arm_controller.table import Table
@@ -94,11 +95,13 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Waiting:
-    """A job that waits for arms on their way home."""
+    """A job that waits for arms on their way home, or for its plan."""
 
     job: ArmJob
     arm: str
     since_s: float
+    plan: PlanJob | None = None
+    """What is being planned for it: every arm was in its park when that was begun, and has been since."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class State:
     started_s: float = 0.0
     troubled_s: float = 0.0
     acts: int = 0
+    plans: int = 0
     run: Run | None = None
     waiting: Waiting | None = None
     session: str | None = None
@@ -138,7 +142,9 @@ class State:
         """What is being done, for onlookers."""
         run = self.run
         if run is None:
-            return "waiting for the arms" if self.waiting else None
+            if self.waiting is None:
+                return None
+            return "waiting for the arms" if self.waiting.plan is None else "planning"
         if run.stage == "carrying":
             return f"{run.index + 1} of {len(run.parts)}: {run.parts[run.index].carry}"
         return {"retreating": "raising and parking", "settling": "measuring the park", "homing": "parking"}[run.stage]

@@ -39,6 +39,7 @@ from edgechess_robots.errors import (
     ArmStopped,
     RobotError,
 )
+from edgechess_robots.gradual import Gradual, at_once
 from edgechess_robots.kinematics import CR10A, Chain, Joints
 from edgechess_robots.poses import Pose
 from edgechess_robots.siting import Siting
@@ -168,7 +169,11 @@ class DobotArm:
 
     def check(self, plan: Plan) -> CheckedPlan:
         """Raises PlanRefused, also without calibration or measured posture ("unreachable")."""
-        return self._siting.check(plan, lambda: self._fresh_frame().q_actual_deg)
+        return at_once(self.checking(plan))
+
+    def checking(self, plan: Plan) -> Gradual[CheckedPlan]:
+        """See `Gradually`."""
+        return self._siting.checking(plan, lambda: self._fresh_frame().q_actual_deg)
 
     @property
     def stroke_mm(self) -> float:

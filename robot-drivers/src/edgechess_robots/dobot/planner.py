@@ -17,6 +17,7 @@ from edgechess_robots.calibration import Calibration
 from edgechess_robots.dobot import protocol
 from edgechess_robots.dobot.done import Target
 from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_robots.gradual import at_once
 from edgechess_robots.joint_planner import (
     TRAVEL_SHARE_MAX,
     TURN_SPEED_DEG_S,
@@ -60,7 +61,7 @@ class Geometry:
 
 def check_plan(plan: Plan, start_deg: Joints, geometry: Geometry) -> CheckedPlan:
     """Raises PlanRefused naming the step, counted from 0, and what is in its way."""
-    return joint_planner.check_plan(plan, start_deg, geometry.reach, motion_times(geometry))
+    return at_once(joint_planner.checking(plan, start_deg, geometry.reach, motion_times(geometry)))
 
 
 def motion_times(geometry: Geometry) -> MotionTime:

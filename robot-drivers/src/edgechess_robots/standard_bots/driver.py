@@ -19,6 +19,7 @@ from edgechess_robots.calibration import Calibration
 from edgechess_robots.conduct import Conduct, Ending, Interrupted, MayClear, Progress, SeeStanding, Ways
 from edgechess_robots.dobot.tcp import Connect
 from edgechess_robots.errors import ArmRefused
+from edgechess_robots.gradual import Gradual, at_once
 from edgechess_robots.joint_planner import MotionTime, Reach
 from edgechess_robots.kinematics import RO1, Chain, Joints
 from edgechess_robots.poses import Pose
@@ -131,7 +132,11 @@ class StandardBotsArm:
 
     def check(self, plan: Plan) -> CheckedPlan:
         """Raises PlanRefused, also without calibration or measured posture ("unreachable")."""
-        return self._siting.check(plan, lambda: self._sight.fresh().joints_deg)
+        return at_once(self.checking(plan))
+
+    def checking(self, plan: Plan) -> Gradual[CheckedPlan]:
+        """See `Gradually`."""
+        return self._siting.checking(plan, lambda: self._sight.fresh().joints_deg)
 
     async def execute(self, plan: CheckedPlan, token: int) -> Report:
         return await self._conduct.execute(plan, token)
