@@ -20,13 +20,13 @@ from edgechess_kit.topics import Topic, Topics
 Traffic = dict[str, dict[str, set[str]]]
 
 TOPICS = {name for name, value in vars(Topics()).items() if name != "prefix"}
-SENDERS = {"publish", "put", "_send", "_publish"}  # what components and the kit call to say something
+SENDERS = {"publish", "put", "send", "_send", "_publish"}  # what components and the kit call to say something
 
 
 def sources(room: Room) -> Iterator[ast.Module]:
     package = importlib.import_module(room.package)
     assert package.__file__ is not None
-    for path in sorted(Path(package.__file__).parent.glob("*.py")):
+    for path in sorted(Path(package.__file__).parent.rglob("*.py")):
         yield ast.parse(path.read_text(encoding="utf-8"))
 
 
