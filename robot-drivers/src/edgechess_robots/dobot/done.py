@@ -128,3 +128,8 @@ def standing(frame: Frame) -> bool:
     return frame.robot_mode not in (RobotMode.RUNNING, RobotMode.SINGLE_MOVE) and all(
         abs(speed) < STANDING_DEG_S for speed in frame.qd_actual_deg_s
     )
+
+
+def pressed(frame: Frame) -> bool:
+    """An emergency stop is."""
+    return frame.safety_tripped(EMERGENCY_STOP_BITS)

@@ -136,6 +136,10 @@ def alarm_text(alarm_id: int) -> str:
     return f"alarm {alarm_id}: {text}"
 
 
+def alarms_text(alarm_ids: Sequence[int]) -> str:
+    return "; ".join(alarm_text(alarm_id) for alarm_id in alarm_ids) or "an error state without an alarm number"
+
+
 # --- What a driver sends ---------------------------------------------------------------------------------------------
 
 
