@@ -62,7 +62,9 @@ def test_a_short_token_is_refused_with_the_cure(tmp_path: Path) -> None:
 
 
 def test_the_cookie_has_the_strict_name_under_tls() -> None:
-    assert Access(Settings(certificate_file="c", key_file="k"), TOKENS).cookie_name.startswith("__Host-")
+    access = Access(Settings(certificate_file="c", key_file="k"), TOKENS)
+    assert access.cookie_name("table.example") == "__Host-edgechess_session"
+    assert access.cookie_name("table.example:8443") == "__Host-edgechess_session_8443"
 
 
 @pytest.mark.parametrize(

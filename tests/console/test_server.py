@@ -11,7 +11,8 @@ import chess
 import msgspec
 import pytest
 
-from edgechess_kit.errors import SettingsError
+from edgechess_kit.errors import JournalError, SettingsError
+from edgechess_kit.journal import SqliteJournal
 from edgechess_kit.messages import (
     ArmControl,
     ArmControlResponse,
@@ -338,4 +339,48 @@ async def test_ten_thousand_events_in_a_burst_leave_the_newest_and_a_console_tha
         view = await desk.view(client)
         assert (len(view.events), view.events[-1].n) == (200, view.events[0].n + 199)
         assert view.events[-1].at == 100.0 + 9999
+        assert (await post("/api/stop")).json()["status"] == 200
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_form_that_is_none_of_ours_is_a_wrong_token(console: Any, tokens: dict[str, str]) -> None:
+    async with console(**tokens) as desk, desk.browser() as client:
+        answer = await client.post("/api/login", content="&".join(f"token={number}" for number in range(40)))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?failed=1")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_full_disk_keeps_nobody_from_stopping_or_pausing(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise JournalError("disk full")
+
+    async with console() as desk, desk.browser() as client, anyio.create_task_group() as tasks:
+        post = await desk.operator(client)
+        monkeypatch.setattr(SqliteJournal, "append_all", full)
+        topics, heard = desk.topics, list[Any]()
+        await tasks.start(desk.answered, topics.session_control, lambda control: (
+            topics.session_control_response, SessionControlResponse(request_id=control.request_id, status=200)
+        ), heard)  # fmt: skip
+        assert (await post("/api/stop")).json()["status"] == 200
+        assert (await post("/api/session/pause")).json()["status"] == 200
+        tasks.cancel_scope.cancel()
+
+
+async def test_viewers_have_no_operators_token(console: Any, tokens: dict[str, str]) -> None:
+    same = {**tokens, "viewer_token_file": tokens["operator_token_file"]}
+    with pytest.raises(BaseExceptionGroup) as caught, anyio.fail_after(5):
+        async with console(**same):
+            pass
+    assert "make another one" in str(caught.value.exceptions[0])
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_two_consoles_of_one_machine_do_not_end_each_others_sessions(console: Any) -> None:
+    """Cookies know no port: a browser sends those of 127.0.0.1 to every page there."""
+    async with console() as desk, desk.browser() as client, desk.browser("127.0.0.1:9099") as other:
+        post = await desk.operator(client)
+        await other.get("/api/me")
+        for cookie in other.cookies.jar:
+            client.cookies.jar.set_cookie(cookie)
+        assert len(client.cookies.jar) == 2
         assert (await post("/api/stop")).json()["status"] == 200

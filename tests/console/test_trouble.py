@@ -133,7 +133,7 @@ def felt(
 
 def test_after_a_failure_the_board_is_held_against_what_the_manager_expected() -> None:
     after = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR"
-    failure = Failure(90.0, 500, "board-after: lost", ResponseDetail(code="dropped", expected=after), "s")
+    failure = Failure(90.0, "board-after: lost", ResponseDetail(code="dropped", expected=after), "s")
     state = dataclasses.replace(WELL, session=RUNNING, failure=failure, board=felt(("e2", None)))
     view = show(state, Settings())
     assert view.board.expected == after

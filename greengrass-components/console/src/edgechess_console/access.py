@@ -70,6 +70,8 @@ def require_safe(settings: Settings, tokens: Tokens) -> None:
     if bool(settings.certificate_file) != bool(settings.key_file):
         missing = "key_file" if settings.certificate_file else "certificate_file"
         raise SettingsError(f"console.{missing} is missing: TLS needs a certificate and its key")
+    if tokens.viewer and hmac.compare_digest(_digest(tokens.viewer), _digest(tokens.operator)):
+        raise SettingsError("console.viewer_token_file: viewers have the operators' token: make another one")
     if settings.host in LOOPBACK:
         return
     if not settings.certificate_file:
@@ -103,9 +105,12 @@ class Access:
         material = f"{tokens.operator}\n{tokens.viewer}".encode() if tokens.any else secrets.token_bytes(32)
         self._key = hashlib.sha256(b"edgechess console session\n" + material).digest()
 
-    @property
-    def cookie_name(self) -> str:
-        return SECURE_COOKIE if self.secure else COOKIE
+    def cookie_name(self, host: str | None) -> str:
+        """With the port of the request's `host`: a browser sends cookies of one machine to all its ports, and two consoles
+        there must not end each other's sessions."""
+        port = _port(host or "")
+        name = SECURE_COOKIE if self.secure else COOKIE
+        return name if port is None else f"{name}_{port}"
 
     def role_of(self, token: str) -> Role | None:
         """Both comparisons are made, and take the same time whatever is wrong."""
@@ -153,6 +158,13 @@ class Access:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def _port(host: str) -> int | None:
+    try:
+        return urlsplit(f"//{host}").port
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

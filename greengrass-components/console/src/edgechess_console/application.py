@@ -117,8 +117,11 @@ class Application:
 
     # -- who asks --------------------------------------------------------------------------------------------------
 
+    def _cookie_name(self, request: Request) -> str:
+        return self._access.cookie_name(request.headers.get("host"))
+
     def _session(self, request: Request) -> Session | None:
-        return self._access.session(request.cookies.get(self._access.cookie_name), self._now())
+        return self._access.session(request.cookies.get(self._cookie_name(request)), self._now())
 
     async def _me(self, request: Request) -> Response:
         session = self._session(request)
@@ -139,12 +142,12 @@ class Application:
             }
         )
         if fresh:
-            self._set_cookie(answer, session)
+            self._set_cookie(request, answer, session)
         return answer
 
-    def _set_cookie(self, answer: Response, session: Session) -> None:
+    def _set_cookie(self, request: Request, answer: Response, session: Session) -> None:
         answer.set_cookie(
-            self._access.cookie_name,
+            self._cookie_name(request),
             self._access.cookie(session),
             max_age=max(int(session.expires_at - self._now()), 1),
             path="/",
@@ -161,12 +164,11 @@ class Application:
         body = await _body(request)
         if body is None:
             return _told(400, "the form is too large")
-        given = parse_qs(body.decode(errors="replace"), max_num_fields=4).get("token", [""])[0]
-        role = self._access.role_of(given.strip())
+        role = self._access.role_of(_form_field(body, "token"))
         if role is None:
             return RedirectResponse("/login?failed=1", 303)
         answer = RedirectResponse("/", 303)
-        self._set_cookie(answer, self._access.new_session(role, self._now()))
+        self._set_cookie(request, answer, self._access.new_session(role, self._now()))
         return answer
 
     async def _logout(self, request: Request) -> Response:
@@ -176,7 +178,7 @@ class Application:
             return refusal
         answer = _told(200, None)
         answer.delete_cookie(
-            self._access.cookie_name, path="/", secure=self._access.secure, httponly=True, samesite="strict"
+            self._cookie_name(request), path="/", secure=self._access.secure, httponly=True, samesite="strict"
         )
         return answer
 
@@ -273,7 +275,7 @@ class Application:
         refusal = self._refused(request)
         if refusal is not None:
             return refusal
-        if not self._command_limit.take(request.cookies.get(self._access.cookie_name, ""), self._now()):
+        if not self._command_limit.take(request.cookies.get(self._cookie_name(request), ""), self._now()):
             return _told(429, "too many commands")
         body = await _body(request)
         if body is None:
@@ -310,6 +312,14 @@ async def _body(request: Request) -> bytes | None:
         if len(body) > SIZE_LIMIT_BYTES:
             return None
     return body
+
+
+def _form_field(body: bytes, name: str) -> str:
+    """Of a form as a browser sends it; empty for what is none."""
+    try:
+        return parse_qs(body.decode(errors="replace"), max_num_fields=4).get(name, [""])[0].strip()
+    except ValueError:  # more fields than a form of ours has
+        return ""
 
 
 def _page_files() -> dict[str, tuple[bytes, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ import msgspec
 from edgechess_console.access import Role
 from edgechess_console.state import State
 from edgechess_kit.component import Context
-from edgechess_kit.errors import LinkLost, WireError
+from edgechess_kit.errors import JournalError, LinkLost, WireError
 from edgechess_kit.events import announce
 from edgechess_kit.journal import Draft
 from edgechess_kit.messages import (
@@ -26,6 +27,8 @@ from edgechess_kit.messages import (
     SessionControlResponse,
 )
 from edgechess_kit.topics import Topic
+
+LOG = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 1.0  # a bus that has not taken a stop by then is as good as lost
 ANSWER_TIMEOUT_S = 6.0  # the director opens players before it answers: a cold engine takes seconds
@@ -214,8 +217,14 @@ class Commands:
         return _answer_of(answers[0])
 
     def _record(self, role: Role, word: str, said: str) -> None:
+        """A disk that is full keeps nobody from stopping an arm, or from releasing it."""
         data = {"role": role, "command": word, "said": said[:SAID_LIMIT]}
-        for entry in self._context.journal.append_all([Draft("commanded", data, keep_newest=KEPT)]):
+        try:
+            entries = self._context.journal.append_all([Draft("commanded", data, keep_newest=KEPT)])
+        except JournalError as error:
+            LOG.error("%s %s is not recorded: %s", word, said[:SAID_LIMIT], error)
+            return
+        for entry in entries:
             announce(self._context, entry)
 
     def _id(self) -> str:

@@ -22,6 +22,7 @@ from edgechess_console.hub import Hub
 from edgechess_console.match_folders import take_in
 from edgechess_console.server_adapter import serving
 from edgechess_console.settings import Settings
+from edgechess_console.telling import plausible
 from edgechess_kit.background import Background
 from edgechess_kit.bus import Delivery, Subscription
 from edgechess_kit.component import Context
@@ -57,6 +58,7 @@ class _Console:
         self._commands = Commands(context, lambda: self._hub.state)
         self._history, self._complaint = _opened(context.settings)
         self._access = access
+        self._looked_up: str | None = None
         self._topics: dict[str, Topic[Any]] = {topic.name: topic for topic in self._wanted()}
 
     def _wanted(self) -> tuple[Topic[Any], ...]:
@@ -111,9 +113,12 @@ class _Console:
 
     def _remember(self, session: SessionState) -> None:
         """A game that was begun before this console: what its director said then is in the history."""
-        known = self._hub.state.plan is not None or session.session_id is None
+        known = self._hub.state.plan is not None or session.session_id in (None, self._looked_up)
         if known or self._history is None or session.status == "idle":
             return
+        self._looked_up = (
+            session.session_id
+        )  # once: a game without a director has nothing there, however often it is asked
         try:
             self._history.write()
             told = [event for event in self._history.events(session.session_id or "") if event.component == DIRECTOR]
@@ -179,4 +184,4 @@ def _read(delivery: Delivery, topics: dict[str, Topic[Any]]) -> Message | None:
     except WireError as error:
         LOG.debug("%s", error)  # a flood of nonsense must not fill the log
         return None
-    return message
+    return None if isinstance(message, EdgeEvent) and not plausible(message) else message

@@ -10,7 +10,7 @@ import msgspec
 
 from edgechess_console.position import after, board_of, captured, placement_of, same_placement, san_of
 from edgechess_console.state import Asking, Chosen, Failure, Passed, Plan, Pulse, State
-from edgechess_console.telling import Data, inner, number, told, words
+from edgechess_console.telling import Data, inner, moment, number, told, words
 from edgechess_console.view import EVENTS_LIMIT, MOVES_LIMIT, EventPart, MovePart, PlayerPart, ThoughtPart
 from edgechess_kit.messages import (
     ArmState,
@@ -137,13 +137,13 @@ def _board(state: State, board: BoardState) -> State:
 def _response(state: State, response: GameResponse, at: float) -> State:
     if response.status == 200:
         return dataclasses.replace(state, failure=None)
+    if response.status == 400:
+        return state  # nothing was touched: whoever asked is told why, and the director ends or asks again
     detail = response.detail or ResponseDetail()
-    if detail.code == "busy":
-        return state  # it will be asked again
     passed = _closed(state.passed, at)
-    if response.status == 500 and passed:
+    if passed:
         passed = (*passed[:-1], dataclasses.replace(passed[-1], failed=True))
-    failure = Failure(at, response.status, (response.reason or "")[:REASON_LIMIT], detail, response.session_id)
+    failure = Failure(at, (response.reason or "")[:REASON_LIMIT], detail, response.session_id)
     return dataclasses.replace(state, failure=failure, passed=passed)
 
 
@@ -199,7 +199,7 @@ def _player(word: str, seat: str) -> PlayerPart:
 
 
 def _started(state: State, event: EdgeEvent) -> State:
-    return dataclasses.replace(state, created=False, started_at=number(event.data, "started_at") or event.at)
+    return dataclasses.replace(state, created=False, started_at=moment(event.data, "started_at") or event.at)
 
 
 def _asked(state: State, event: EdgeEvent) -> State:
@@ -207,7 +207,7 @@ def _asked(state: State, event: EdgeEvent) -> State:
     color: Literal["w", "b"] = "b" if data.get("color") == "b" else "w"
     attempt = int(number(data, "attempt") or 1)
     asking = Asking(
-        color, words(data, "seat") or "answers", number(data, "since") or event.at, attempt,
+        color, words(data, "seat") or "answers", moment(data, "since") or event.at, attempt,
         int(number(data, "ply") or 0),
     )  # fmt: skip
     passed = (Passed("think", asking.since),)
@@ -294,7 +294,7 @@ def move_of(data: Data) -> MovePart | None:
         fen=fen,
         by=words(data, "by")[:NAME_LIMIT],
         think_s=number(data, "think_s") or 0.0,
-        at=number(data, "at") or 0.0,
+        at=moment(data, "at") or 0.0,
         timings={name: value for name in TIMINGS if (value := number(timings, name)) is not None},
         executor=words(data, "executor") or None,
         helped=data.get("helped") is True,

@@ -38,7 +38,9 @@ GAMES_LIMIT = 20_000
 
 KINDS = {
     DIRECTOR: None,
-    "game-manager": frozenset({"repair-ordered", "setup-ordered", "set-up", "failed", "abandoned"}),
+    "game-manager": frozenset(
+        {"validated", "confirmed", "repair-ordered", "setup-ordered", "set-up", "failed", "abandoned"}
+    ),
     "arm-controller": frozenset(
         {"job-accepted", "placed", "carry-failed", "job-ended", "stopped", "stop-unconfirmed", "recovered", "refilled"}
     ),

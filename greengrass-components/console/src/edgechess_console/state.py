@@ -44,10 +44,9 @@ class Chosen:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failure:
-    """The last answer of the game manager, where it was no 200, until the board or a later answer makes it old."""
+    """The last answer of the game manager, where it was 500, until the board or a later answer makes it old."""
 
     at: float
-    status: int
     reason: str
     detail: ResponseDetail
     session_id: str | None

@@ -10,6 +10,8 @@ from edgechess_console.view import Level
 from edgechess_kit.messages import EdgeEvent
 
 TEXT_LIMIT = 400  # characters of a line; what is longer was never meant to be read
+NUMBER_LIMIT = 2**53  # whatever reads JSON as a browser does loses digits beyond it
+LAST_MOMENT_S = 253_402_300_799.0  # of the year 9999, the last that a calendar here knows
 
 Line = tuple[Level, str]
 Data = Mapping[str, Any]
@@ -22,10 +24,23 @@ def told(event: EdgeEvent) -> Line:
     return level, text[:TEXT_LIMIT]
 
 
+def plausible(event: EdgeEvent) -> bool:
+    """Whether a journal could have such an entry: what comes with a number or a time of its own making is no entry."""
+    return 0 <= event.seq < NUMBER_LIMIT and 0.0 <= event.at <= LAST_MOMENT_S
+
+
 def number(data: Data, key: str) -> float | None:
-    """A number of an entry; None for what is none (a flag is none either)."""
+    """A number of an entry; None for what is none (a flag is none either) or larger than anything that is counted."""
     value = data.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -NUMBER_LIMIT < value < NUMBER_LIMIT:
+        return None
+    return float(value)
+
+
+def moment(data: Data, key: str) -> float | None:
+    """A time of an entry, Unix seconds."""
+    at = number(data, key)
+    return at if at is not None and 0.0 <= at <= LAST_MOMENT_S else None
 
 
 def words(data: Data, key: str) -> str:
@@ -159,6 +174,8 @@ _TELLERS: dict[tuple[str, str], Callable[[Data], Line]] = {
     (_DIRECTOR, "table-set-up"): _fixed("good", "the arms have set the table up"),
     (_DIRECTOR, "ended"): _with("warn", "the match ends", "reason"),
     (_DIRECTOR, "summary"): _summary,
+    (_MANAGER, "validated"): _fixed("quiet", "the board shows the position before the move"),
+    (_MANAGER, "confirmed"): _fixed("quiet", "the board shows the position after the move"),
     (_MANAGER, "repair-ordered"): _with("warn", "the arm puts it right", "code"),
     (_MANAGER, "setup-ordered"): _setup_ordered,
     (_MANAGER, "set-up"): _fixed("good", "the table is set up"),
