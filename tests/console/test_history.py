@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
+import anyio
 import chess
 import chess.pgn
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from edgechess_console.errors import HistoryError
 from edgechess_console.history import History
 from edgechess_console.match_folders import take_in
+from edgechess_console.past import Past, Standing
 from edgechess_console.pgn import pgn_text
 from edgechess_kit.clock import SystemClock
 from edgechess_kit.journal import SqliteJournal
@@ -63,10 +66,10 @@ def filled(*games: list[EdgeEvent]) -> History:
 
 async def test_a_game_is_listed_with_its_moves_and_what_board_and_arms_did() -> None:
     history = filled(entries())
-    (game,), more = history.games()
+    (game,), more = history.past.games()
     assert (game.white, game.result, game.plies, game.helped, more) == ("model:a", "1-0", 2, 1, False)
-    assert [move.san for move in history.moves("s")] == ["e4", "e5"]
-    arm = [record for record in history.records("s") if record.component == "arm-controller"]
+    assert [move.san for move in history.past.moves("s")] == ["e4", "e5"]
+    arm = [record for record in history.past.records("s") if record.component == "arm-controller"]
     assert [(record.ply, record.text) for record in arm] == [
         (1, "the white arm carried a white pawn from e2 to e4"),
         (2, "the white arm carried a white pawn from e7 to e5"),
@@ -75,29 +78,29 @@ async def test_a_game_is_listed_with_its_moves_and_what_board_and_arms_did() -> 
 
 async def test_what_is_told_twice_is_there_once() -> None:
     history = filled(entries(), entries())
-    assert len(history.games()[0]) == 1
-    assert len(history.events("s")) == len(entries())
+    assert len(history.past.games()[0]) == 1
+    assert len(history.past.events("s")) == len(entries())
 
 
 async def test_the_leaderboard_counts_points_and_first_tries() -> None:
     history = filled(entries("one"), entries("two", "1/2-1/2"), entries("three", "*"))
-    first, second = history.leaderboard()
+    first, second = history.past.leaderboard()
     assert (first.word, first.games, first.wins, first.draws, first.score) == ("model:a", 2, 1, 1, 1.5)
     assert (first.legal_first_rate, second.legal_first_rate) == (1.0, 0.0)
     assert (first.median_think_s, second.median_think_s) == (1.0, 2.0)
 
 
 async def test_reliability_is_told_by_day() -> None:
-    (day,) = filled(entries()).reliability(30, DAY + 100.0)
+    (day,) = filled(entries()).past.reliability(30, DAY + 100.0)
     assert (day.day, day.games, day.moves, day.clean, day.helped) == ("2023-11-14", 1, 2, 1, 1)
     assert (day.median_move_s, day.p95_move_s) == (15.0, 20.0)
 
 
 async def test_the_pgn_is_read_by_a_chess_program_whatever_the_players_are_called() -> None:
     history = filled(entries(white='a "b" \\ {c}', black="<script>"))
-    game = history.game("s")
+    game = history.past.game("s")
     assert game is not None
-    text = pgn_text(game, history.moves("s"))
+    text = pgn_text(game, history.past.moves("s"))
     read = chess.pgn.read_game(io.StringIO(text))
     assert read is not None
     assert not read.errors
@@ -116,11 +119,11 @@ async def test_folders_of_played_matches_are_taken_in_once_and_again_when_they_h
     for event in game[:-1]:
         journal.append(event.kind, event.data, session_id="s")
     history = History(":memory:")
-    assert await take_in(str(tmp_path), history) == 2
-    assert await take_in(str(tmp_path), history) == 0
+    assert take_in(str(tmp_path), history) == 2
+    assert take_in(str(tmp_path), history) == 0
     journal.append(game[-1].kind, game[-1].data, session_id="s")
-    assert await take_in(str(tmp_path), history) == 1
-    (found,), _ = history.games()
+    assert take_in(str(tmp_path), history) == 1
+    (found,), _ = history.past.games()
     assert (found.plies, found.result) == (2, "1-0")
     journal.close()
 
@@ -158,3 +161,35 @@ async def test_a_console_that_was_started_later_knows_the_game_from_its_history(
         assert (await client.get("/api/history/session?id=other")).status_code == 404
         pgn = await client.get("/api/history/pgn?id=s")
         assert pgn.headers["content-disposition"] == 'attachment; filename="s.pgn"'
+
+
+async def test_what_belongs_to_no_session_is_told_of_the_game_that_was_played_then_unless_there_were_two() -> None:
+    stop = EdgeEvent(
+        component="arm-controller", kind="stopped", seq=90, at=DAY + 3, data={"reason": "stop on the page"}
+    )
+    later = EdgeEvent(component="arm-controller", kind="stopped", seq=91, at=DAY + 500, data={"reason": "another day"})
+    alone = filled(entries(), [stop, later])
+    assert [record.text for record in alone.past.records("s") if record.kind == "stopped"] == [
+        "the arms are stopped: stop on the page"
+    ]
+    two = filled(entries("one"), entries("two"), [stop])
+    assert all(record.kind != "stopped" for name in ("one", "two") for record in two.past.records(name))
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_counting_thousands_of_games_holds_up_no_stop(console: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, stopped = threading.Event(), threading.Event()
+
+    def slow(_: Past) -> list[Standing]:
+        began.set()
+        assert stopped.wait(20), "the stop waits for the count"
+        return []
+
+    monkeypatch.setattr(Past, "leaderboard", slow)
+    async with console() as desk, desk.browser() as client, anyio.create_task_group() as tasks:
+        post = await desk.operator(client)
+        tasks.start_soon(client.get, "/api/history/leaderboard")
+        while not began.is_set():  # noqa: ASYNC110  (a thread sets it)
+            await anyio.sleep(0.001)
+        assert (await post("/api/stop")).json()["status"] == 200
+        stopped.set()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib import resources
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
@@ -17,11 +17,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from edgechess_console.access import Access, Limit, Role, Session
+from edgechess_console.aside_adapter import Aside
 from edgechess_console.commands import ARM_VERBS, REFILLED, SESSION_VERBS, Answer, Commands, Refused
 from edgechess_console.errors import HistoryError
 from edgechess_console.guard import Guard, address
-from edgechess_console.history import History
 from edgechess_console.hub import Hub, TooManyViewers
+from edgechess_console.past import Past, looking_at
 from edgechess_console.pgn import pgn_text
 from edgechess_console.registry import offers
 from edgechess_console.stream import EventStream
@@ -41,19 +42,27 @@ TYPES = {
 COMMANDS_S, COMMANDS_BURST = 5.0, 20.0  # of one session: a person who clicks fast
 LOGINS_S, LOGINS_BURST = 0.1, 6.0  # of one address: six tries, then one every ten seconds
 
+T = TypeVar("T")
 Run = Callable[[Mapping[str, Any], Role], Awaitable[Answer]]
 
 
 class Application:
-    """Routes over a hub, commands and a history. `history` None: there is none, and its pages say so."""
+    """Routes over a hub, commands and a history. `history`: its file, once all is written; None: there is none, and its
+    pages say so."""
 
     def __init__(
-        self, context: Context[Any], hub: Hub, commands: Commands, history: History | None, access: Access
+        self,
+        context: Context[Any],
+        hub: Hub,
+        commands: Commands,
+        history: Callable[[], Awaitable[str]] | None,
+        access: Access,
     ) -> None:
         self._context = context
         self._hub = hub
         self._commands = commands
         self._history = history
+        self._aside = Aside()
         self._access = access
         self._command_limit = Limit(COMMANDS_S, COMMANDS_BURST)
         self._login_limit = Limit(LOGINS_S, LOGINS_BURST)
@@ -216,42 +225,48 @@ class Application:
 
     # -- history ---------------------------------------------------------------------------------------------------
 
-    def _past(self) -> History:
-        """Raises HistoryError. What waits to be written is written first, so that the newest is there."""
+    async def _asked(self, question: Callable[[Past], T]) -> T:
+        """One at a time, and beside everything else. Raises HistoryError."""
         if self._history is None:
             raise HistoryError("no history is kept here: its file cannot be used")
-        self._history.write()
-        return self._history
+        name = await self._history()
+
+        def work() -> T:
+            with looking_at(name) as past:
+                return question(past)
+
+        return await self._aside(work)
 
     async def _sessions(self, request: Request) -> Response:
         query = request.query_params
-        games, more = self._past().games(_float(query.get("before")), int(_float(query.get("limit")) or 50))
+        before, limit = _float(query.get("before")), int(_float(query.get("limit")) or 50)
+        games, more = await self._asked(lambda past: past.games(before, limit))
         return _json({"sessions": games, "more": more})
 
     async def _session_record(self, request: Request) -> Response:
         session_id = request.query_params.get("id", "")[:128]
-        past = self._past()
-        game = past.game(session_id)
+        game, moves, records = await self._asked(
+            lambda past: (past.game(session_id), past.moves(session_id), past.records(session_id))
+        )
         if game is None:
             return _told(404, "there is no such session in the history")
-        return _json({"session": game, "moves": past.moves(session_id), "records": past.records(session_id)})
+        return _json({"session": game, "moves": moves, "records": records})
 
     async def _pgn(self, request: Request) -> Response:
         session_id = request.query_params.get("id", "")[:128]
-        past = self._past()
-        game = past.game(session_id)
+        game, moves = await self._asked(lambda past: (past.game(session_id), past.moves(session_id)))
         if game is None:
             return _told(404, "there is no such session in the history")
         name = "".join(letter for letter in session_id if letter.isascii() and (letter.isalnum() or letter in "-_."))
         headers = {"content-disposition": f'attachment; filename="{name or "game"}.pgn"'}
-        return Response(pgn_text(game, past.moves(session_id)), media_type="application/x-chess-pgn", headers=headers)
+        return Response(pgn_text(game, moves), media_type="application/x-chess-pgn", headers=headers)
 
     async def _leaderboard(self, _: Request) -> Response:
-        return _json({"players": self._past().leaderboard()})
+        return _json({"players": await self._asked(lambda past: past.leaderboard())})
 
     async def _reliability(self, request: Request) -> Response:
-        days = int(_float(request.query_params.get("days")) or 90)
-        return _json({"days": self._past().reliability(days, self._now())})
+        days, now = int(_float(request.query_params.get("days")) or 90), self._now()
+        return _json({"days": await self._asked(lambda past: past.reliability(days, now))})
 
     # -- commands --------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from edgechess_console.access import Access, require_safe, tokens_of
 from edgechess_console.application import Application
+from edgechess_console.aside_adapter import Aside
 from edgechess_console.commands import Commands
 from edgechess_console.errors import HistoryError
 from edgechess_console.evaluation import evaluate
@@ -20,6 +21,7 @@ from edgechess_console.fold import DIRECTOR
 from edgechess_console.history import History
 from edgechess_console.hub import Hub
 from edgechess_console.match_folders import take_in
+from edgechess_console.past import looking_at
 from edgechess_console.server_adapter import serving
 from edgechess_console.settings import Settings
 from edgechess_console.telling import plausible
@@ -58,6 +60,7 @@ class _Console:
         self._commands = Commands(context, lambda: self._hub.state)
         self._history, self._complaint = _opened(context.settings)
         self._access = access
+        self._writing = Aside()
         self._looked_up: str | None = None
         self._topics: dict[str, Topic[Any]] = {topic.name: topic for topic in self._wanted()}
 
@@ -76,13 +79,15 @@ class _Console:
         )
 
     async def run(self) -> None:
-        app = Application(self._context, self._hub, self._commands, self._history, self._access).asgi()
+        written = self._written if self._history is not None else None
+        app = Application(self._context, self._hub, self._commands, written, self._access).asgi()
         try:
             # the page first: where there is no bus yet, it is the page that says so
             async with Background() as tasks, self._serve(app, self._context.settings) as address:
                 tasks.start_soon(self._hub.run, name="console hub")
                 tasks.start_soon(self._link, name="console link")
                 tasks.start_soon(self._write, name="console history")
+                tasks.start_soon(self._take_in, name="console match folders")
                 tasks.start_soon(evaluate, self._hub, self._context.settings, name="console evaluation")
                 LOG.info("the page is at %s", address)
                 try:
@@ -120,8 +125,8 @@ class _Console:
             session.session_id
         )  # once: a game without a director has nothing there, however often it is asked
         try:
-            self._history.write()
-            told = [event for event in self._history.events(session.session_id or "") if event.component == DIRECTOR]
+            with looking_at(self._history.name) as past:
+                told = past.told_by(DIRECTOR, session.session_id or "")
         except HistoryError as error:
             LOG.warning("%s", error)
             return
@@ -140,22 +145,35 @@ class _Console:
     # -- the history -----------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """What cannot be written now waits: another console may hold the file for a moment."""
-        history, folders = self._history, self._context.settings.match_folders
-        if history is None:
-            return
-        if folders:
-            try:
-                taken = await take_in(folders, history)
-                LOG.info("%d match folders were taken into the history", taken)
-            except HistoryError as error:
-                LOG.warning("%s", error)
-        while True:
+        while self._history is not None:
             await anyio.sleep(WRITE_S)
-            try:
-                history.write()
-            except HistoryError as error:
-                LOG.warning("%s", error)
+            await self._written()
+
+    async def _written(self) -> str:
+        """The history's file, with everything in it that can be written now; the rest waits: another console may hold it."""
+        assert self._history is not None
+        try:
+            await self._writing(self._history.write)
+        except HistoryError as error:
+            LOG.warning("%s", error)
+        return self._history.name
+
+    async def _take_in(self) -> None:
+        folders = self._context.settings.match_folders
+        if self._history is None or not folders:
+            return
+        name, gone = self._history.name, False
+
+        def work() -> int:
+            with closing(History(name)) as history:
+                return take_in(folders, history, lambda: not gone)
+
+        try:
+            LOG.info("%d match folders were taken into the history", await Aside()(work, leave=True))
+        except HistoryError as error:
+            LOG.warning("%s", error)
+        finally:
+            gone = True
 
 
 def _opened(settings: Settings) -> tuple[History | None, str | None]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import chess
 
-from edgechess_console.history import Game
+from edgechess_console.past import Game
 from edgechess_console.view import MovePart
 
 
