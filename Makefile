@@ -26,6 +26,7 @@ $(VENV)/.torch: $(VENV)/.ready scripts/torch
 	@touch $@
 
 test: setup check $(VENV)/.torch  ## everything that must pass: style, types, the fast suite, then whole processes and short simulations
+	@scripts/system-packages chromium || echo 'going on without: the browser tests skip' >&2
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 fast: setup  ## the fast suite only: no whole processes, under a minute

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import uuid
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -12,6 +13,7 @@ import anyio
 import typer
 from anyio.abc import TaskStatus
 
+from edgechess_cli import console_screenshots
 from edgechess_cli.bus_connection import (
     DEFAULT_BROKER,
     BrokerOption,
@@ -36,8 +38,13 @@ from edgechess_twin import faults as twin_faults
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
+app = typer.Typer(invoke_without_command=True)
+app.command("screenshots")(console_screenshots.command)
 
+
+@app.callback()
 def command(
+    context: typer.Context,
     broker: BrokerOption = DEFAULT_BROKER,
     table: Annotated[
         bool, typer.Option("--table", help="Start a software table and a director too: run matches from the page.")
@@ -76,6 +83,8 @@ def command(
 
     Exit code: 0 after Ctrl-C, 1 when something cannot be started or kept running, 2 wrong usage.
     """
+    if context.invoked_subcommand is not None:
+        return
     connection = Connection(broker, prefix, ca, cert, key)
     given: dict[str, Any] = {
         "host": host,
@@ -104,6 +113,8 @@ def command(
             anyio.run(service.with_table, setup, not alone)
         else:
             sections = {name: getattr(bus, name) for name in bus.__struct_fields__}
+            # the table may have a console of its own, and two clients of one id throw each other out
+            sections["client_id"] = f"{prefix}-{CONSOLE}-{uuid.uuid4().hex[:8]}"
             anyio.run(service.alone, sections)
     except* FAILURES as failed:
         failure = failed

@@ -20,7 +20,7 @@ VERBS = {
     "table": ("edgechess_cli.table_command", "app"),
     "twin": ("edgechess_cli.twin_command", "app"),
     "up": ("edgechess_cli.up", "app"),
-    "console": ("edgechess_cli.console_command", "command"),
+    "console": ("edgechess_cli.console_command", "app"),
     "recipes": ("edgechess_cli.recipes_command", "app"),
     "build": ("edgechess_cli.build_command", "command"),
     "deploy": ("edgechess_cli.deploy_command", "command"),
