@@ -101,7 +101,8 @@ def test_an_arm_that_carries_a_piece_for_a_job_is_no_trouble() -> None:
 def test_a_component_that_has_fallen_silent_is_missed_but_one_that_was_stopped_is_not() -> None:
     silent = Pulse(EdgeStatus(component="game-manager", status="ready"), 80.0)
     stopped = Pulse(EdgeStatus(component="match-director", status="stopped"), 80.0)
-    (trouble,) = explain(dataclasses.replace(WELL, pulses=(silent, stopped)))
+    another_page = Pulse(EdgeStatus(component="console", status="lost"), 99.0)
+    (trouble,) = explain(dataclasses.replace(WELL, pulses=(silent, stopped, another_page)))
     assert trouble.text == "The game manager is not there any more."
 
 

@@ -14,6 +14,7 @@ from edgechess_kit.messages import ArmStatus
 
 TROUBLES_LIMIT = 12  # more is a table to be set up anew, and the first dozen says so
 SILENT_AFTER_S = 7.0  # three heartbeats of a component, and one for the road
+OURSELVES = "console"
 SQUARE = re.compile(r"\b[a-h][1-8]\b")
 GOES_ON = "The match goes on by itself as soon as the board agrees."
 LOOK = "Look at the table first: when nobody is within reach of the arms, say that they may move."
@@ -57,6 +58,8 @@ def _bus(state: State) -> Iterator[TroublePart]:
 def _components(state: State) -> Iterator[TroublePart]:
     for pulse in state.pulses:
         status = pulse.status
+        if status.component == OURSELVES:
+            continue  # whoever reads this has one, whatever became of another one
         reason = f": {status.reason}" if status.reason else ""
         silent = state.at - pulse.heard_at > SILENT_AFTER_S
         if status.status == "lost" or (silent and status.status != "stopped"):
