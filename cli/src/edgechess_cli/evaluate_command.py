@@ -63,7 +63,7 @@ def command(
         typer.Option("--sprt", help="ELO0,ELO1[,ALPHA,BETA]: stop when it is decided; --games is then the most."),
     ] = None,
     book: Annotated[
-        Path | None, typer.Option("--book", help="Openings: PGN or EPD, also .zip, .gz, .zst. Default: 64 of our own.")
+        Path | None, typer.Option("--book", help="Openings: PGN or EPD, also .zip, .gz, .zst. Default: our own.")
     ] = None,
     retries: Annotated[
         int | None, typer.Option("--retries", help="Games of the reference demo's test (20).", min=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import zstandard
 
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.openings import OWN, own_book, read_book
+from edgechess_training.evaluation.quiet_plies import extended
 
 GAMES = """[Event "?"]
 [Result "1-0"]
@@ -33,8 +35,40 @@ def test_our_own_openings_are_legal_and_all_different() -> None:
     drawn = own_book().draw(len(OWN), seed=1)
     assert len({opening.board().epd() for opening in drawn}) == len(OWN) == 64
     assert {len(opening.moves) for opening in drawn} <= {8, 9, 10}
-    with pytest.raises(TrainingError, match="at most 128 games, or name a larger book with --book"):
-        own_book().draw(65, seed=1)
+
+
+def test_our_own_book_suffices_for_four_hundred_games_and_the_first_64_stay_what_they_were() -> None:
+    drawn = own_book().draw(200, seed=1)
+    assert len({opening.board().epd() for opening in drawn}) == 200
+    assert drawn[:64] == own_book().draw(64, seed=1)
+    assert all(len(opening.moves) >= 9 for opening in drawn[64:])
+    played = drawn[64].board()
+    assert played.fen() not in {opening.board().fen() for opening in drawn[:64]}
+
+
+def test_quiet_plies_leave_nothing_hanging() -> None:
+    board = chess.Board("r1bqkbnr/pppp1ppp/2n5/4p3/4P3/5N2/PPPP1PPP/RNBQKB1R w KQkq - 2 3")
+    before = board.fen()
+    found = {extended(board, random.Random(seed)) for seed in range(60)}
+    assert board.fen() == before
+    first = {moves[0] for moves in found if moves}
+    second = {
+        moves[1] for moves in found if moves and not moves[0].startswith("f3")
+    }  # the knight still guards g5 and h4
+    # the bishop is taken by a pawn, the knight by pawn, knight or bishop; Black's may not be left to be taken either
+    assert not first & {"f1a6", "f3g5", "f3h4", "f3d4", "e1e2", "h1g1", "f3e5"}
+    assert "f1b5" in first
+    assert not second & {"d8h4", "d8g5", "f8a3", "e8e7", "g7g5", "a8b8"}
+
+
+def test_an_opening_in_which_all_is_lost_is_not_followed() -> None:
+    assert extended(chess.Board("7k/8/8/8/8/8/8/KQr5 w - - 0 1"), random.Random(1)) is None  # pinned: every move takes
+
+
+def test_a_book_from_a_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "few.pgn").write_text("1. e4 e5 *\n")
+    with pytest.raises(TrainingError, match="at most 2 games, or name a larger book with --book"):
+        read_book(tmp_path / "few.pgn").draw(2, seed=1)
 
 
 def test_a_longer_match_begins_with_the_openings_of_a_shorter_one() -> None:

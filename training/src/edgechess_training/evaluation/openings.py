@@ -1,4 +1,4 @@
-"""Where games begin: openings from a book, or a small set of our own, each used for one pair of games.
+"""Where games begin: openings from a book, or of our own, each used for one pair of games.
 
 Books: PGN or EPD, plain or as .zip, .gz or .zst. Only the openings that are drawn are read with the rules of chess: a book of
 35,000 is opened in a second.
@@ -6,6 +6,7 @@ Books: PGN or EPD, plain or as .zip, .gz or .zst. Only the openings that are dra
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -20,6 +21,7 @@ import chess
 import zstandard
 
 from edgechess_training.errors import TrainingError
+from edgechess_training.evaluation.quiet_plies import extended
 
 BOOK_BYTES_MAX = 1 << 30
 OWN_NAME = "built-in"
@@ -47,7 +49,8 @@ OWN = (
     "b3 e5 Bb2 Nc6 e3 Nf6 Bb5 d6", "f4 d5 Nf3 g6 g3 Bg7 Bg2 c5", "g3 d5 Bg2 e5 d3 Nf6 Nf3 Nc6",
     "Nc3 d5 e4 d4 Nce2 e5 Ng3 Be6",
 )  # fmt: skip
-"""Main roads of opening theory, eight to ten plies, put together for this file. 64, so 128 games at most."""
+"""Main roads of opening theory, seven to ten plies, put together for this file. Used up, each is followed by quiet moves."""
+OWN_ROUNDS = 40  # times that each of them is followed by others: some 2,500 openings, 5,000 games
 
 _NUMBER = re.compile(r"\d+\.+|[!?]+|\$\d+")
 _NOT_MOVES = re.compile(r"\{[^}]*\}|;[^\n]*|\([^()]*\)")
@@ -72,26 +75,25 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """`entries`: movetext, or FEN where `positions`. `digest` of what the file holds."""
+    """`entries`: movetext, or FEN where `positions`. `digest` of what the file holds. `rounds`: how often each entry may
+    come again, followed by quiet moves (`quiet_plies`), when all of them were drawn."""
 
     name: str
     entries: tuple[str, ...]
     positions: bool
     digest: str
+    rounds: int = 0
 
     def draw(self, count: int, seed: int) -> list[Opening]:
         """The first `count` of an endless order that the seed fixes, no two of which end in the same position.
 
         Raises TrainingError where the book has not so many, naming how many there are, or holds something illegal.
         """
-        order = list(range(len(self.entries)))
-        random.Random(seed).shuffle(order)
         found: list[Opening] = []
         seen: set[str] = set()
-        for number in order:
+        for opening in self._endless(random.Random(seed)):
             if len(found) == count:
                 break
-            opening = self._opening(number)
             board = opening.board()
             if board.epd() not in seen and any(board.legal_moves):
                 seen.add(board.epd())
@@ -102,6 +104,17 @@ class Book:
                 f" play at most {2 * len(found)} games, or name a larger book with --book"
             )
         return found
+
+    def _endless(self, order: random.Random) -> Iterator[Opening]:
+        numbers = list(range(len(self.entries)))
+        order.shuffle(numbers)
+        yield from (self._opening(number) for number in numbers)
+        for again in range(self.rounds):
+            for number in numbers:
+                opening = self._opening(number)
+                further = extended(opening.board(), order)
+                if further is not None:
+                    yield Opening(f"{opening.name}.{again + 1}", opening.start_fen, opening.moves + further)
 
     def _opening(self, number: int) -> Opening:
         entry = self.entries[number]
@@ -117,7 +130,7 @@ class Book:
 
 
 def own_book() -> Book:
-    return _book(OWN_NAME, OWN, positions=False)
+    return dataclasses.replace(_book(OWN_NAME, OWN, positions=False), rounds=OWN_ROUNDS)
 
 
 def read_book(path: Path) -> Book:
