@@ -18,6 +18,7 @@ from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.engine import NODES_DEFAULT, NODES_OF_STRONG, STRONG_ELO
 from edgechess_training.evaluation.evaluation import JUDGE_NODES, QUICK, SECTIONS, Evaluation, Sizes, Wanted, Watch
 from edgechess_training.evaluation.executors import executor_of
+from edgechess_training.evaluation.measured import measured
 from edgechess_training.evaluation.report import markdown, write
 from edgechess_training.evaluation.sides import Choice
 from edgechess_training.evaluation.statistics import Sprt
@@ -128,7 +129,7 @@ def command(
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    typer.echo(markdown(evaluation, []))
+    typer.echo(markdown(measured(evaluation), []))
     if interrupted:
         typer.echo("stopped; the same command goes on from there", err=True)
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -17,7 +17,8 @@ from edgechess_inference.stockfish import find_stockfish
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import evaluation as e
 from edgechess_training.evaluation.executors import Here
-from edgechess_training.evaluation.report import write
+from edgechess_training.evaluation.measured import measured, read
+from edgechess_training.evaluation.report import markdown, write
 from edgechess_training.evaluation.sides import NetworkSide, PlayerSide
 from edgechess_training.evaluation.statistics import Sprt
 from edgechess_training.evaluation.subject import opponent_of, subject_of
@@ -54,6 +55,8 @@ def test_from_a_model_to_a_report(tiny: Path, short: Path, dataset: Path, tmp_pa
     assert set(files) == {"report.md", "figures.json", "games.pgn", "puzzles.svg", "outlook.svg"}
     assert "| tiny (pure) | random | 4 |" in files["report.md"]
     assert json.loads(files["figures.json"])["figures"]["heldout"]["groups"][0]["count"] == 32
+    again = read(tmp_path / "out")  # whole: a model card is made of it
+    assert markdown(again, []) == markdown(measured(found), [])
     with (tmp_path / "out" / "games.pgn").open() as pgn:
         games = list(iter(lambda: chess.pgn.read_game(pgn), None))
     assert len(games) == 8

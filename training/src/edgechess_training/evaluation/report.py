@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from edgechess_training.evaluation import plots
-from edgechess_training.evaluation.evaluation import RETRIES_ELO, Evaluation
+from edgechess_training.evaluation.evaluation import RETRIES_ELO, Evaluation, Figures
 from edgechess_training.evaluation.games import pgn_of
 from edgechess_training.evaluation.heldout import ENDGAME_PIECES, OPENING_PLIES
 from edgechess_training.evaluation.judged import BLUNDER_CP, LOSS_MAX_CP
 from edgechess_training.evaluation.matches import MatchFigures
+from edgechess_training.evaluation.measured import FIGURES_FILE, Measured, measured, text_of
 from edgechess_training.evaluation.puzzles import BAND
 from edgechess_training.evaluation.reliability import Reliability
 from edgechess_training.evaluation.retries import PLIES, TRIES
 from edgechess_training.evaluation.statistics import FREE_SLOPE_LEVELS, Interval
 
 REPORT_FILE = "report.md"
-FIGURES_FILE = "figures.json"
 GAMES_FILE = "games.pgn"
 KINDS = {
     "pure": "the network's best move among the legal ones: no ladder, no search, no engine",
@@ -31,11 +28,11 @@ KINDS = {
 
 def write(evaluation: Evaluation) -> list[Path]:
     """Everything that there are figures for. Raises OSError."""
-    out = evaluation.out
-    pictures = {name: svg for name, svg in _pictures(evaluation) if svg is not None}
+    out, found = evaluation.out, measured(evaluation)
+    pictures = {name: svg for name, svg in pictures_of(found.figures) if svg is not None}
     files = {
-        REPORT_FILE: markdown(evaluation, list(pictures)),
-        FIGURES_FILE: json.dumps(as_json(evaluation), indent=1) + "\n",
+        REPORT_FILE: markdown(found, list(pictures)),
+        FIGURES_FILE: text_of(found),
         GAMES_FILE: "".join(_pgns(evaluation)),
         **pictures,
     }
@@ -44,41 +41,38 @@ def write(evaluation: Evaluation) -> list[Path]:
     return [out / name for name in files]
 
 
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    figures = dataclasses.asdict(evaluation.figures)
-    figures["even"] = {
-        choice: {"level": dataclasses.asdict(interval), "scale": curve.scale}
-        for choice, (curve, interval) in evaluation.figures.even.items()
-    }
-    engine = evaluation.engine
-    return {
-        "settings": evaluation.settings(),
-        "sizes": dataclasses.asdict(evaluation.wanted.sizes),
-        "engine": dataclasses.asdict(engine) if engine is not None else None,
-        "figures": figures,
-    }
-
-
-def markdown(evaluation: Evaluation, pictures: list[str]) -> str:
-    lines = [f"# {evaluation.subject.name}, measured", "", *_head(evaluation), ""]
-    for section in (_matches, _ladder, _retries, _legality, _puzzles, _heldout, _centipawns, _outlook, _latency):
-        found = list(section(evaluation))
-        lines += [*found, ""] if found else []
+def markdown(found: Measured, pictures: list[str]) -> str:
+    lines = [f"# {found.name}, measured", "", *_head(found), "", *sections(found)]
     lines += [line for name in pictures for line in (f"![{name.removesuffix('.svg')}]({name})", "")]
-    left_out = evaluation.figures.left_out
+    left_out = found.figures.left_out
     if left_out:
         lines += ["Not measured: " + "; ".join(f"{name} ({why})" for name, why in left_out.items()) + ".", ""]
     return "\n".join(lines)
 
 
-def _head(evaluation: Evaluation) -> Iterator[str]:
-    network, engine, wanted = evaluation.network, evaluation.engine, evaluation.wanted
-    if network is not None:
+def sections(found: Measured) -> list[str]:
+    """Everything that was measured, each under its heading."""
+    lines: list[str] = []
+    for section in (_matches, _ladder, _retries, _legality, _puzzles, _heldout, _centipawns, _outlook, _latency):
+        told = list(section(found))
+        lines += [*told, ""] if told else []
+    return lines
+
+
+def _head(found: Measured) -> Iterator[str]:
+    weights = found.weights
+    if weights is not None:
         yield (
-            f"{network.parameters:,} parameters, {network.stored_bytes / 1e6:.2f} MB as stored; weights `{network.digest[:16]}`"
-            + (f", adapter {evaluation.subject.name.partition('@')[2]}" if "@" in evaluation.subject.name else "")
+            f"{weights.parameters:,} parameters, {weights.bytes / 1e6:.2f} MB as stored; weights `{weights.digest[:16]}`"
+            + (f", adapter {found.name.partition('@')[2]}" if "@" in found.name else "")
             + "."
         )
+    yield from conditions(found)
+
+
+def conditions(found: Measured) -> Iterator[str]:
+    """Against what, from where, with what intervals."""
+    engine = found.engine
     if engine is not None:
         span = f"UCI_Elo {engine.elo_low} to {engine.elo_high}" if engine.elo_low is not None else "no UCI_Elo"
         yield (
@@ -86,17 +80,17 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
             " UCI_Elo means another strength in another version."
         )
     yield (
-        f"Openings: {evaluation.book.name} ({len(evaluation.book.entries):,}), each played once with either colour. Draws are"
-        f" claimed, nothing is adjudicated. Seed {wanted.seed}. Intervals are of 95 %, those of matches from pairs of games."
+        f"Openings: {found.openings}, each played once with either colour. Draws are"
+        f" claimed, nothing is adjudicated. Seed {found.seed}. Intervals are of 95 %, those of matches from pairs of games."
     )
 
 
-def _matches(evaluation: Evaluation) -> Iterator[str]:
-    figures = evaluation.figures
+def _matches(of: Measured) -> Iterator[str]:
+    figures = of.figures
     if not figures.matches:
         return
     yield "## Matches"
-    for choice in evaluation.wanted.choices:
+    for choice in of.choices:
         yield f"\n*{choice}*: {KINDS[choice]}."
     yield "\n| who | against | games | won-drawn-lost | score | Elo difference | plies |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
@@ -104,7 +98,7 @@ def _matches(evaluation: Evaluation) -> Iterator[str]:
         s = match.score
         elo = f"{s.elo.value:+.0f} ({s.elo.low:+.0f} to {s.elo.high:+.0f})"
         yield (
-            f"| {match.first} | {match.second} | {s.games} | {s.wins}-{s.draws}-{s.losses} | {_percent(s.score)}"
+            f"| {match.first} | {match.second} | {s.games} | {s.wins}-{s.draws}-{s.losses} | {percent(s.score)}"
             f" | {elo} | {match.plies:.0f} |"
         )
     yield ""
@@ -127,8 +121,8 @@ def _remarks(match: MatchFigures) -> Iterator[str]:
         )
 
 
-def _ladder(evaluation: Evaluation) -> Iterator[str]:
-    for match in evaluation.figures.matches:
+def _ladder(of: Measured) -> Iterator[str]:
+    for match in of.figures.matches:
         tally = match.tally
         if tally.attempts > tally.moves or tally.fallbacks or "(ladder)" in match.first:
             yield (
@@ -137,30 +131,30 @@ def _ladder(evaluation: Evaluation) -> Iterator[str]:
             )
 
 
-def _retries(evaluation: Evaluation) -> Iterator[str]:
-    found = evaluation.figures.retries
+def _retries(of: Measured) -> Iterator[str]:
+    found = of.figures.retries
     if found is not None:
         yield "## The reference demo's own test"
         yield (
             f"\nUp to {PLIES} plies against UCI_Elo {RETRIES_ELO}, which begins; up to {TRIES} proposals a move, without a mask:"
             f" {found.games} games, {found.moves} moves, {found.legal} of {found.proposals} proposals legal, first try legal"
-            f" {_percent(found.first)}; {found.won} games mated, {found.lost} were lost to mate."
+            f" {percent(found.first)}; {found.won} games mated, {found.lost} were lost to mate."
         )
 
 
-def _legality(evaluation: Evaluation) -> Iterator[str]:
-    rows = [(f"puzzle positions, {each.count:,}", each.legal) for each in evaluation.figures.puzzles.values()][:1]
-    held = evaluation.figures.heldout
+def _legality(of: Measured) -> Iterator[str]:
+    rows = [(f"puzzle positions, {each.count:,}", each.legal) for each in of.figures.puzzles.values()][:1]
+    held = of.figures.heldout
     if held is not None:
         rows += [(f"held-out positions ({group.group}), {group.count:,}", group.raw_legal) for group in held.groups[:2]]
     if rows:
         yield "## Legal at the first try, without a mask\n"
         yield "The best of all 4,162 moves the network can name is a legal one.\n"
-        yield from (f"- {name}: {_percent(share, 2)}" for name, share in rows)
+        yield from (f"- {name}: {percent(share, 2)}" for name, share in rows)
 
 
-def _puzzles(evaluation: Evaluation) -> Iterator[str]:
-    found = evaluation.figures.puzzles
+def _puzzles(of: Measured) -> Iterator[str]:
+    found = of.figures.puzzles
     if not found:
         return
     yield "## Puzzles\n"
@@ -170,34 +164,34 @@ def _puzzles(evaluation: Evaluation) -> Iterator[str]:
     for number, band in enumerate(first.bands):
         cells = [each.bands[number] for each in found.values()]
         yield f"| {band.low}–{band.low + BAND - 1} | {band.count} |" + "".join(
-            f" {_percent(cell.first)} | {_percent(cell.whole)} |" for cell in cells
+            f" {percent(cell.first)} | {percent(cell.whole)} |" for cell in cells
         )
     yield f"| all | {first.count} |" + "".join(
-        f" {_percent(each.first)} | {_percent(each.whole)} |" for each in found.values()
+        f" {percent(each.first)} | {percent(each.whole)} |" for each in found.values()
     )
 
 
-def _heldout(evaluation: Evaluation) -> Iterator[str]:
-    found = evaluation.figures.heldout
+def _heldout(of: Measured) -> Iterator[str]:
+    found = of.figures.heldout
     if found is None:
         return
     yield "## The masters' moves in held-out games\n"
     yield "| positions | number | top 1 | top 3 | loss |"
     yield "| --- | --- | --- | --- | --- |"
     for group in found.groups:
-        yield f"| {group.group} | {group.count:,} | {_percent(group.top1)} | {_percent(group.top3)} | {group.loss:.3f} |"
+        yield f"| {group.group} | {group.count:,} | {percent(group.top1)} | {percent(group.top3)} | {group.loss:.3f} |"
     yield (
         f"\nopening: before ply {OPENING_PLIES}; endgame: at most {ENDGAME_PIECES} pieces besides kings and pawns; unseen: in no"
         " game of the training data."
     )
 
 
-def _centipawns(evaluation: Evaluation) -> Iterator[str]:
-    found = evaluation.figures.centipawns
+def _centipawns(of: Measured) -> Iterator[str]:
+    found = of.figures.centipawns
     if not found:
         return
     yield "## Centipawn loss\n"
-    yield f"By the engine at {evaluation.wanted.judge_nodes:,} nodes, each loss cut at {LOSS_MAX_CP}.\n"
+    yield f"By the engine at {of.judge_nodes:,} nodes, each loss cut at {LOSS_MAX_CP}.\n"
     for choice, each in found.items():
         yield (
             f"- {choice}: {each.loss.value:.0f} ({each.loss.low:.0f} to {each.loss.high:.0f}) on {each.count} held-out positions,"
@@ -205,8 +199,8 @@ def _centipawns(evaluation: Evaluation) -> Iterator[str]:
         )
 
 
-def _outlook(evaluation: Evaluation) -> Iterator[str]:
-    rows = _reliabilities(evaluation)
+def _outlook(of: Measured) -> Iterator[str]:
+    rows = _reliabilities(of.figures)
     if not rows:
         return
     yield "## Does the outlook mean what it says?\n"
@@ -214,26 +208,26 @@ def _outlook(evaluation: Evaluation) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for name, each in rows.items():
         yield f"| {name} | {each.count:,} | {each.brier:.4f} | {each.brier_flat:.4f} | {each.error:.4f} |"
-    if evaluation.figures.evals is not None:
-        yield f"\nCorrelation with the engine's expected points: {evaluation.figures.evals.correlation:.3f}."
+    if of.figures.evals is not None:
+        yield f"\nCorrelation with the engine's expected points: {of.figures.evals.correlation:.3f}."
     for name, each in rows.items():
         yield f"\n{name}: " + "; ".join(f"says {b.said:.2f}, came {b.came:.2f} ({b.count})" for b in each.bins) + "."
 
 
-def _latency(evaluation: Evaluation) -> Iterator[str]:
-    found = evaluation.figures.latency
+def _latency(of: Measured) -> Iterator[str]:
+    found = of.figures.latency
     if not found:
         return
     yield "## Time for one move\n"
-    yield f"From a position to a legal move, one at a time, on this machine ({evaluation.machine()}), busy or not.\n"
+    yield f"From a position to a legal move, one at a time, on this machine ({of.machine}), busy or not.\n"
     yield "| backend | threads | choice | p50 ms | p95 ms |"
     yield "| --- | --- | --- | --- | --- |"
     for each in found:
         yield f"| {each.backend} | {each.threads} | {each.choice} | {each.p50_ms:.1f} | {each.p95_ms:.1f} |"
 
 
-def _reliabilities(evaluation: Evaluation) -> dict[str, Reliability]:
-    figures, rows = evaluation.figures, {}
+def _reliabilities(figures: Figures) -> dict[str, Reliability]:
+    rows = {}
     if figures.heldout is not None and figures.heldout.outlook is not None:
         rows["results"] = figures.heldout.outlook
     if figures.evals is not None:
@@ -241,11 +235,11 @@ def _reliabilities(evaluation: Evaluation) -> dict[str, Reliability]:
     return rows
 
 
-def _pictures(evaluation: Evaluation) -> Iterator[tuple[str, str | None]]:
-    figures = evaluation.figures
+def pictures_of(figures: Figures) -> Iterator[tuple[str, str | None]]:
+    """Name of the file, and SVG; None where there is nothing to draw."""
     yield "levels.svg", plots.levels(figures.matches, figures.even)
     yield "puzzles.svg", plots.by_rating(figures.puzzles)
-    yield "outlook.svg", plots.reliability(_reliabilities(evaluation))
+    yield "outlook.svg", plots.reliability(_reliabilities(figures))
 
 
 def _pgns(evaluation: Evaluation) -> Iterator[str]:
@@ -254,5 +248,5 @@ def _pgns(evaluation: Evaluation) -> Iterator[str]:
             yield pgn_of(played, match.first_name, match.second_name, match.name)
 
 
-def _percent(interval: Interval, digits: int = 1) -> str:
+def percent(interval: Interval, digits: int = 1) -> str:
     return f"{interval.value:.{digits}%} ({100 * interval.low:.{digits}f}–{100 * interval.high:.{digits}f})"
