@@ -72,6 +72,7 @@ def test_the_cookie_has_the_strict_name_under_tls() -> None:
     [
         (None, None, True),
         ("http://127.0.0.1:8088", "same-origin", True),
+        ("https://127.0.0.1:8088", "same-origin", True),  # a proxy in front makes TLS
         ("http://127.0.0.1:9999", None, False),
         ("https://127.0.0.1:8088", None, False),
         ("null", None, False),

@@ -160,3 +160,11 @@ def test_what_a_person_has_in_the_hand_is_marked_but_is_no_trouble_unless_it_las
     assert ([item.square for item in view.board.differences], view.troubles) == (["g1"], ())
     late = show(dataclasses.replace(state, at=200.0), Settings())
     assert late.troubles[0].squares == ("g1",)
+
+
+def test_what_the_director_waits_for_is_told_once_and_without_the_name_of_a_phase() -> None:
+    reason = "board-after: the arm refused the job; the board still shows the position before the move"
+    waiting = Pulse(EdgeStatus(component="match-director", status="degraded", reason=reason), 99.0)
+    failure = Failure(90.0, reason, ResponseDetail(code="arm-refused", phase="board-after"), "s")
+    (trouble,) = explain(dataclasses.replace(WELL, pulses=(waiting,), failure=failure))
+    assert trouble.text == "The arm refused the job; the board still shows the position before the move"

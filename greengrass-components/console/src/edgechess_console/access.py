@@ -147,10 +147,12 @@ class Access:
         return not self._hosts or _name(host or "") in self._hosts
 
     def origin_fits(self, origin: str | None, site: str | None, host: str | None) -> bool:
-        """A browser says where a request comes from; who is no browser has no cookie to abuse either."""
+        """A browser says where a request comes from; who is no browser has no cookie to abuse either. Where a proxy in front
+        of us makes TLS, the browser says `https` and we do not."""
         if site is not None and site not in ("same-origin", "none"):
             return False
-        return origin is None or origin == f"{'https' if self.secure else 'http'}://{host}"
+        proxied = site == "same-origin" and origin == f"https://{host}"
+        return origin is None or proxied or origin == f"{'https' if self.secure else 'http'}://{host}"
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()

@@ -68,10 +68,9 @@ class Viewer:
 class Hub:
     """What is known, and who watches it."""
 
-    def __init__(self, settings: Settings, clock: Clock, epoch: str, broker: str = "") -> None:
+    def __init__(self, settings: Settings, clock: Clock, epoch: str) -> None:
         self._settings = settings
         self._clock = clock
-        self._broker = broker
         self._viewers: set[Viewer] = set()
         self._dirty = False
         self._news = anyio.Event()
@@ -129,7 +128,7 @@ class Hub:
     def flush(self) -> None:
         """Sends what has changed, if anything has."""
         self._dirty = False
-        new = show(self.state, self._settings, self._broker)
+        new = show(self.state, self._settings)
         change = patch(self.view, new)
         if change is None:
             self.view = msgspec.structs.replace(self.view, at=new.at)

@@ -42,12 +42,12 @@ IN_HAND_SQUARES = 2  # its own, and that of the piece it takes
 HEALTH_STEP_S = 10.0
 
 
-def show(state: State, settings: Settings, broker: str = "") -> View:
+def show(state: State, settings: Settings) -> View:
     """Without number and epoch, which are those of the server's stream."""
     expected, differences = _compared(state)
     return View(
         at=state.at,
-        bus=BusPart(connected=state.connected, broker=broker),
+        bus=BusPart(connected=state.connected),
         session=_session(state),
         players={"w": _player(state, "w"), "b": _player(state, "b")},
         turn=_turn(state),
@@ -95,7 +95,7 @@ def _session(state: State) -> SessionPart:
         paused=state.paused,
         result=state.result,
         termination=state.termination,
-        robot_enabled=session.robot_enabled if session is not None else plan is None or plan.robot_enabled,
+        robot_enabled=session.robot_enabled if session is not None and ours else plan is None or plan.robot_enabled,
         draw_offers=state.draw_offers,
         started_at=state.started_at,
         captured={"w": state.captured[0], "b": state.captured[1]},

@@ -69,10 +69,17 @@ def _components(state: State) -> Iterator[TroublePart]:
                 text=f"The {_spoken(status.component)} is not there any more{reason}.",
                 cure="It is started again by whoever runs it; what it had begun is taken up from its journal.",
             )
-        elif status.status == "degraded" and not (status.component == "arm-controller" and _arms_told(state)):
+        elif status.status == "degraded" and not _told_better(status.component, state):
             yield TroublePart(
                 code="component-degraded", text=f"The {_spoken(status.component)} says{reason or ': not well'}."
             )
+
+
+def _told_better(component: str, state: State) -> bool:
+    """The arms speak for their controller, and the manager's answer for the director that waits for what it names."""
+    return (component == "arm-controller" and _arms_told(state)) or (
+        component == "match-director" and state.failure is not None
+    )
 
 
 def _spoken(component: str) -> str:
@@ -264,7 +271,8 @@ def _failure(state: State, differences: Sequence[DifferencePart]) -> Iterator[Tr
 def _unchanged(failure: Failure, code: str) -> str:
     if code == "unchanged":
         return "Nothing moved: the board still shows the position before the move. The arm is asked again."
-    return _big(failure.reason or "the move failed, and no reason was given")
+    words = failure.reason or "the move failed, and no reason was given"
+    return _big(words.removeprefix(f"{failure.detail.phase}: "))
 
 
 def _cure(state: State) -> str:

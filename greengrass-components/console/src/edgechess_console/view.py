@@ -23,7 +23,6 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class BusPart(Part, frozen=True, kw_only=True):
     connected: bool = False
-    broker: str = ""
 
 
 class SessionPart(Part, frozen=True, kw_only=True):
