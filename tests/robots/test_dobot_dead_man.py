@@ -99,8 +99,9 @@ async def wire() -> AsyncIterator[tuple[anyio.abc.ByteStream, anyio.abc.ByteStre
         async with anyio.create_task_group() as tasks:
 
             async def accept(stream: anyio.abc.SocketStream) -> None:
-                ends.append(stream)
-                await anyio.sleep_forever()
+                async with stream:
+                    ends.append(stream)
+                    await anyio.sleep_forever()
 
             tasks.start_soon(listener.serve, accept)
             async with await anyio.connect_tcp("127.0.0.1", port) as ours:
