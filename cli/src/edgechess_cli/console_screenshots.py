@@ -24,7 +24,7 @@ from edgechess_twin.control import ControlClient
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
-SPEED = 8.0  # a move of some two seconds: an arm is seen on its way
+SPEED = 4.0  # a move of some four seconds: an arm is seen on its way
 PATIENCE_S = 300.0  # of one state, on a busy machine
 
 # Morphy against Duke Karl and Count Isouard, Paris 1858.
@@ -74,7 +74,7 @@ class _Unexpected(RuntimeError):
 
 
 async def _all(out: Path, seed: int) -> None:
-    port = page_port()
+    port = page_port(0)
     with tempfile.TemporaryDirectory() as folder:
         own = {"history_file": str(Path(folder) / "history.sqlite"), "match_folders": ""}
         more = {CONSOLE: page_settings(port) | own, "match-director": {"autostart": False, "node_players": []}}
@@ -151,6 +151,7 @@ class _Photographer:
         await self._post(page, "/api/session/create", white=f"pgn:{record}", black=f"pgn:{record}")
         await self._post(page, "/api/session/start")
         await self._until(page, "the middle of the match", lambda view: len(view["moves"]) >= PICTURED_PLY)
+        await self._post(page, "/api/session/pause")
         for name, size, path, scheme, scale in (
             ("playing", LAPTOP, "", "light", 1.0),
             ("dark", LAPTOP, "", "dark", 1.0),
@@ -158,9 +159,12 @@ class _Photographer:
             ("phone", PHONE, "", "light", 2.0),
         ):
             async with self._page(size, path, scheme=scheme, scale=scale) as other:
-                await other.wait_for_selector(".square .piece")
-                await self._until(other, "an arm above the board", lambda view: view["arms"]["leaseHolder"])
+                await other.wait_for_selector("#link.live, .stage .square .piece")
+                await self._post(page, "/api/session/resume")
+                await self._until(page, "an arm above the board", lambda view: view["arms"]["leaseHolder"])
                 await self._shoot(other, name)
+            await self._post(page, "/api/session/pause")
+        await self._post(page, "/api/session/resume")
         await self._until(page, "the end of the match", lambda view: view["session"]["status"] == "ended")
 
     async def _history(self, page: Any) -> None:

@@ -191,7 +191,7 @@ async def looking(
 async def until(page: Any, expression: str) -> None:
     """The page's policy forbids the evaluation that the driver's own waiting would need there."""
     with anyio.fail_after(PATIENCE_MS / 1000):
-        while not await page.evaluate(expression):
+        while not await page.evaluate(expression):  # noqa: ASYNC110 - the page is another process
             await anyio.sleep(0.05)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import anyio
 import typer
 
-from edgechess_cli.bench import arm, human_moves, ipc, manager, node, recognition, stream
+from edgechess_cli.bench import arm, console, human_moves, ipc, manager, node, recognition, stream
 from edgechess_cli.bench.figures import Report
 from edgechess_cli.failures import FAILURES, told
 from edgechess_twin.arm_device import Kind as ArmKind
@@ -30,6 +30,7 @@ class Module(enum.StrEnum):
     STREAM = "stream"
     ARM = "arm"
     NODE = "node"
+    CONSOLE = "console"
 
 
 DEFAULT = (Module.MANAGER, Module.RECOGNITION, Module.IPC)  # human-moves proves rather than measures, and takes minutes
@@ -67,6 +68,7 @@ def command(
     ] = "cpu",
     starts: Annotated[int, typer.Option("--starts", help="node: starts of the process.", min=1)] = node.STARTS,
     swaps: Annotated[int, typer.Option("--swaps", help="node: swaps of weights under load.", min=1)] = node.SWAPS,
+    turns: Annotated[int, typer.Option("--turns", help="console: with pages and without, 10 moves each.", min=2)] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the games.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder for results, and for journals while measuring.")] = Path(
         "bench-results"
@@ -98,6 +100,8 @@ def command(
                     report = anyio.run(ipc.measure, messages)
                 case Module.NODE:
                     report = anyio.run(node.measure, starts, swaps)
+                case Module.CONSOLE:
+                    report = anyio.run(console.measure, turns, seed, out)
                 case Module.ARM:
                     report = arm.measure(arm_moves, seed, kind)
             reports.append(report)

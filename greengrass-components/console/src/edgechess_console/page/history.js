@@ -2,10 +2,10 @@
 
 import { $, el, replace, seconds, svg, text, time } from "./dom.js";
 import { Board } from "./board.js";
-import { moves, told } from "./panels.js";
+import { moves, PHASES } from "./panels.js";
 import { theme } from "./theme.js";
 import { Wire } from "./wire.js";
-import { numbered } from "./words.js";
+import { numbered, playerTitle } from "./words.js";
 
 theme($("theme"));
 const wire = new Wire();
@@ -56,15 +56,20 @@ async function older() {
 function row(one) {
   const cell = (value, kind = "") => el("td", { class: kind, text: value === null ? "–" : String(value) });
   const link = `#game=${encodeURIComponent(one.sessionId)}`;
-  return el("tr", {}, el("td", {}, el("a", { href: link, text: new Date(one.createdAt * 1000).toLocaleString([], { hour12: false }) })), cell(one.white), cell(one.black),
-    cell(one.result ? `${one.result} ${one.termination ?? ""}` : null), cell(one.plies, "number"), cell(one.helped, "number"), cell(one.repaired, "number"),
+  return el("tr", {}, el("td", {}, el("a", { href: link, text: new Date(one.createdAt * 1000).toLocaleString([], { hour12: false }) })), player(one.white), player(one.black),
+    el("td", {}, el("span", { class: "result", text: one.result ?? "–" }), ` ${one.termination ?? ""}`), cell(one.plies, "number"), cell(one.helped, "number"), cell(one.repaired, "number"),
     el("td", {}, el("a", { href: `/api/history/pgn?id=${encodeURIComponent(one.sessionId)}`, download: true, text: "PGN" })));
+}
+
+function player(word) {
+  return el("td", { class: "strong", title: word, text: playerTitle(word) || "–" });
 }
 
 async function replay(id) {
   part("replay");
   game = await wire.get(`/api/history/session?id=${encodeURIComponent(id)}`);
-  text($("replay-title"), `${game.session.white} – ${game.session.black}  ${game.session.result ?? ""}`);
+  const { white, black, result, termination } = game.session;
+  replace($("replay-title"), `${playerTitle(white)} – ${playerTitle(black)}`, el("small", { text: `${result ?? ""} ${termination ?? ""}` }));
   $("pgn").href = `/api/history/pgn?id=${encodeURIComponent(id)}`;
   ply = game.moves.length;
   look(ply);
@@ -78,17 +83,26 @@ function look(to) {
   const view = { moves: game.moves, session: { sessionId: game.session.sessionId, startFen: game.session.startFen } };
   moves($("moves"), view, move ? move.ply : -1, (chosen) => look(chosen === null ? game.moves.length : game.moves.findIndex((one) => one.ply === chosen) + 1));
   text($("which"), move ? numbered(move, game.session.startFen) : "before the first move");
-  text($("timings"), move ? told(move) : "");
+  timings(move);
   const number = move ? move.ply : 0;
   replace($("records"), ...game.records.filter((record) => record.ply === number).map((record) =>
     el("li", { class: `level-${record.level}` }, el("time", { text: time(record.at) }), el("span", { class: "by", text: record.component }), el("span", { class: "said", text: record.text }))));
+}
+
+/** How long each phase took, beside the others of the same move. */
+function timings(move) {
+  const phases = move ? [["think", move.thinkS], ...Object.entries(move.timings).filter(([name]) => name !== "total")] : [];
+  const known = phases.filter(([, took]) => typeof took === "number");
+  const longest = Math.max(...known.map(([, took]) => took), 0.001);
+  replace($("timings"), ...known.map(([name, took]) => el("li", {}, el("span", { text: PHASES[name] ?? name }),
+    el("meter", { min: 0, max: longest, value: took, "aria-hidden": "true" }), el("span", { class: "took", text: seconds(took) }))));
 }
 
 async function players() {
   part("players");
   const found = await wire.get("/api/history/leaderboard");
   const number = (value) => el("td", { class: "number", text: value === null ? "–" : String(value) });
-  replace($("players"), ...found.players.map((one) => el("tr", {}, el("td", { text: one.word }), number(one.games), number(one.score), number(one.wins), number(one.draws), number(one.losses), number(one.moves),
+  replace($("players"), ...found.players.map((one) => el("tr", {}, player(one.word), number(one.games), number(one.score), number(one.wins), number(one.draws), number(one.losses), number(one.moves),
     number(one.legalFirstRate === null ? null : `${(one.legalFirstRate * 100).toFixed(1)} %`), number(one.asked ? one.fallbacks : null), number(one.medianThinkS === null ? null : seconds(one.medianThinkS, 2)))));
 }
 

@@ -4,7 +4,7 @@ import { el, svg, replace, text, seconds, clock, time, judged, pieceName, $ } fr
 import { piece } from "./pieces.js";
 import { numbered, playerTitle } from "./words.js";
 
-const PHASES = { think: "Player thinks", "board-before": "Board checked", arm: "Arm moves", "board-after": "Board checked again" };
+export const PHASES = { think: "Player thinks", "board-before": "Board checked", arm: "Arm moves", "board-after": "Board checked again" };
 const VALUES = { p: 1, n: 3, b: 3, r: 5, q: 9, k: 0 };
 const ACTIONS = { recover: "The arms may move again", refilled: "Trays empty, racks full", park: "Park the arms", pause: "Pause", resume: "Go on", setup: "Let the arms set up" };
 

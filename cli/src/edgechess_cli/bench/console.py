@@ -1,0 +1,171 @@
+"""What watching costs: moves through the game manager with pages attached to a console and without, turn by turn.
+
+The console runs all the time; in every other turn 50 pages and one that never reads are attached to it, from a process
+of their own. Both turns see the same machine in the same minute. Beside it the page's weight and its first paint in
+Chromium, where that is installed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import httpx
+from anyio.streams.text import TextReceiveStream
+
+from edgechess_cli.bench.figures import Distribution, Report, Table, Target
+from edgechess_cli.bench.manager import WARM_UP, BenchError, brokers_here, side
+from edgechess_cli.child_process import ChildProcess, interpreter
+from edgechess_cli.chromium_adapter import NoBrowser, chromium
+from edgechess_cli.console_page import CONSOLE, HOST, page_address, page_port
+from edgechess_cli.match_folder import write_toml
+
+VIEWERS = 50
+STALLED = 1
+TURN_MOVES = 10  # with pages, then without; short, so that both meet the same neighbours on the machine
+READY_S = 60.0
+PAINTS = 5
+LIMIT_RATIO = 1.05
+LIMIT_PAINT_MS = 500.0
+LIMIT_PAGE_KB = 500.0
+
+PAINTED = "performance.getEntriesByName('first-contentful-paint').map((one) => one.startTime)[0] ?? null"
+WEIGHT = """performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))
+  .reduce((sum, one) => sum + one.encodedBodySize, 0)"""
+
+
+async def measure(turns: int, seed: int, scratch: Path) -> Report:
+    """Raises BenchError, or BrokerError where no broker is installed."""
+    watched: list[float] = []
+    alone: list[float] = []
+    least_bytes: list[int] = []
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="console-", dir=scratch)))
+        moves, broker = await stack.enter_async_context(side(brokers_here()[0], folder, seed))
+        port = await stack.enter_async_context(_console(broker, folder))
+        viewers = await stack.enter_async_context(_viewers(port))
+        for _ in range(WARM_UP):
+            await moves.move()
+        for turn in range(turns):
+            for attach in (True, False) if turn % 2 else (False, True):
+                if attach:
+                    await viewers.turn()
+                kept = watched if attach else alone
+                for _ in range(TURN_MOVES):
+                    kept.append(await moves.move())
+                if attach:
+                    least_bytes.append(int((await viewers.turn()).split()[1]))
+        page = await _page(port)
+    return _report(watched, alone, least_bytes, page)
+
+
+@asynccontextmanager
+async def _console(broker: str, folder: Path) -> AsyncIterator[int]:
+    port, config = page_port(0), folder / "console.toml"
+    own = {"port": port, "history_file": str(folder / "history.sqlite"), "evaluation": False}
+    write_toml(
+        config, {"bus": {"broker": broker}, "journal": {"path": str(folder / "console-journal.sqlite")}, CONSOLE: own}
+    )
+    arguments = ["-m", "edgechess_console", "--tied", "--config", str(config), "--log-level", "WARNING"]
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(ChildProcess(CONSOLE, arguments, folder / "console.log").run)
+        await _served(port)
+        yield port
+        tasks.cancel_scope.cancel()
+
+
+async def _served(port: int) -> None:
+    with anyio.move_on_after(READY_S):
+        async with httpx.AsyncClient() as client:
+            while True:
+                try:
+                    await client.get(f"{page_address(port)}api/me")
+                    return
+                except httpx.TransportError:
+                    await anyio.sleep(0.1)
+    raise BenchError("the console does not answer")
+
+
+class _Viewers:
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self._process = process
+        assert process.stdout is not None
+        self._told = TextReceiveStream(process.stdout)
+
+    async def turn(self) -> str:
+        """Attaches them all, or detaches them all; what they said."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send(b"\n")
+        with anyio.move_on_after(READY_S):
+            try:
+                return await self._told.receive()
+            except anyio.EndOfStream:
+                pass
+        raise BenchError(f"the {VIEWERS} pages could not watch")
+
+
+@asynccontextmanager
+async def _viewers(port: int) -> AsyncIterator[_Viewers]:
+    arguments = ["-m", "edgechess_cli.bench.viewers_process"]
+    options = ["--port", str(port), "--count", str(VIEWERS), "--stalled", str(STALLED)]
+    async with await anyio.open_process(interpreter([*arguments, *options]), stderr=subprocess.DEVNULL) as process:
+        yield _Viewers(process)
+        process.kill()
+
+
+async def _page(port: int) -> dict[str, Any]:
+    """First paints in ms and bytes on the wire, each load with an empty cache; empty without a browser."""
+    paints: list[float] = []
+    weight = 0
+    try:
+        async with chromium() as browser:
+            for _ in range(PAINTS):
+                context = await browser.new_context(viewport={"width": 1440, "height": 900})
+                page = await context.new_page()
+                await page.goto(f"http://{HOST}:{port}/", wait_until="load")
+                await page.wait_for_selector(".square")
+                with anyio.move_on_after(10.0):
+                    while (painted := await page.evaluate(PAINTED)) is None:  # noqa: ASYNC110 - of another process
+                        await anyio.sleep(0.05)
+                    paints.append(float(painted))
+                weight = int(await page.evaluate(WEIGHT))
+                await context.close()
+    except NoBrowser as missing:
+        print(f"no first paint: {missing}", file=sys.stderr)
+    return {"first_paint_ms": [round(value, 1) for value in paints], "page_bytes": weight} if paints else {}
+
+
+def _report(watched: list[float], alone: list[float], least_bytes: list[int], page: dict[str, Any]) -> Report:
+    with_pages, without = Distribution.of(watched), Distribution.of(alone)
+    ratio = with_pages.p50 / without.p50
+    rows = [
+        ("nobody watches", *_told(without)),
+        (f"{VIEWERS} pages watch, {STALLED} more never reads", *_told(with_pages)),
+    ]
+    targets = [Target(f"p50 of a move with {VIEWERS} pages over that without", ratio, LIMIT_RATIO, "x")]
+    remarks = [f"each page read at least {min(least_bytes) // 1000} kB in a turn of {TURN_MOVES} moves"]
+    if page:
+        paint = statistics.median(page["first_paint_ms"])
+        targets.append(Target("first paint, median, with an empty cache", paint, LIMIT_PAINT_MS, "ms"))
+        targets.append(Target("the page's weight", page["page_bytes"] / 1000, LIMIT_PAGE_KB, "kB"))
+    figures = {
+        "watched": with_pages.as_figures("ms"),
+        "alone": without.as_figures("ms"),
+        "ratio_p50": round(ratio, 4),
+        "least_bytes": min(least_bytes),
+        **page,
+    }
+    table = Table("A move, request to answer", ("", "moves", "p50 ms", "p95 ms", "p99 ms", "max ms"), tuple(rows))
+    return Report("console", figures, (table,), tuple(targets), tuple(remarks))
+
+
+def _told(values: Distribution) -> tuple[str, ...]:
+    return (str(values.n), *(f"{value:.1f}" for value in (values.p50, values.p95, values.p99, values.largest)))
