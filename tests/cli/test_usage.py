@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_wrong_usage_is_one_line_and_code_2(edgechess: Any, case: str) -> None:
     assert done.err.startswith(f"edgechess {words[0]}: ")
     for text in told:
         assert text in done.err
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_started(edgechess: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = edgechess("console", "--port", str(port))
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"edgechess console: --port {port}: Address already in use; name another one\n"
 
 
 @pytest.mark.parametrize(

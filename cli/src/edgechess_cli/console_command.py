@@ -24,7 +24,7 @@ from edgechess_cli.bus_connection import (
     PrefixOption,
 )
 from edgechess_cli.child_process import ChildProcess
-from edgechess_cli.console_page import CONSOLE, DEFAULT_PORT, HOST, page_address, page_port, page_settings
+from edgechess_cli.console_page import CONSOLE, DEFAULT_PORT, HOST, bindable, page_address, page_port, page_settings
 from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import COMPONENTS, MatchFolder, write_toml
 from edgechess_cli.match_options import FAST_SPEED
@@ -103,6 +103,10 @@ def command(
         _fail(_in_our_words(str(error)))
     except ValueError as error:
         _fail(f"--faults: {error}")
+    try:
+        bindable(host, port or 0)
+    except OSError as error:
+        _fail(f"{f'--port {port}' if port else f'--host {host}'}: {error.strerror or error}; name another one")
     chosen = port or (page_port() if host in LOOPBACK else DEFAULT_PORT)
     page = {**page_settings(chosen), **given}
     address = page_address(chosen) if host in LOOPBACK else f"https://{host}:{chosen}/"
