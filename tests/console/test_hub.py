@@ -111,6 +111,8 @@ async def test_no_more_may_watch_than_the_settings_say() -> None:
     table = hub(viewers=2)
     with table.viewer(), table.viewer(), pytest.raises(TooManyViewers), table.viewer():
         pass
+    with table.viewer(), table.viewer(), table.viewer(operator=True):
+        assert table.watched
     assert not table.watched
 
 

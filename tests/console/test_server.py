@@ -341,7 +341,7 @@ async def test_ten_thousand_events_in_a_burst_leave_the_newest_and_a_console_tha
             desk.broker.inject("foreign", desk.topics.events.name, desk.topics.events.encode(event))
         view = await desk.view(client)
         assert (len(view.events), view.events[-1].n) == (200, view.events[0].n + 199)
-        assert view.events[-1].at == 100.0 + 9999
+        assert 100.0 + 9999 in [event.at for event in view.events[-2:]]  # its own "serving" may come after
         assert (await post("/api/stop")).json()["status"] == 200
 
 

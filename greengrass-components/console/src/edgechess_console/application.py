@@ -218,7 +218,9 @@ class Application:
         return _json(self._hub.snapshot())
 
     async def _stream(self, request: Request) -> Response:
-        return _Watched(EventStream(self._hub, lambda: self._session(request) is not None))
+        session = self._session(request)
+        operator = session is not None and session.role == "operator"
+        return _Watched(EventStream(self._hub, lambda: self._session(request) is not None, operator=operator))
 
     async def _players(self, _: Request) -> Response:
         return _json(offers())

@@ -25,6 +25,7 @@ from edgechess_kit.messages import Message
 
 FLUSH_S = 0.1  # arms are drawn at this rate; an eye follows, and 50 pages are still cheap
 BEAT_S = 1.0  # a page that hears nothing for two and a half of these says so
+OPERATORS_RESERVE = 10  # pages beyond the limit on viewers that only operators may open
 QUEUE_LIMIT = 50  # frames of a viewer: five seconds of the busiest table
 
 
@@ -108,9 +109,9 @@ class Hub:
             await self._watched.wait()
 
     @contextmanager
-    def viewer(self) -> Iterator[Viewer]:
-        """Raises TooManyViewers."""
-        if len(self._viewers) >= self._settings.viewers:
+    def viewer(self, *, operator: bool = False) -> Iterator[Viewer]:
+        """Raises TooManyViewers. However many watch, an operator finds a place."""
+        if len(self._viewers) >= self._settings.viewers + (OPERATORS_RESERVE if operator else 0):
             raise TooManyViewers
         viewer = Viewer(self)
         self._viewers.add(viewer)

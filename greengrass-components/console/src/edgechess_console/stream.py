@@ -18,14 +18,15 @@ HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": 
 class EventStream(Response):
     """Ends when the page goes, stalls, or `allowed` says no more. Raises TooManyViewers before anything is sent."""
 
-    def __init__(self, hub: Hub, allowed: Callable[[], bool]) -> None:
+    def __init__(self, hub: Hub, allowed: Callable[[], bool], *, operator: bool = False) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._hub = hub
         self._allowed = allowed
+        self._operator = operator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._hub.viewer() as viewer:
+        with self._hub.viewer(operator=self._operator) as viewer:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._until_gone, receive, tasks.cancel_scope, name="page gone")
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
