@@ -100,7 +100,7 @@ def command(
 
     Writes report.md with pictures, figures.json and games.pgn. Exit code: 2 wrong usage, 130 after Ctrl-C.
     """
-    try:
+    with told():
         sizes = _sizes(QUICK if quick else Sizes(), games, puzzles, positions, centipawns, retries)
         folder = out or Path("evaluations") / _folder_name(model)
         subject = subject_of(model, folder, device=device)
@@ -125,10 +125,6 @@ def command(
         interrupted = _run(evaluation, jobs, ray)
         for file in write(evaluation):
             typer.echo(f"written: {file}", err=True)
-    except TrainingError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     typer.echo(markdown(measured(evaluation), []))
     if interrupted:
         typer.echo("stopped; the same command goes on from there", err=True)
@@ -139,7 +135,7 @@ def _run(evaluation: Evaluation, jobs: int, ray: str | None) -> bool:
     """True: Ctrl-C ended it. Raises TrainingError."""
     executor = executor_of(jobs, ray)
     try:
-        with _progress() as watch:
+        with progress() as watch:
             evaluation.run(executor, watch)
     except KeyboardInterrupt:
         return True
@@ -149,7 +145,19 @@ def _run(evaluation: Evaluation, jobs: int, ray: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Watch]:
+def told() -> Iterator[None]:
+    """A user's mistake is one line."""
+    try:
+        yield
+    except TrainingError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Watch]:
+    """A bar for each section in a terminal, lines elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain()

@@ -32,7 +32,7 @@ VERBS = {
     "adapter": ("edgechess_cli.adapter_node_command", "app"),
     "dataset": ("edgechess_cli.dataset_command", "app"),
     "train": ("edgechess_cli.train_lora_command", "app"),
-    "evaluate": ("edgechess_cli.evaluate_command", "command"),
+    "evaluate": ("edgechess_cli.evaluate_app", "app"),
     "node": ("edgechess_cli.node_command", "app"),
     "doctor": ("edgechess_cli.doctor", "command"),
     "sim": ("edgechess_cli.simulate", "command"),

@@ -83,7 +83,7 @@ class HeldoutWork:
         logits, outlooks = network_of(self.source).evaluate_records(found["record"])
         phases = phases_of(found["record"], found["ply"])
         counted = [
-            _judged(row, int(move), record)
+            judged_move(row, int(move), record)
             for row, move, record in zip(logits, found["move"], found["record"], strict=True)
         ]
         names = [PHASES[phase] for phase in phases]
@@ -94,7 +94,11 @@ class HeldoutWork:
         return {"match": sums, "outlook": _outlook(found["outcome"], outlooks)}
 
 
-def _judged(logits: Floats, move: int, record: NDArray[np.uint8]) -> Sums:
+def judged_move(logits: Floats, move: int, record: NDArray[np.uint8]) -> Sums:
+    """Is `move` the likeliest legal one, or among the first; `loss`: -log of its probability among the legal ones.
+
+    Raises TrainingError where it is not legal.
+    """
     legal = list(legal_indices(decode(record.tobytes())))
     if move not in legal:
         raise TrainingError(f"the evaluation file holds a move ({move}) that is not legal in its position")

@@ -30,15 +30,15 @@ def levels(figures: Sequence[MatchFigures], even: Mapping[str, tuple[Logistic, I
     xs = [float(match.level or 0) for match in played]
     evens = [interval.value for _, interval in even.values()]
     low, high = min(xs + evens) - 100, max(xs + evens) + 100
-    x = _scale(low, high, LEFT, WIDTH - RIGHT)
-    body = [*_grid(x, _ticks(low, high, 100), "UCI_Elo")]
+    x = scale(low, high, LEFT, WIDTH - RIGHT)
+    body = [*grid(x, _ticks(low, high, 100), "UCI_Elo")]
     for choice, (curve, _) in even.items():
         steps = [low + (high - low) * step / CURVE_POINTS for step in range(CURVE_POINTS + 1)]
-        body.append(_path([(x(level), _y(curve.score(level))) for level in steps], _colour(choice), 1.5))
+        body.append(path([(x(level), y_of(curve.score(level))) for level in steps], _colour(choice), 1.5))
     for match in played:
         s, choice = match.score.score, match.name.split()[1]
-        body += _points([(float(match.level or 0), s.value, s.low, s.high)], x, _colour(choice))
-    return _svg("points per game by the engine's UCI_Elo, with 95 % intervals", body, list(even))
+        body += points([(float(match.level or 0), s.value, s.low, s.high)], x, _colour(choice))
+    return svg("points per game by the engine's UCI_Elo, with 95 % intervals", body, list(even))
 
 
 def by_rating(figures: Mapping[str, PuzzleFigures]) -> str | None:
@@ -47,45 +47,47 @@ def by_rating(figures: Mapping[str, PuzzleFigures]) -> str | None:
     if not bands:
         return None
     low, high = min(band.low for band in bands), max(band.low for band in bands) + BAND
-    x = _scale(low, high, LEFT, WIDTH - RIGHT)
-    body = [*_grid(x, _ticks(low, high, 400), "rating of the puzzle")]
+    x = scale(low, high, LEFT, WIDTH - RIGHT)
+    body = [*grid(x, _ticks(low, high, 400), "rating of the puzzle")]
     for choice, each in figures.items():
         middle = [(band.low + BAND / 2, band) for band in each.bands]
         whole = [(at, band.whole.value, band.whole.low, band.whole.high) for at, band in middle]
-        body.append(_path([(x(at), _y(band.first.value)) for at, band in middle], _colour(choice), 1.5, broken=True))
-        body.append(_path([(x(at), _y(value)) for at, value, _, _ in whole], _colour(choice), 1.5))
-        body += _points(whole, x, _colour(choice))
-    return _svg("puzzles solved by rating: whole line, and first move (broken)", body, list(figures))
+        body.append(path([(x(at), y_of(band.first.value)) for at, band in middle], _colour(choice), 1.5, broken=True))
+        body.append(path([(x(at), y_of(value)) for at, value, _, _ in whole], _colour(choice), 1.5))
+        body += points(whole, x, _colour(choice))
+    return svg("puzzles solved by rating: whole line, and first move (broken)", body, list(figures))
 
 
 def reliability(figures: Mapping[str, Reliability]) -> str | None:
     """Points that came against points that were said, by bins; None without any."""
     if not figures:
         return None
-    x = _scale(0, 1, LEFT, WIDTH - RIGHT)
+    x = scale(0, 1, LEFT, WIDTH - RIGHT)
     colours = dict(zip(figures, COLOURS.values(), strict=False))
-    body = [*_grid(x, [step / 5 for step in range(6)], "expected points of the side to move")]
-    body.append(_path([(x(0), _y(0)), (x(1), _y(1))], "#bbb", 1))
+    body = [*grid(x, [step / 5 for step in range(6)], "expected points of the side to move")]
+    body.append(path([(x(0), y_of(0)), (x(1), y_of(1))], "#bbb", 1))
     for name, each in figures.items():
         colour = colours.get(name, OTHER)
-        body.append(_path([(x(one.said), _y(one.came)) for one in each.bins], colour, 1.5))
-        body += [f'<circle cx="{x(one.said):.1f}" cy="{_y(one.came):.1f}" r="4" fill="{colour}"/>' for one in each.bins]
-    return _svg("what the outlook says, and what came", body, list(figures), colours)
+        body.append(path([(x(one.said), y_of(one.came)) for one in each.bins], colour, 1.5))
+        body += [
+            f'<circle cx="{x(one.said):.1f}" cy="{y_of(one.came):.1f}" r="4" fill="{colour}"/>' for one in each.bins
+        ]
+    return svg("what the outlook says, and what came", body, list(figures), colours)
 
 
-def _points(points: Sequence[Point], x: Scale, colour: str) -> list[str]:
+def points(points: Sequence[Point], x: Scale, colour: str) -> list[str]:
     found = []
     for at, value, low, high in points:
-        found.append(_line(x(at), _y(low), x(at), _y(high), colour, 2))
-        found.append(f'<circle cx="{x(at):.1f}" cy="{_y(value):.1f}" r="4" fill="{colour}"/>')
+        found.append(_line(x(at), y_of(low), x(at), y_of(high), colour, 2))
+        found.append(f'<circle cx="{x(at):.1f}" cy="{y_of(value):.1f}" r="4" fill="{colour}"/>')
     return found
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Scale:
+def scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (end - start) * (value - low) / (high - low)
 
 
-def _y(part: float) -> float:
+def y_of(part: float) -> float:
     """Shares of 0 to 1, upwards."""
     return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * part
 
@@ -95,15 +97,15 @@ def _ticks(low: float, high: float, step: float) -> list[float]:
     return [first + step * number for number in range(int((high - first) // step) + 1)]
 
 
-def _grid(x: Scale, ticks: Sequence[float], name: str) -> list[str]:
+def grid(x: Scale, ticks: Sequence[float], name: str) -> list[str]:
     found = []
     for step in range(6):
         part = step / 5
-        found.append(_line(LEFT, _y(part), WIDTH - RIGHT, _y(part), "#ddd", 1))
-        found.append(f'<text x="{LEFT - 8}" y="{_y(part) + 4:.1f}" {TEXT} text-anchor="end">{part * 100:g} %</text>')
+        found.append(_line(LEFT, y_of(part), WIDTH - RIGHT, y_of(part), "#ddd", 1))
+        found.append(f'<text x="{LEFT - 8}" y="{y_of(part) + 4:.1f}" {TEXT} text-anchor="end">{part * 100:g} %</text>')
     for tick in ticks:
-        found.append(_line(x(tick), _y(0), x(tick), _y(1), "#eee", 1))
-        found.append(f'<text x="{x(tick):.1f}" y="{_y(0) + 18:.1f}" {TEXT} text-anchor="middle">{tick:g}</text>')
+        found.append(_line(x(tick), y_of(0), x(tick), y_of(1), "#eee", 1))
+        found.append(f'<text x="{x(tick):.1f}" y="{y_of(0) + 18:.1f}" {TEXT} text-anchor="middle">{tick:g}</text>')
     found.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 12}" {TEXT} text-anchor="middle">{html.escape(name)}</text>')
     return found
 
@@ -116,13 +118,13 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float)
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="{width:g}"/>'
 
 
-def _path(points: Sequence[tuple[float, float]], colour: str, width: float, *, broken: bool = False) -> str:
+def path(points: Sequence[tuple[float, float]], colour: str, width: float, *, broken: bool = False) -> str:
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dashes = ' stroke-dasharray="5 4"' if broken else ""
     return f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="{width:g}"{dashes}/>'
 
 
-def _svg(title: str, body: Sequence[str], names: Sequence[str], colours: Mapping[str, str] = COLOURS) -> str:
+def svg(title: str, body: Sequence[str], names: Sequence[str], colours: Mapping[str, str] = COLOURS) -> str:
     legend = [
         f'<circle cx="{WIDTH - 330 + 110 * number}" cy="12" r="4" fill="{colours.get(name, OTHER)}"/>'
         f'<text x="{WIDTH - 320 + 110 * number}" y="16" {TEXT}>{html.escape(name)}</text>'

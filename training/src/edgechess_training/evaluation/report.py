@@ -50,10 +50,11 @@ def markdown(found: Measured, pictures: list[str]) -> str:
     return "\n".join(lines)
 
 
-def sections(found: Measured) -> list[str]:
+def sections(found: Measured, *, matches: bool = True) -> list[str]:
     """Everything that was measured, each under its heading."""
     lines: list[str] = []
-    for section in (_matches, _ladder, _retries, _legality, _puzzles, _heldout, _centipawns, _outlook, _latency):
+    first = (_matches,) if matches else ()
+    for section in (*first, _ladder, _retries, _legality, _puzzles, _heldout, _centipawns, _outlook, _latency):
         told = list(section(found))
         lines += [*told, ""] if told else []
     return lines

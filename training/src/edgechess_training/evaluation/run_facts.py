@@ -1,0 +1,67 @@
+"""What a training run says of itself, for a model card: recipe, data and compute, read from its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgechess_training.errors import TrainingError
+from edgechess_training.evaluation.milestones import milestones_of
+from edgechess_training.positions import TRAIN_FILE, open_positions
+
+RECIPE_FILE = "recipe.json"
+DATA_FILE = "data.json"
+CARD_FILE = "dataset.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dataset, and its share of what the network saw. `made_by`, `options`: as its own card says, where it has one."""
+
+    name: str
+    share: float
+    positions: int
+    made_by: str | None
+    options: dict[str, Any]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """`spent_s`: seconds of processor (or accelerator) in training steps."""
+
+    recipe: dict[str, Any]
+    sources: tuple[Source, ...]
+    positions: int
+    spent_s: float
+
+
+def read(run: Path) -> RunFacts:
+    """Raises TrainingError, OSError."""
+    recipe, data = _json(run / RECIPE_FILE), _json(run / DATA_FILE)
+    newest = milestones_of(run)[-1]
+    mixed = [(str(folder), float(share)) for folder, share in data.get("mixed", [])]
+    first = (str(data["folder"]), 1 - sum(share for _, share in mixed))
+    sources = tuple(_source(Path(folder), share) for folder, share in (first, *mixed))
+    return RunFacts(recipe, sources, newest.positions, newest.spent_s)
+
+
+def _source(folder: Path, share: float) -> Source:
+    card = _json(folder / CARD_FILE) if (folder / CARD_FILE).is_file() else {}
+    positions = len(open_positions(folder / TRAIN_FILE))
+    files = tuple(str(each["name"]) for each in card.get("sources", []))
+    return Source(folder.name, share, positions, card.get("made_by"), card.get("options", {}), files)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TrainingError(f"{path} is missing: is this the folder of `edgechess train policy`?") from None
+    except ValueError as error:
+        raise TrainingError(f"{path}: {error}") from error
+    if not isinstance(found, dict):
+        raise TrainingError(f"{path} holds no JSON object")
+    return found
