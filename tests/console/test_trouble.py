@@ -82,6 +82,7 @@ def arm(**changes: object) -> ArmStatus:
     [
         (ArmState(arms=(arm(mode="stopped"),), stopped=True), "arms-stopped", "Nothing moves until a person says", ("recover",)),
         (ArmState(arms=(arm(mode="fault", alarm="axis 3"),)), "arm-fault", "fault: axis 3", ("recover",)),
+        (ArmState(arms=(arm(mode="stopped", alarm="its stop"),)), "arm-stopped", "is stopped: its stop", ("recover",)),
         (ArmState(arms=(arm(mode="offline"),)), "arm-offline", "is not heard", ()),
         (ArmState(arms=(arm(holding="n"),)), "arm-holds", "holds a black knight", ("recover",)),
         (ArmState(arms=(arm(),), tray=(SlotState(slot="tray-white-0", doubtful=True),)), "slots-doubtful", "tray-white-0", ("refilled",)),

@@ -96,8 +96,8 @@ class _Photographer:
         async with self._page(LAPTOP) as page:
             await self._new_match(page)
             await self._a_match(page)
-            await self._history(page)
             await self._a_person(page)
+            await self._history()
 
     @asynccontextmanager
     async def _page(
@@ -167,11 +167,10 @@ class _Photographer:
         await self._post(page, "/api/session/resume")
         await self._until(page, "the end of the match", lambda view: view["session"]["status"] == "ended")
 
-    async def _history(self, page: Any) -> None:
-        await self._person(lambda hand: hand.arrange(chess.Board().board_fen()))
+    async def _history(self) -> None:
         await anyio.sleep(1.5)  # the history is written once a second
         async with self._page(LAPTOP, "history") as past:
-            await past.click("#games a")
+            await past.click("#games tr:last-child a")
             await past.wait_for_selector("#moves button")
             await past.click("#moves button >> nth=18")
             await self._shoot(past, "replay")
@@ -181,6 +180,7 @@ class _Photographer:
                 await self._shoot(past, "leaderboard" if name == "players" else name)
 
     async def _a_person(self, page: Any) -> None:
+        await self._person(lambda hand: hand.arrange(chess.Board().board_fen()))
         await self._post(page, "/api/table/refilled", confirmedBy="screenshots")
         await self._post(page, "/api/session/create", white="human", black="stockfish:elo=1350")
         await self._post(page, "/api/session/start")
@@ -198,6 +198,7 @@ class _Photographer:
         await self._shoot(page, "stopped")
         await self._post(page, "/api/arms/recover", confirmedBy="screenshots")
         await self._post(page, "/api/session/resign", color="w")
+        await self._until(page, "the end by resignation", lambda view: view["session"]["status"] == "ended")
 
     async def _person(self, does: Any) -> None:
         async with ControlClient(str(self.served.devices.control)) as hand:

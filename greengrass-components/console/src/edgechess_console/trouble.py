@@ -142,11 +142,11 @@ def _arm(arm: ArmStatus, *, stopped: bool, busy: bool) -> Iterator[TroublePart]:
             actions=("recover",),
             cure=f"Take the piece out of its fingers, put it where it belongs, then say that the arm may move. {GOES_ON}",
         )
-    if arm.mode == "fault" and not stopped:
+    if arm.mode in ("fault", "stopped") and not stopped:
         yield TroublePart(
-            code="arm-fault",
+            code=f"arm-{arm.mode}",
             level="bad",
-            text=f"The {name} arm has a fault{alarm}.",
+            text=f"The {name} arm {'has a fault' if arm.mode == 'fault' else 'is stopped'}{alarm}.",
             actions=("recover",),
             cure=LOOK,
         )

@@ -11,9 +11,9 @@ const GLIDE_MS = 520; // states come twice a second
 export class Arms {
   constructor(host, list) {
     this.above = svg("svg", { viewBox: "-700 -412 1400 824", x: 0, y: 0, width: 1400, height: 824 });
-    this.side = svg("svg", { viewBox: "-700 -640 1400 700", x: 0, y: 836, width: 1400, height: 700 });
-    host.append(svg("svg", { viewBox: "0 0 1400 1536", role: "img", "aria-label": "The arms from above and from the side" },
-      svg("rect", { width: 1400, height: 824, rx: 36, class: "ground" }), svg("rect", { y: 836, width: 1400, height: 700, rx: 36, class: "ground" }), this.above, this.side));
+    this.side = svg("svg", { viewBox: "-700 -560 1400 620", x: 0, y: 836, width: 1400, height: 620 });
+    host.append(svg("svg", { viewBox: "0 0 1400 1456", role: "img", "aria-label": "The arms from above and from the side" },
+      svg("rect", { width: 1400, height: 824, rx: 36, class: "ground" }), svg("rect", { y: 836, width: 1400, height: 620, rx: 36, class: "ground" }), this.above, this.side));
     this.list = list;
     this.table = "";
     this.drawn = new Map();
@@ -104,7 +104,7 @@ export class Arms {
     const tool = onTable(at[0], at[1]);
     const span = Math.hypot(tool[0] - base[0], tool[1] - base[1]);
     const flange = at[2] + WRIST_MM;
-    const [out, up] = elbow(span, flange - SHOULDER_MM, site.reachMm * 0.5);
+    const [out, up] = elbow(span, flange - SHOULDER_MM, site.reachMm / 2);
     const share = span > 0 ? Math.max(0.18, out / span) : 0;
     const middle = [base[0] + (tool[0] - base[0]) * share, base[1] + (tool[1] - base[1]) * share];
     limbs(top, [base, middle], [middle, tool]);
@@ -124,8 +124,8 @@ export class Arms {
       const state = [MODES[arm.mode] ?? arm.mode];
       if (arms.leaseHolder === arm.name) state.push("has the board");
       if (arm.holding) state.push(`holds a ${pieceName(arm.holding)}`);
-      if (arm.alarm) state.push(arm.alarm);
-      return el("li", { class: `mode-${arm.mode}` }, el("span", { class: "who", text: arm.name }), el("span", { class: "how", text: state.join(", ") }),
+      if (arm.alarm) state.push(arm.alarm.replace(/^arm [\w-]+: /, ""));
+      return el("li", { class: `mode-${arm.mode}` }, el("span", { class: "who", text: arm.name }), el("span", { class: "how", title: arm.alarm ?? "", text: state.join(", ") }),
         el("span", { class: "where", text: arm.toolMm.length === 3 ? `x ${arm.toolMm[0].toFixed(0)}  y ${arm.toolMm[1].toFixed(0)}  z ${arm.toolMm[2].toFixed(0)} mm` : "" }));
     }));
   }
@@ -148,9 +148,11 @@ function move(node, [x, y]) {
   node.setAttribute("cy", y.toFixed(1));
 }
 
-/** Where the elbow of two equal links is, above the straight line: out and up from the shoulder. */
-function elbow(out, up, link) {
-  const reach = Math.min(Math.hypot(out, up), 2 * link * 0.999) || 1;
+/** Where the elbow of two equal links is, above the straight line: out and up from the shoulder. Links are drawn shorter near the base, where they would fold out of the picture. */
+function elbow(out, up, longest) {
+  const straight = Math.hypot(out, up) || 1;
+  const link = Math.min(longest, Math.max(0.75 * straight, 0.33 * longest * 2));
+  const reach = Math.min(straight, 2 * link * 0.999);
   const lift = Math.acos(reach / (2 * link));
   const angle = Math.atan2(up, out) + lift;
   return [link * Math.cos(angle), link * Math.sin(angle)];

@@ -110,7 +110,7 @@ async function reliability() {
   part("reliability");
   const { days } = await wire.get("/api/history/reliability?days=90");
   const number = (value) => el("td", { class: "number", text: value === null ? "–" : String(value) });
-  replace($("days"), ...[...days].reverse().map((day) => el("tr", {}, el("td", { text: day.day }), number(day.games), number(day.moves), number(day.clean), number(day.repaired), number(day.helped), number(day.stops), number(day.medianMoveS), number(day.p95MoveS))));
+  replace($("days"), ...[...days].reverse().map((day) => el("tr", {}, el("td", { text: day.day }), number(day.games), number(day.moves), number(day.clean), number(day.repaired), number(day.helped), number(day.stops), number(day.medianMoveS === null ? null : seconds(day.medianMoveS)), number(day.p95MoveS === null ? null : seconds(day.p95MoveS)))));
   const played = days.filter((day) => day.moves > 0);
   replace($("clean-plot"), plot(played, [{ name: "clean", value: (day) => (100 * day.clean) / day.moves }, { name: "helped", value: (day) => (100 * day.helped) / day.moves }], " %", 100));
   replace($("time-plot"), plot(played.filter((day) => day.medianMoveS !== null), [{ name: "median", value: (day) => day.medianMoveS }, { name: "95 %", value: (day) => day.p95MoveS }], " s"));
@@ -119,7 +119,7 @@ async function reliability() {
 /** Lines over days, each with marks of its own shape and its name at the end. */
 function plot(days, lines, unit, most = null) {
   if (!days.length) return el("p", { class: "nothing", text: "Nothing was played yet." });
-  const [width, height, left, right, top, bottom] = [760, 240, 56, 90, 14, 30];
+  const [width, height, left, right, top, bottom] = [760, 290, 70, 90, 14, 36];
   const highest = most ?? Math.max(...days.flatMap((day) => lines.map((line) => line.value(day) ?? 0)), 1) * 1.1;
   const x = (index) => left + (days.length === 1 ? (width - left - right) / 2 : (index * (width - left - right)) / (days.length - 1));
   const y = (value) => height - bottom - (value / highest) * (height - top - bottom);
@@ -135,7 +135,8 @@ function plot(days, lines, unit, most = null) {
     const [endX, endY] = points.at(-1);
     drawing.append(svg("text", { x: endX + 10, y: endY + 4, class: "scale", text: line.name }));
   });
-  drawing.append(svg("text", { x: left, y: height - 8, class: "scale", text: days[0].day }), svg("text", { x: width - right, y: height - 8, class: "scale end", text: days.at(-1).day }));
+  drawing.append(svg("text", { x: days.length === 1 ? x(0) - 40 : left, y: height - 8, class: "scale", text: days[0].day }));
+  if (days.length > 1) drawing.append(svg("text", { x: width - right, y: height - 8, class: "scale end", text: days.at(-1).day }));
   return drawing;
 }
 
