@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from edgechess_cli.import_bedrock_command import app as import_bedrock
 from edgechess_cli.model_list import list_models
 from edgechess_cli.option_group import grouped
+from edgechess_cli.run_packing import is_run, pack_run
 from edgechess_inference.errors import InferenceError
 from edgechess_inference.weights import manifest as m
 from edgechess_inference.weights.copying import pull as pull_model
@@ -113,7 +114,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as on
 
 @app.command()
 def pack(
-    source: Annotated[Path, typer.Argument(help="A safetensors file, its index, or the folder of a checkpoint.")],
+    source: Annotated[
+        Path, typer.Argument(help="A safetensors file, its index, the folder of a checkpoint or of a training run.")
+    ],
     target: Annotated[Path, typer.Argument(help="Where the manifest goes: STORE/NAME.json.")],
     name: Annotated[str | None, typer.Option("--name", help="Name on the card (default: the target's).")] = None,
     architecture: Annotated[
@@ -138,6 +141,10 @@ def pack(
         _check_target(target)
         if not source.exists():
             raise ManifestError(f"{source} does not exist")
+        if is_run(source):
+            size = pack_run(source, target, licence)
+            _say(as_json, {"model": str(target), "bytes": size}, f"{target}: {_size(size)} of weights")
+            return
         card = m.Card(
             name=name or target.stem,
             architecture=architecture or _architecture(source),
