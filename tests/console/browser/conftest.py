@@ -30,6 +30,7 @@ from edgechess_kit.messages import (
     SessionControl,
     SessionControlResponse,
     SessionState,
+    SquareDifference,
 )
 from edgechess_kit.topics import Topic, Topics
 
@@ -101,8 +102,17 @@ class Rig:
         await self.board(fen)
         await self.event("asking", session_id, ply=1, color="w", seat="person", since=SystemClock().unix_s(), attempt=1)
 
-    async def board(self, fen: str) -> None:
-        state = BoardState(connected=True, placement=fen.split()[0], settled=True, at=SystemClock().unix_s())
+    async def board(self, fen: str, *differences: SquareDifference) -> None:
+        """What the board feels, and what of it the sensor names as wrong."""
+        self.seq += 1
+        state = BoardState(
+            connected=True,
+            placement=fen.split()[0],
+            settled=True,
+            seq=self.seq,
+            at=SystemClock().unix_s(),
+            differences=differences,
+        )
         await self.say(self.topics.board_state, state)
 
     async def _answer(self) -> None:

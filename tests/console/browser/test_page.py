@@ -9,11 +9,15 @@ import anyio
 import chess
 import pytest
 
+from edgechess_kit.messages import SquareDifference
+
 from .conftest import PATIENCE_MS, Rig, looking, rigged, until, wired
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 CASTLING = "r3k2r/8/8/8/8/8/8/R3K2R w KQkq - 0 1"
+KNOCKED = "rnbqkbnr/pppppppp/8/8/4p3/8/PPPP1PPP/RNBQKBNR"
+WRONG = (SquareDifference(square="e2", expected="P"), SquareDifference(square="e4", found="p"))
 PROMOTION = "8/P6k/8/8/8/8/7K/8 w - - 0 1"
 MENACE = "<img src=x onerror=alert(1)>"
 OPERATOR, VIEWER = "operator-token-0123456789", "viewer-token-0123456789"
@@ -82,7 +86,7 @@ async def test_what_the_board_feels_is_drawn_over_what_is_expected(browser: Any,
     await rig.person_to_move("felt")
     async with looking(browser, rig.address) as page:
         await page.wait_for_selector("[data-square=e2].movable")
-        await rig.board("rnbqkbnr/pppppppp/8/8/4p3/8/PPPP1PPP/RNBQKBNR")
+        await rig.board(KNOCKED, *WRONG)
         await page.wait_for_selector("[data-square=e2].missing")
         await page.wait_for_selector("[data-square=e4].extra")
         assert await page.text_content("[data-square=e2] .sign") == "?"
@@ -119,7 +123,7 @@ async def test_the_page_is_light(browser: Any, rig: Rig) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_overflows_or_overlaps(browser: Any, rig: Rig, scheme: str) -> None:
     await rig.person_to_move("layout", white="pgn:/a/very/long/path/" + "x" * 90 + ".pgn")
-    await rig.board("rnbqkbnr/pppppppp/8/8/4p3/8/PPPP1PPP/RNBQKBNR")
+    await rig.board(KNOCKED, *WRONG)
     async with looking(browser, rig.address, color_scheme=scheme) as page:
         for size in SIZES:
             await page.set_viewport_size({"width": size[0], "height": size[1]})

@@ -11,9 +11,9 @@ const GLIDE_MS = 520; // states come twice a second
 export class Arms {
   constructor(host, list) {
     this.above = svg("svg", { viewBox: "-700 -412 1400 824", x: 0, y: 0, width: 1400, height: 824 });
-    this.side = svg("svg", { viewBox: "-700 -560 1400 620", x: 0, y: 836, width: 1400, height: 620 });
-    host.append(svg("svg", { viewBox: "0 0 1400 1456", role: "img", "aria-label": "The arms from above and from the side" },
-      svg("rect", { width: 1400, height: 824, rx: 36, class: "ground" }), svg("rect", { y: 836, width: 1400, height: 620, rx: 36, class: "ground" }), this.above, this.side));
+    this.side = svg("svg", { viewBox: "-700 -620 1400 680", x: 0, y: 836, width: 1400, height: 680 });
+    host.append(svg("svg", { viewBox: "0 0 1400 1516", role: "img", "aria-label": "The arms from above and from the side" },
+      svg("rect", { width: 1400, height: 824, rx: 36, class: "ground" }), svg("rect", { y: 836, width: 1400, height: 680, rx: 36, class: "ground" }), this.above, this.side));
     this.list = list;
     this.table = "";
     this.drawn = new Map();
