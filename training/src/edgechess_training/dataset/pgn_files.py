@@ -11,10 +11,10 @@ from typing import IO, Any
 
 import zstandard
 
+from edgechess_training.compressed import unpacked
 from edgechess_training.dataset.errors import DatasetError
 
 SUFFIXES = (".pgn", ".pgn.zst")
-WINDOW_BYTES_MAX = 2**31  # `zstd --long=31`, the longest there is; memory is taken as the file asks for it
 GAME_CHARACTERS_MAX = 1_000_000  # the longest annotated games have a tenth of it; what is longer is no game
 
 FIRST_TAG = '[Event "'  # of the roster that the PGN standard demands (section 8.1.1)
@@ -82,9 +82,7 @@ def open_text(path: Path, stored: IO[bytes]) -> io.TextIOWrapper:
     """The text of a file that may be compressed. Old files are Latin-1 in names only: what is not UTF-8 is replaced."""
     plain: Any = stored
     if path.suffix == ".zst":
-        plain = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX).stream_reader(
-            stored, read_across_frames=True
-        )
+        plain = unpacked(stored)
     return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace")
 
 

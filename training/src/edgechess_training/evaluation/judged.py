@@ -16,6 +16,7 @@ import zstandard
 
 from edgechess_inference.errors import InferenceError
 from edgechess_inference.policy.encoding import decode
+from edgechess_training.compressed import unpacked
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import reliability
 from edgechess_training.evaluation.engine import EngineSource, opened
@@ -138,7 +139,7 @@ def read_evals(path: Path, count: int, seed: int) -> list[tuple[str, int]]:
     try:
         with path.open("rb") as file:
             packed = path.suffix == ".zst"
-            stream: Any = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(file) if packed else file
+            stream: Any = unpacked(file) if packed else file
             lines = io.TextIOWrapper(stream, "utf-8").read().splitlines()
     except (OSError, UnicodeDecodeError, zstandard.ZstdError) as error:
         raise TrainingError(f"the evaluations {path} cannot be read: {error}") from error

@@ -20,6 +20,7 @@ from pathlib import Path
 import chess
 import zstandard
 
+from edgechess_training.compressed import unpacked
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.quiet_plies import extended
 
@@ -166,8 +167,7 @@ def _text(path: Path) -> tuple[str, str]:
             return path.stem, gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
         case ".zst":
             with path.open("rb") as file:
-                stream = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(file)
-                return path.stem, io.TextIOWrapper(stream, "utf-8", "replace").read()
+                return path.stem, io.TextIOWrapper(unpacked(file), "utf-8", "replace").read()
         case _:
             return path.name, path.read_text("utf-8", "replace")
 

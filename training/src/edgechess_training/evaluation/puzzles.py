@@ -17,6 +17,7 @@ from typing import Any
 import chess
 import zstandard
 
+from edgechess_training.compressed import unpacked
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.network import NetworkSource, network_of
 from edgechess_training.evaluation.sides import Choice, choose_moves
@@ -40,7 +41,7 @@ def read_puzzles(path: Path, source: str | None, count: int, seed: int) -> list[
     try:
         with path.open("rb") as file:
             packed = path.suffix == ".zst"
-            stream: Any = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(file) if packed else file
+            stream: Any = unpacked(file) if packed else file
             rows = list(csv.DictReader(io.TextIOWrapper(stream, "utf-8")))
     except (OSError, UnicodeDecodeError, csv.Error, zstandard.ZstdError) as error:
         raise TrainingError(f"the puzzles {path} cannot be read: {error}") from error
