@@ -140,7 +140,8 @@ class Rig:
 @asynccontextmanager
 async def rigged(folder: Path, **changes: Any) -> AsyncIterator[Rig]:
     broker = MemoryBroker()
-    settings = Settings(**({"port": 0, "history_file": str(folder / "history.sqlite"), "evaluation": False} | changes))
+    given: dict[str, Any] = {"port": 0, "history_file": str(folder / "history.sqlite"), "evaluation": False}
+    settings = Settings(**(given | changes))
     clock = SystemClock()
     context = Context("console", settings, broker.client("console"), Topics(), SqliteJournal(":memory:", clock), clock, RandomIds())  # fmt: skip
     address: list[str] = []
