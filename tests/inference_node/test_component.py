@@ -70,7 +70,7 @@ async def test_more_than_its_limit_is_refused_and_may_be_asked_again(rig: Any) -
         ({"moves": ("e2e4",), "start_fen": chess.STARTING_FEN}, "`moves` lead to"),
         ({"moves": ("e2e5",), "start_fen": chess.STARTING_FEN}, "illegal"),
         ({"timeout_s": 0.0}, "at least 0.05 s"),
-        ({"player": "model:none"}, "no model 'none'; it has none"),
+        ({"player": "model:none"}, "no model 'none'; it has edgechess"),
         ({"player": "model:/etc/passwd.json"}, "no model"),
         ({"player": "pgn:/etc/passwd"}, "plays at a table"),
         ({"player": "human"}, "plays at a table"),

@@ -95,18 +95,19 @@ async def wire() -> AsyncIterator[tuple[anyio.abc.ByteStream, anyio.abc.ByteStre
     """A TCP connection: the driver's end and the controller's."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         ends: list[anyio.abc.ByteStream] = []
+        accepted = anyio.Event()
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         async with anyio.create_task_group() as tasks:
 
             async def accept(stream: anyio.abc.SocketStream) -> None:
                 async with stream:
                     ends.append(stream)
+                    accepted.set()
                     await anyio.sleep_forever()
 
             tasks.start_soon(listener.serve, accept)
             async with await anyio.connect_tcp("127.0.0.1", port) as ours:
-                while not ends:
-                    await anyio.sleep(0.001)
+                await accepted.wait()
                 yield ours, ends[0]
             tasks.cancel_scope.cancel()
 
@@ -115,7 +116,14 @@ async def wire() -> AsyncIterator[tuple[anyio.abc.ByteStream, anyio.abc.ByteStre
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_it_is_there_as_long_as_the_link_and_again_when_it_was_killed(anyio_backend: str) -> None:
     changes: list[bool | None] = []
-    man = DeadMan("white", lambda: changes.append(man.present))
+    lost = anyio.Event()
+
+    def changed() -> None:
+        changes.append(man.present)
+        if changes == [False, True, False]:
+            lost.set()
+
+    man = DeadMan("white", changed)
     with anyio.fail_after(TIMEOUT_S):
         async with wire() as (ours, controller):
             async with man.watching(ours):
@@ -124,8 +132,7 @@ async def test_it_is_there_as_long_as_the_link_and_again_when_it_was_killed(anyi
                 first = man.process_id
                 assert first is not None
                 os.kill(first, signal.SIGKILL)
-                while man.present:
-                    await anyio.sleep(0.001)
+                await lost.wait()
                 await man.there()
                 assert man.process_id not in (None, first)
                 last = man.process_id
@@ -146,7 +153,7 @@ async def test_one_that_does_not_start_is_said(anyio_backend: str, monkeypatch: 
     man = DeadMan("white", lambda: None)
     with anyio.fail_after(TIMEOUT_S):
         async with wire() as (ours, _), man.watching(ours):
-            with pytest.raises(ArmRefused, match="arm white: its dead man, .* does not start"):
+            with pytest.raises(ArmRefused, match=r"arm white: its dead man, .* does not start"):
                 await man.there()
 
 

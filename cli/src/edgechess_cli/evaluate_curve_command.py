@@ -64,7 +64,7 @@ def _points(
     found: list[milestones.Milestone], wanted: Wanted, out: Path, jobs: int
 ) -> tuple[list[milestones.CurvePoint], bool]:
     """Of those that were measured to the end; False where Ctrl-C came before. Raises TrainingError."""
-    points = []
+    points: list[milestones.CurvePoint] = []
     with closing(executor_of(jobs, None)) as executor:
         for milestone in found:
             folder = out / f"{milestone.positions:010}"
