@@ -19,7 +19,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import httpx
-from anyio.streams.text import TextReceiveStream
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from edgechess_cli.bench.figures import Distribution, Report, Table, Target
 from edgechess_cli.bench.manager import WARM_UP, BenchError, brokers_here, side
@@ -33,6 +33,7 @@ STALLED = 1
 TURN_MOVES = 10  # with pages, then without; short, so that both meet the same neighbours on the machine
 READY_S = 60.0
 PAINTS = 5
+LINE_BYTES = 200
 LIMIT_RATIO = 1.05
 LIMIT_PAINT_MS = 500.0
 LIMIT_PAGE_KB = 500.0
@@ -98,7 +99,7 @@ class _Viewers:
     def __init__(self, process: anyio.abc.Process) -> None:
         self._process = process
         assert process.stdout is not None
-        self._told = TextReceiveStream(process.stdout)
+        self._told = BufferedByteReceiveStream(process.stdout)
 
     async def turn(self) -> str:
         """Attaches them all, or detaches them all; what they said."""
@@ -106,8 +107,8 @@ class _Viewers:
         await self._process.stdin.send(b"\n")
         with anyio.move_on_after(READY_S):
             try:
-                return await self._told.receive()
-            except anyio.EndOfStream:
+                return (await self._told.receive_until(b"\n", LINE_BYTES)).decode()
+            except anyio.IncompleteRead:
                 pass
         raise BenchError(f"the {VIEWERS} pages could not watch")
 

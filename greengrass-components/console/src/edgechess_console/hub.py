@@ -23,6 +23,7 @@ from edgechess_console.view import EvaluationPart, Part, View, patch
 from edgechess_kit.clock import Clock
 from edgechess_kit.messages import Message
 
+GATHER_S = 0.04  # what is said comes in bursts: pages get all of one at once, and whoever is in it is not slowed by them
 FLUSH_S = 0.1  # arms are drawn at this rate; an eye follows, and 50 pages are still cheap
 BEAT_S = 1.0  # a page that hears nothing for two and a half of these says so
 OPERATORS_RESERVE = 10  # pages beyond the limit on viewers that only operators may open
@@ -150,8 +151,9 @@ class Hub:
             while not self._dirty:
                 self._news = anyio.Event()
                 await self._news.wait()
+            await anyio.sleep(GATHER_S)
             self.flush()
-            await anyio.sleep(FLUSH_S)
+            await anyio.sleep(FLUSH_S - GATHER_S)
 
     async def _beats(self) -> None:
         while True:

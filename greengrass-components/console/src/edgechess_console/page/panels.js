@@ -95,14 +95,16 @@ export function timeline(node, view, now) {
   if (steps.childElementCount !== line.phases.length) {
     replace(steps, ...line.phases.map((phase) => el("li", {}, el("span", { class: "dot", "aria-hidden": "true" }), el("span", { class: "label" }), el("span", { class: "took" }))));
   }
+  const reached = line.phases.findLastIndex((phase) => phase.state !== "waiting");
   line.phases.forEach((phase, index) => {
     const step = steps.children[index];
-    step.className = phase.state;
+    const state = phase.state === "waiting" && index < reached ? "done" : phase.state; // this page came later
+    step.className = state;
     const name = phase.phase === "arm" && session.expecting === "person" ? "A hand moves" : PHASES[phase.phase];
     text(step.querySelector(".label"), name);
     const running = phase.state === "active" && phase.since !== null;
     text(step.querySelector(".took"), running ? seconds(Math.max(0, now - phase.since)) : phase.tookS !== null ? seconds(phase.tookS) : "");
-    step.setAttribute("aria-label", `${name}: ${phase.state}`);
+    step.setAttribute("aria-label", `${name}: ${state}`);
   });
 }
 
