@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from edgechess_training.errors import TrainingError
 from edgechess_training.policy.mixture import Batch
 from edgechess_training.policy.squares_first import forward
 
-Device = torch.device
+Device: TypeAlias = torch.device
 
 
 class Compute:
