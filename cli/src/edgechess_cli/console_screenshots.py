@@ -25,6 +25,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 SPEED = 4.0  # a move of some four seconds: an arm is seen on its way
+JUDGED_S = 20.0  # the engine steps back behind everything else
 PATIENCE_S = 300.0  # of one state, on a busy machine
 
 # Morphy against Duke Karl and Count Isouard, Paris 1858.
@@ -136,6 +137,11 @@ class _Photographer:
                 await anyio.sleep(0.1)
         raise _Unexpected(f"waited for {what} in vain")
 
+    async def _judged(self, page: Any) -> None:
+        """An engine's opinion of the position, where there is an engine and it has the time."""
+        with anyio.move_on_after(JUDGED_S):
+            await page.wait_for_selector("#evaluation:not([hidden])")
+
     # -- the states ------------------------------------------------------------------------------------------------
 
     async def _new_match(self, page: Any) -> None:
@@ -160,6 +166,7 @@ class _Photographer:
         ):
             async with self._page(size, path, scheme=scheme, scale=scale) as other:
                 await other.wait_for_selector("#link.live, .stage .square .piece")
+                await self._judged(other)
                 await self._post(page, "/api/session/resume")
                 await self._until(page, "an arm above the board", lambda view: view["arms"]["leaseHolder"])
                 await self._shoot(other, name)
@@ -184,6 +191,8 @@ class _Photographer:
         await self._post(page, "/api/table/refilled", confirmedBy="screenshots")
         await self._post(page, "/api/session/create", white="human", black="stockfish:elo=1350")
         await self._post(page, "/api/session/start")
+        await page.wait_for_selector("[data-square=g1].movable")
+        await self._judged(page)
         await page.click("[data-square=g1].movable")
         await self._shoot(page, "person-to-move")
         await page.keyboard.press("Escape")
