@@ -116,6 +116,23 @@ async def test_no_more_may_watch_than_the_settings_say() -> None:
     assert not table.watched
 
 
+async def test_everybody_who_waits_for_a_page_is_told_of_the_first() -> None:
+    one, told = hub(), []
+
+    async def wait(name: str) -> None:
+        await one.until_watched()
+        told.append(name)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait, "flushes")
+            tasks.start_soon(wait, "engine")
+            await anyio.wait_all_tasks_blocked()
+            with one.viewer():
+                await anyio.wait_all_tasks_blocked()
+    assert sorted(told) == ["engine", "flushes"]
+
+
 async def test_nothing_new_is_nothing_sent() -> None:
     table = hub()
     table.hear(EdgeStatus(component="a", status="ready"))

@@ -23,7 +23,7 @@ from edgechess_console.view import EvaluationPart, Part, View, patch
 from edgechess_kit.clock import Clock
 from edgechess_kit.messages import Message
 
-GATHER_S = 0.04  # what is said comes in bursts: pages get all of one at once, and whoever is in it is not slowed by them
+GATHER_S = 0.04  # messages come in bursts: pages get one at once, and do not slow down whoever is in it
 FLUSH_S = 0.1  # arms are drawn at this rate; an eye follows, and 50 pages are still cheap
 BEAT_S = 1.0  # a page that hears nothing for two and a half of these says so
 OPERATORS_RESERVE = 10  # pages beyond the limit on viewers that only operators may open
@@ -106,7 +106,8 @@ class Hub:
 
     async def until_watched(self) -> None:
         while not self._viewers:
-            self._watched = anyio.Event()
+            if self._watched.is_set():
+                self._watched = anyio.Event()  # never one that somebody waits for
             await self._watched.wait()
 
     @contextmanager
