@@ -82,4 +82,5 @@ $("moves").addEventListener("keydown", (event) => {
   const by = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, Home: -9999, End: 9999 }[event.key];
   if (by) { event.preventDefault(); step(by); }
 });
+new ResizeObserver(() => { if (live.ply === null) $("moves").scrollTop = $("moves").scrollHeight; }).observe($("moves"));
 void wire.start();
