@@ -110,7 +110,7 @@ def test_a_move_s_place_among_the_legal_ones() -> None:
     logits[[legal["e2e4"], legal["d2d4"], legal["g1f3"]]] = (3.0, 2.0, 1.0)
     logits[63] = 9.0  # a1h8 is not legal
     record = np.frombuffer(encode(board), np.uint8)
-    second = heldout._judged(logits, legal["d2d4"], record)
+    second = heldout.judged_move(logits, legal["d2d4"], record)
     total = sum(math.exp(x) for x in (3.0, 2.0, 1.0)) + 17 * math.exp(-5.0)
     assert second == {
         "count": 1,
@@ -120,11 +120,11 @@ def test_a_move_s_place_among_the_legal_ones() -> None:
         "loss": pytest.approx(math.log(total) - 2.0, rel=1e-5),
     }
     logits[63] = 0.0
-    assert heldout._judged(logits, legal["e2e4"], record) | {"loss": 0} == {
+    assert heldout.judged_move(logits, legal["e2e4"], record) | {"loss": 0} == {
         "count": 1, "top1": 1, "top3": 1, "raw": 1, "loss": 0,
     }  # fmt: skip
     with pytest.raises(TrainingError, match="not legal in its position"):
-        heldout._judged(logits, 63, record)
+        heldout.judged_move(logits, 63, record)
 
 
 def test_sums_become_shares() -> None:
