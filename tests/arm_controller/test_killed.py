@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -86,6 +87,13 @@ class Served:
         return tuple(self.table.world.tip("white"))
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """The path of a socket has room for 107 bytes, and pytest's own folders nearly fill them."""
+    with tempfile.TemporaryDirectory() as short:
+        yield Path(short)
+
+
 @asynccontextmanager
 async def served(folder: Path, **settings: object) -> AsyncIterator[Served]:
     table = Table(TableOptions(speed=SPEED, arms=("white",)))
@@ -130,8 +138,8 @@ async def served(folder: Path, **settings: object) -> AsyncIterator[Served]:
         tasks.cancel_scope.cancel()
 
 
-async def test_an_arm_stands_within_a_second_of_the_controllers_death(tmp_path: Path) -> None:
-    async with served(tmp_path, speed_mm_s=30.0) as it:
+async def test_an_arm_stands_within_a_second_of_the_controllers_death(folder: Path) -> None:
+    async with served(folder, speed_mm_s=30.0) as it:
         await it.in_mid_motion()
         moving = it.tip()
         os.kill(it.process.pid, signal.SIGKILL)
@@ -143,8 +151,8 @@ async def test_an_arm_stands_within_a_second_of_the_controllers_death(tmp_path: 
         assert it.table.dobot("white").controller.active is None
 
 
-async def test_told_to_end_it_puts_the_piece_down_and_parks_first(tmp_path: Path) -> None:
-    async with served(tmp_path) as it:
+async def test_told_to_end_it_puts_the_piece_down_and_parks_first(folder: Path) -> None:
+    async with served(folder) as it:
         await it.in_mid_motion()
         assert it.table.dobot("white").controller.active is not None
         it.process.terminate()
@@ -154,15 +162,15 @@ async def test_told_to_end_it_puts_the_piece_down_and_parks_first(tmp_path: Path
         assert state.lease_holder is None
         assert it.table.dobot("white").controller.active is None
         assert it.table.world.placement().fen.startswith("rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/")
-    journal = SqliteJournal(tmp_path / "journal", SystemClock())
+    journal = SqliteJournal(folder / "journal", SystemClock())
     assert [entry.kind for entry in journal.entries(session_id="s")] == [
         "table-reset", "job-accepted", "grasping", "placed", "job-ended",
     ]  # fmt: skip
     journal.close()
 
 
-async def test_told_twice_it_ends_at_once_and_the_arm_stands(tmp_path: Path) -> None:
-    async with served(tmp_path, speed_mm_s=30.0) as it:
+async def test_told_twice_it_ends_at_once_and_the_arm_stands(folder: Path) -> None:
+    async with served(folder, speed_mm_s=30.0) as it:
         await it.in_mid_motion()
         it.process.terminate()
         await anyio.sleep(0.3)

@@ -35,7 +35,7 @@ LOCAL = Path(__file__).resolve().parents[2] / "recipes" / "deployments" / "local
 ANSWER_S = 120.0
 PATIENT_S = 90.0
 MATE = ["e2e4", "e7e5", "d1h5", "b8c6", "f1c4", "g8f6", "h5f7"]  # the last one takes
-COMPONENTS = ["GameManager", "BoardSensor", "ArmController", "InferenceNode", "MatchDirector"]
+COMPONENTS = ["GameManager", "BoardSensor", "ArmController", "InferenceNode", "MatchDirector", "Console"]
 
 
 @pytest.fixture

@@ -257,6 +257,7 @@ async def test_the_operators_socket(rig: Rig) -> None:
         await tasks.start(serve_control, runtime, rig.deployer(runtime).deploy, rig.root.control_socket)
         assert rig.root.control_socket.stat().st_mode & 0o777 == 0o600
         await rig.until(lambda: rig.said("a.One"))
+        await rig.reached("a.One", "RUNNING")
         [status] = await ask_status(rig.root.control_socket)
         assert (status.name, status.state) == ("a.One", "RUNNING")
         await ask(rig.root.control_socket, RestartComponent("One"))
