@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import pytest
 
 from edgechess_kit import broker
@@ -114,6 +115,7 @@ async def test_one_that_dies_by_itself_is_told_of(kind: broker.BrokerKind, monke
         async with running_broker(kind=kind, died=died) as url:
             processes[0].kill()
             await heard.wait()
+        await _until_refused(int(url.rpartition(":")[2]))  # the guardian alone was killed, and its broker is not left
     [text] = told
     assert text.startswith(f"the broker on {url.removeprefix('mqtt://')} has died (exit code -9): ")
 
@@ -135,7 +137,6 @@ async def test_it_does_not_outlive_a_process_that_was_killed(kind: broker.Broker
     if not (find_mosquitto() if kind == "mosquitto" else find_embedded()):
         pytest.skip(f"{kind} is not installed")
     with anyio.fail_after(30):
-        # its folder stays behind; here it is pytest's to tidy up
         environment = {**os.environ, "TMPDIR": str(tmp_path)}
         holder = await anyio.open_process([sys.executable, "-c", HOLDER, kind], stderr=None, env=environment)
         try:
@@ -144,14 +145,47 @@ async def test_it_does_not_outlive_a_process_that_was_killed(kind: broker.Broker
             holder.kill()
         finally:
             await holder.aclose()
-        port = int(url.rpartition(":")[2])
-        while True:
-            try:
-                stream = await anyio.connect_tcp("127.0.0.1", port)
-            except OSError:
-                break
-            await stream.aclose()
+        await _until_refused(int(url.rpartition(":")[2]))
+        while os.listdir(tmp_path):  # noqa: ASYNC110 - nobody is left to tell
             await anyio.sleep(0.01)
+
+
+async def _until_refused(port: int) -> None:
+    while True:
+        try:
+            stream = await anyio.connect_tcp("127.0.0.1", port)
+        except OSError:
+            return
+        await stream.aclose()
+        await anyio.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked up in /proc")
+async def test_a_guardian_that_is_ended_at_once_takes_its_program_along() -> None:
+    """Whoever gives up early sends the signal while the guardian is still starting its program."""
+    command = [sys.executable, "-m", "edgechess_kit.guardian", sys.executable, "-c", "import time; time.sleep(600)"]
+    with anyio.fail_after(60):
+        guardian = await anyio.open_process(command, stderr=None, start_new_session=True)
+        children = Path(f"/proc/{guardian.pid}/task/{guardian.pid}/children")
+        while not _text(children):
+            await anyio.lowlevel.checkpoint()
+        child = int(_text(children))
+        guardian.terminate()
+        await guardian.aclose()
+        while _runs(child):  # noqa: ASYNC110 - nobody is left to tell
+            await anyio.sleep(0.01)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="ascii").strip()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].startswith("Z")
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.slow

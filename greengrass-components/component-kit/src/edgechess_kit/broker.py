@@ -3,17 +3,19 @@
     async with running_broker() as url:      # "mqtt://127.0.0.1:41883"
         ...
 
-It listens on loopback only, keeps nothing on disk, and ends with the block. A broker that others may reach needs
-certificates on both sides (`BrokerTls`), and then it is mosquitto's job.
+It listens on loopback only, keeps nothing on disk, and ends with the block, or with this process however that ends. A
+broker that others may reach needs certificates on both sides (`BrokerTls`), and then it is mosquitto's job.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -137,7 +139,14 @@ async def running_broker(
                     return
             finally:
                 await stop_process(process, STOP_TIMEOUT_S)
+                _end_session(process)
         raise BrokerError(f"{chosen} did not start on {host}:{number}: {await _last_words(said)}")
+
+
+def _end_session(leader: anyio.abc.Process) -> None:
+    """A guardian that was killed could not take its broker along. As long as that lives, the number is its session's."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
 
 
 async def _until_dead(process: anyio.abc.Process, place: str, said: Path, died: Callable[[str], None]) -> None:
@@ -164,8 +173,18 @@ def _choose(kind: BrokerKind, tls: BrokerTls | None) -> Literal["mosquitto", "em
 def _command(
     kind: Literal["mosquitto", "embedded"], port: int, host: str, tls: BrokerTls | None, folder: Path
 ) -> list[str]:
+    tied = ["--folder", str(folder)]
     if kind == "embedded":
-        return [sys.executable, "-m", "edgechess_kit.embedded_broker_adapter", "--port", str(port), "--host", host]
+        return [
+            sys.executable,
+            "-m",
+            "edgechess_kit.embedded_broker_adapter",
+            "--port",
+            str(port),
+            "--host",
+            host,
+            *tied,
+        ]
     program = find_mosquitto()
     assert program is not None
     config = folder / "mosquitto.conf"
@@ -173,7 +192,7 @@ def _command(
     if os.geteuid() == 0:
         # mosquitto gives up root before it reads some of its files
         folder.chmod(0o755)
-    return [sys.executable, "-m", "edgechess_kit.guardian", program, "-c", str(config)]
+    return [sys.executable, "-m", "edgechess_kit.guardian", *tied, program, "-c", str(config)]
 
 
 def _writer(path: Path) -> IO[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 import anyio
 from amqtt.broker import Broker
@@ -16,8 +17,8 @@ from amqtt.broker import Broker
 from edgechess_kit.guardian import until_orphaned, until_signal
 
 
-async def serve(host: str, port: int) -> None:
-    """Serves until told to stop. Raises amqtt's BrokerError when the port is taken."""
+async def serve(host: str, port: int, folder: Path | None) -> None:
+    """Serves until told to stop; see `until_orphaned` for the folder. Raises amqtt's BrokerError when the port is taken."""
     broker = Broker(
         {
             "listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}},
@@ -28,7 +29,7 @@ async def serve(host: str, port: int) -> None:
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(until_signal, group.cancel_scope)
-            group.start_soon(until_orphaned, group.cancel_scope)
+            group.start_soon(until_orphaned, group.cancel_scope, folder)
     finally:
         with anyio.CancelScope(shield=True):
             await broker.shutdown()
@@ -38,9 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="An MQTT broker on loopback, for machines without mosquitto.")
     parser.add_argument("--port", type=int, required=True, help="TCP port")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--folder", type=Path, help="removed when standard input has closed")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    anyio.run(serve, arguments.host, arguments.port)
+    anyio.run(serve, arguments.host, arguments.port, arguments.folder)
     return 0
 
 

@@ -200,7 +200,7 @@ class SqliteJournal:
         at = self._clock.unix_s()
         texts = [self._encode(draft) for draft in drafts]
         written: list[Entry] = []
-        with _sqlite_errors(self._name), self._transaction():
+        with _sqlite_errors(self._name), transaction(self._connection):
             for draft, text in zip(drafts, texts, strict=True):
                 cursor = self._connection.execute(
                     "INSERT INTO entry (at, kind, session_id, key, data) VALUES (?, ?, ?, ?, ?)",
@@ -225,17 +225,6 @@ class SqliteJournal:
         if len(text) > ENTRY_LIMIT_BYTES:
             raise JournalError(f"journal {self._name}: entry {draft.kind!r} of {len(text)} bytes is too large")
         return text
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            # still open only when something failed; a failed COMMIT (disk full) may have ended it already
-            if self._connection.in_transaction:
-                self._connection.rollback()
 
     def entries(
         self, *, kind: str | None = None, session_id: str | None = None, key: str | None = None, after_seq: int = 0
@@ -292,6 +281,19 @@ def _take_ownership(path: Path) -> int:
         os.close(descriptor)
         raise JournalError(f"journal {path}: locked: another process (or an unclosed journal) owns it") from error
     return descriptor
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is written within the block or nothing. The connection has no isolation level of its own."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # still open only when something failed; a failed COMMIT (disk full) may have ended it already
+        if connection.in_transaction:
+            connection.rollback()
 
 
 @contextmanager
