@@ -2,6 +2,10 @@
 
 One request at a time. Whoever sends a second one before the first is answered is answered once and then hung up on, so
 that no order is carried out that its client could not have known to be needed.
+
+A robot is asked the same few things several times a second: heads that came before, and those of answers, are not worked
+out again. The first request of a connection that is anything else than one such head and its body, all in one piece, and
+whatever follows it, is h11's.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import dataclasses
 import json
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 
 import anyio
 import h11
@@ -21,6 +26,9 @@ HEAD_BYTES = 16384  # request line and headers together; Node, on which the make
 BODY_BYTES = 262_144  # 256 waypoints take about 100 kB
 IDLE_S = 60.0  # a kept connection on which nothing is asked; ours
 REQUEST_S = 30.0  # from a request's first byte to its last; ours
+HEADS_KEPT = 256  # of each direction: a path and a length make one
+HEAD_END = b"\r\n\r\n"
+KEEPS = ("keep-alive",)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,8 +52,10 @@ class HttpAnswer:
 
     @classmethod
     def of(cls, value: object, status: int = 200) -> HttpAnswer:
-        return cls(status, json.dumps(value, separators=(",", ":")).encode())
+        return cls(status, _JSON.encode(value).encode())
 
+
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 Handle = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 Send = Callable[[bytes], Awaitable[None]]
@@ -64,7 +74,11 @@ async def serve_http(stream: ByteStream, handle: Handle, send: Send) -> None:
 
     `send` writes to the stream. Raises what the stream raises when it breaks.
     """
+    begun = await _plain_requests(stream, handle, send)
+    if begun is None:
+        return
     wire = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+    wire.receive_data(begun)
     while True:
         try:
             request = await _read(wire, stream, send)
@@ -84,6 +98,64 @@ async def serve_http(stream: ByteStream, handle: Handle, send: Send) -> None:
         if wire.our_state is not h11.DONE or wire.their_state is not h11.DONE:
             return
         wire.start_next_cycle()
+
+
+async def _plain_requests(stream: ByteStream, handle: Handle, send: Send) -> bytes | None:
+    """Answers requests as long as they are plain. Returns the beginning of one that is not, or None: nothing more came."""
+    while True:
+        with anyio.move_on_after(IDLE_S) as idle:
+            data = await _received(stream)
+        if idle.cancelled_caught or not data:
+            return None
+        end = data.find(HEAD_END)
+        head = _plain_head(data[:end]) if 0 < end <= HEAD_BYTES else None
+        body = data[end + len(HEAD_END) :]
+        if head is None or len(body) != head.length or len(body) > BODY_BYTES:
+            return data
+        answer = await handle(dataclasses.replace(head.request, body=body))
+        await send(_answer_head(tuple(_headers(answer)), answer.status) + (answer.body or b""))
+
+
+async def _received(stream: ByteStream) -> bytes:
+    """b"" at the end."""
+    try:
+        return await stream.receive()
+    except anyio.EndOfStream:
+        return b""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Head:
+    """Of a request after which there are `length` bytes of body, and then nothing until it is answered."""
+
+    request: HttpRequest
+    length: int
+
+
+@lru_cache(maxsize=HEADS_KEPT)
+def _plain_head(head: bytes) -> _Head | None:
+    """None: there is more to it than a length, or something is wrong with it."""
+    wire = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+    wire.receive_data(head + HEAD_END)
+    try:
+        event = wire.next_event()
+        if not isinstance(event, h11.Request) or event.http_version != b"1.1" or event.method == b"HEAD":
+            return None
+        request = _request(event, b"")
+    except (h11.RemoteProtocolError, _Refuse):
+        return None
+    told = request.headers
+    if "transfer-encoding" in told or "expect" in told or told.get("connection", KEEPS) != KEEPS:
+        return None
+    return _Head(request, int(told.get("content-length", ("0",))[0]))
+
+
+@lru_cache(maxsize=HEADS_KEPT)
+def _answer_head(headers: tuple[tuple[str, str], ...], status: int) -> bytes:
+    wire = h11.Connection(h11.SERVER)
+    wire.receive_data(b"GET / HTTP/1.1\r\nHost: any\r\n\r\n")
+    wire.next_event()
+    return wire.send(h11.Response(status_code=status, headers=list(headers))) or b""
 
 
 async def _read(wire: h11.Connection, stream: ByteStream, send: Send) -> HttpRequest | None:
@@ -147,10 +219,7 @@ def _request(event: h11.Request, body: bytes) -> HttpRequest:
 
 
 def _encode(wire: h11.Connection, answer: HttpAnswer, *, close: bool, head: bool) -> bytes:
-    body = answer.body or b""
-    headers = [("Content-Length", str(len(body)))]
-    if answer.body is not None:
-        headers.append(("Content-Type", answer.content_type))
+    body, headers = answer.body or b"", _headers(answer)
     if close:
         headers.append(("Connection", "close"))
     parts = [wire.send(h11.Response(status_code=answer.status, headers=headers))]
@@ -158,3 +227,8 @@ def _encode(wire: h11.Connection, answer: HttpAnswer, *, close: bool, head: bool
         parts.append(wire.send(h11.Data(data=body)))
     parts.append(wire.send(h11.EndOfMessage()))
     return b"".join(part or b"" for part in parts)
+
+
+def _headers(answer: HttpAnswer) -> list[tuple[str, str]]:
+    length = ("Content-Length", str(len(answer.body or b"")))
+    return [length] if answer.body is None else [length, ("Content-Type", answer.content_type)]

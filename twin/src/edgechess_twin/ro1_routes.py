@@ -10,6 +10,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Literal
 
 from edgechess_twin import arm_model as model
@@ -106,14 +107,9 @@ class Routes:
         self._require_simulated(request)
         if not self._started():
             raise Refused("service_initializing", "the robot is starting")
-        for method, pattern, since, act in ROUTES:
-            match = re.fullmatch(pattern, request.path)
-            if (
-                match is not None
-                and method == request.method
-                and RELEASES.index(self._release) >= RELEASES.index(since)
-            ):
-                return await act(self, Call(request.body, match.groups(), dict(request.query)))
+        for since, act, names in _found(request.method, request.path):
+            if RELEASES.index(self._release) >= RELEASES.index(since):
+                return await act(self, Call(request.body, names, dict(request.query)))
         raise Refused("not_found", f"{request.method} {request.path[:80]}: this robot has no such endpoint")
 
     def _authorize(self, request: HttpRequest) -> None:
@@ -456,3 +452,13 @@ ROUTES = (
     _route("POST", "/movement/ros/state", "2026.09", Routes.ros),
 )
 """In the first release in which the compared clients have them; where the comparison is silent, the middle ones."""
+
+
+@lru_cache(maxsize=256)
+def _found(method: str, path: str) -> tuple[tuple[Release, Act, tuple[str, ...]], ...]:
+    """All that this is asked for by. The same few paths come several times a second."""
+    return tuple(
+        (since, act, match.groups())
+        for of, pattern, since, act in ROUTES
+        if of == method and (match := re.fullmatch(pattern, path)) is not None
+    )

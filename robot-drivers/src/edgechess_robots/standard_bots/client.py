@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from functools import lru_cache
 from types import TracebackType
 from typing import Self
@@ -15,7 +14,7 @@ from edgechess_robots.dobot.tcp import Connect
 from edgechess_robots.errors import ArmLost
 from edgechess_robots.standard_bots import api_protocol as api
 from edgechess_robots.standard_bots.api_protocol import Answer, ApiBroken, Move, Request, RobotKind
-from edgechess_robots.standard_bots.wire import WireTransport
+from edgechess_robots.standard_bots.wire import TooLong, WireTransport
 
 READ_DEADLINE_S = 1.0  # state is read in milliseconds; a second without it is as blind as a lost link
 COMMAND_DEADLINE_S = 3.0  # mode and gripper commands; a gripper's may be answered at the end of its stroke
@@ -79,15 +78,13 @@ class Client:
 
     def __init__(self, connect: Connect, site: Site) -> None:
         self._site = site
-        # One line for every request, several times a second, drowns whatever matters.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
-        self._http = httpx.AsyncClient(
-            transport=WireTransport(connect),
-            base_url=site.url,
-            headers=list(api.headers(site.robot_kind, site.token.reveal())),
-            timeout=None,  # see `_send`: deadlines are in the caller's clock, and over the whole exchange
-            trust_env=False,  # a proxy for the web is none for the robot
+        self._wire = WireTransport(connect, ANSWER_BYTES)
+        # Whole answers, as they are: no redirects, cookies or retries, of which a robot has none. Deadlines are those of
+        # `_send`, in the caller's clock and over the whole exchange.
+        self._headers = httpx.Headers(
+            [("Accept-Encoding", "identity"), *api.headers(site.robot_kind, site.token.reveal())]
         )
+        self._empty = lru_cache(maxsize=64)(self._built)  # the same few are asked for several times a second
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,7 +93,7 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_DEADLINE_S):
-            await self._http.aclose()
+            await self._wire.aclose()
 
     # --- status -------------------------------------------------------------------------------------------------------
 
@@ -178,6 +175,8 @@ class Client:
             ) from None
         except httpx.NetworkError as error:
             raise ArmLost(f"{request.name}: the connection broke ({error})") from None
+        except TooLong:
+            raise ApiBroken(f"{request.name}: answered with more than {ANSWER_BYTES} bytes") from None
         except httpx.RemoteProtocolError as error:
             if "disconnected" in str(error).lower():
                 raise ArmLost(f"{request.name}: the connection was closed without an answer") from None
@@ -186,21 +185,17 @@ class Client:
             ) from None
 
     async def _exchange(self, request: Request) -> Answer:
+        response = await self._wire.handle_async_request(self._in_http(request))
+        return Answer(request.name, response.status_code, response.content)
+
+    def _in_http(self, request: Request) -> httpx.Request:
+        return self._empty(request) if request.body is None else self._built(request)
+
+    def _built(self, request: Request) -> httpx.Request:
         url = _url(self._site.url + request.path)
-        asked = self._http.build_request(request.method, url, content=request.content())
-        response = await self._http.send(asked, stream=True)
-        try:
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > ANSWER_BYTES:
-                    raise ApiBroken(f"{request.name}: answered with more than {ANSWER_BYTES} bytes")
-        finally:
-            await response.aclose()
-        return Answer(request.name, response.status_code, bytes(body))
+        return httpx.Request(request.method, url, headers=self._headers, content=request.content())
 
 
 @lru_cache(maxsize=128)
 def _url(text: str) -> httpx.URL:
-    """Parsed once: the same few are asked for several times a second."""
     return httpx.URL(text)

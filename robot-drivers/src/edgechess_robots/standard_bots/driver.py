@@ -69,6 +69,7 @@ class StandardBotsArm:
         self._readiness = Readiness(name, chain, settings, self._conduct, self._sight)
         self._mover = Mover(name, settings, self._conduct, self._sight)
         self._stopping = Stopping(name, settings, self._conduct, self._sight)
+        self._read_off: tuple[Look, Pose | None, bool] | None = None  # tool and parked, worked out once a look
 
     async def run(self) -> None:
         await self._conduct.keep_linked(self._link.serve)
@@ -82,6 +83,7 @@ class StandardBotsArm:
     def calibrate(self, calibration: Calibration) -> None:
         """From now on this is where the board is; plans checked before are void. Raises ArmStopped in motion."""
         self._siting.calibrate(calibration, self._conduct.mode)
+        self._read_off = None
 
     def tip_in_base(self) -> Pose:
         """Where the fingertips are in the arm's base frame, for calibration. Raises ArmLost without a fresh look."""
@@ -103,7 +105,9 @@ class StandardBotsArm:
         now = self._sight.newest
         if now is None:
             return self._conduct.state((), None, parked=False, age_s=math.inf)
-        tool, parked = self._siting.tool(now.flange), self._sight.parked(now)
+        if self._read_off is None or self._read_off[0] is not now:
+            self._read_off = (now, self._siting.tool(now.flange), self._sight.parked(now))
+        _, tool, parked = self._read_off
         age_s = anyio.current_time() - now.at_s
         return self._conduct.state(now.joints_deg, tool, parked=parked, age_s=age_s, emergency=now.emergency)
 

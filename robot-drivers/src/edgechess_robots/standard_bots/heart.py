@@ -54,18 +54,25 @@ class Heart:
     """Beats for one controlled motion, without waiting for answers: a slow one must not stop the arm."""
 
     def __init__(
-        self, client: Client, begun: Motion, beat_s: float, ending_beat_s: float, near: Callable[[Position], bool]
+        self,
+        client: Client,
+        begun: Motion,
+        beat_s: float,
+        ending_beat_s: float,
+        near: Callable[[Position], bool],
+        tell: Callable[[], None],
     ) -> None:
-        """`near`: the motion is as good as over there."""
+        """`near`: the motion is as good as over there. `tell` is called whenever an answer was heard."""
         self._client = client
         self._id = begun.id
         self._beat_s = beat_s
         self._ending_beat_s = ending_beat_s
         self._near = near
+        self._tell = tell
         self._newest = begun
         self._sent = self._answered = self._unknown = 0
         self._failure: RobotError | None = None
-        self.heard = anyio.Event()
+        self._heard = anyio.Event()
 
     @property
     def over(self) -> bool:
@@ -87,9 +94,9 @@ class Heart:
         began_s = anyio.current_time()
         with anyio.move_on_after(self._beat_s):
             while not self._ending():
-                await self.heard.wait()
+                await self._heard.wait()
             while self._answered < self._sent:
-                await self.heard.wait()
+                await self._heard.wait()
             await anyio.sleep_until(began_s + self._ending_beat_s)
 
     def _ending(self) -> bool:
@@ -112,8 +119,9 @@ class Heart:
             self._unknown = 0
             if number > self._answered and not self.over:
                 self._answered, self._newest = number, told
-        self.heard.set()
-        self.heard = anyio.Event()
+        self._heard.set()
+        self._heard = anyio.Event()
+        self._tell()
 
     def judge(self) -> None:
         """Raises Interrupted unless the motion ended as it should."""
@@ -126,9 +134,14 @@ class Heart:
 class Waiting:
     """Waits for the answer of one blocking piece."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], None]) -> None:
+        """`tell` is called when it is over."""
         self._end: api.Event | RobotError | None = None
-        self.over = anyio.Event()
+        self._tell = tell
+
+    @property
+    def over(self) -> bool:
+        return self._end is not None
 
     @property
     def ended_badly(self) -> bool:
@@ -139,7 +152,7 @@ class Waiting:
             self._end = await client.move(move, limit_s)
         except RobotError as error:
             self._end = error
-        self.over.set()
+        self._tell()
 
     def judge(self) -> None:
         """Raises Interrupted unless the motion ended as it should, or what the call raised."""

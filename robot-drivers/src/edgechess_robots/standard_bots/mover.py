@@ -74,12 +74,18 @@ class Mover:
         try:
             with anyio.fail_after(limit_s):
                 begun = await heart.begin(self._name, client, motion.move)
-                beat_s, ending_beat_s = self._settings.beat_s, self._settings.ending_beat_s
-                beating = Heart(client, begun, beat_s, ending_beat_s, lambda at: self._near(motion, at))
+                beating = Heart(
+                    client,
+                    begun,
+                    self._settings.beat_s,
+                    self._settings.ending_beat_s,
+                    lambda at: self._near(motion, at),
+                    self._conduct.measured,
+                )
                 async with anyio.create_task_group() as group:
                     group.start_soon(beating.beat, name=f"{self._name} heart")
                     while not beating.over and self._conduct.mode == "moving":
-                        await _either(beating.heard, self._conduct.news)
+                        await self._conduct.news.wait()
                     group.cancel_scope.cancel()
         except TimeoutError:
             raise _too_long(motion.duration_s, limit_s) from None
@@ -108,13 +114,13 @@ class Mover:
 
     async def _piece(self, way: Way, share: float) -> None:
         client, limit_s = self._sight.linked().client, self._limit_s(PIECE_S)
-        waiting = Waiting()
+        waiting = Waiting(self._conduct.measured)
         try:
             with anyio.fail_after(limit_s):
                 async with anyio.create_task_group() as group:
                     group.start_soon(waiting.wait, client, way.move_to(share), limit_s, name=f"{self._name} motion")
-                    while not waiting.over.is_set() and self._conduct.mode == "moving":
-                        await _either(waiting.over, self._conduct.news)
+                    while not waiting.over and self._conduct.mode == "moving":
+                        await self._conduct.news.wait()
                     group.cancel_scope.cancel()
         except TimeoutError:
             raise _too_long(PIECE_S, limit_s) from None
@@ -170,15 +176,3 @@ def _nothing_moved(error: ApiRefused | Interrupted) -> bool:
 
 def _too_long(planned_s: float, limit_s: float) -> Interrupted:
     return Interrupted("deadline", f"a motion of {planned_s:.1f} s took {limit_s:.1f} s")
-
-
-async def _either(one: anyio.Event, other: anyio.Event) -> None:
-    """Until one of them is set."""
-    async with anyio.create_task_group() as group:
-
-        async def wait(event: anyio.Event) -> None:
-            await event.wait()
-            group.cancel_scope.cancel()
-
-        group.start_soon(wait, one)
-        group.start_soon(wait, other)

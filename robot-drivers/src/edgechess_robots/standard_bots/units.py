@@ -75,29 +75,26 @@ def tooltip_of(flange: Matrix, tooltip_mm: float) -> Tooltip:
 
 def flange_of(tooltip: Tooltip, tooltip_mm: float) -> Matrix:
     """Where our flange is when the API reports this tooltip. Raises ApiBroken for what is no pose, WrongUnit."""
-    frame = np.eye(4)
-    frame[:3, :3] = _rotation(tooltip)
-    flange = np.asarray(frame @ _TOOLTIP_IN_FLANGE.T, dtype=np.float64)
-    place = [
-        millimetres(v, f"{a} of the tooltip")
-        for a, v in zip("xyz", (tooltip.x_m, tooltip.y_m, tooltip.z_m), strict=True)
-    ]
-    flange[:3, 3] = np.array(place) - tooltip_mm * flange[:3, 2]
-    return flange
+    rows = []
+    for axis, metre, (out, across, up) in zip(
+        "xyz", (tooltip.x_m, tooltip.y_m, tooltip.z_m), _rotation(tooltip), strict=True
+    ):
+        at_mm = millimetres(metre, f"{axis} of the tooltip") - tooltip_mm * out
+        rows.append((up, -across, out, at_mm))  # as _TOOLTIP_IN_FLANGE has it: x out of the flange is our z
+    return np.array((*rows, (0.0, 0.0, 0.0, 1.0)))
 
 
-def _rotation(tooltip: Tooltip) -> Matrix:
-    q = np.array([tooltip.qx, tooltip.qy, tooltip.qz, tooltip.qw])
-    norm = float(np.linalg.norm(q))
+def _rotation(tooltip: Tooltip) -> tuple[tuple[float, float, float], ...]:
+    """Rows of the API's tooltip frame, in plain floats: an arm in motion tells where it is several times a second."""
+    x, y, z, w = tooltip.qx, tooltip.qy, tooltip.qz, tooltip.qw
+    norm = math.sqrt(x * x + y * y + z * z + w * w)
     if not 0.9 < norm < 1.1:  # a robot rounds to five places; further off is something else than a quaternion
         raise ApiBroken(f"the tooltip's quaternion has length {norm:.3f}, expected 1")
-    x, y, z, w = (float(v) for v in q / norm)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
+    x, y, z, w = x / norm, y / norm, z / norm, w / norm
+    return (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
     )
 
 
