@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +119,17 @@ def test_every_command_explains_itself(edgechess: Any, verb: tuple[str, ...]) ->
     assert done.code == 0
     assert done.out.startswith("Usage: ")
     assert done.err == ""
+
+
+def test_the_list_of_commands_imports_none_of_them_and_cuts_no_line() -> None:
+    program = (
+        "import sys\nsys.argv = ['edgechess', '--help']\nfrom edgechess_cli.main import VERBS, main\n"
+        "try:\n    main()\nfinally:\n    assert not {module for module, _, _ in VERBS.values()} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for verb, (_, _, line) in VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(line)}$", done.stdout, re.MULTILINE), verb
 
 
 @pytest.mark.parametrize("verb", ["play", "table", "publish", "doctor"])

@@ -148,7 +148,8 @@ class Receivers:
             self._report(number, p.Broken(number, failed.fault, failed.text, failed.received, failed.retry_after_s))
             return
         finally:
-            self._active.pop(number, None)
+            with self._changed:  # somebody may be interrupting them all
+                self._active.pop(number, None)
         if not intact(view, chunk.address, chunk.check, self._rigour):
             source.discard(chunk_key(chunk.address))
             self._report(number, p.Damaged(number))
