@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edgechess_training.errors import TrainingError
-
-EXIT_INTERRUPTED = 130
-PLAIN_EVERY_S = 15.0  # a log that nobody draws on wants few lines
+from edgechess_cli.training_tells import EXIT_INTERRUPTED, progress, told
 
 app = typer.Typer(
     help="Make datasets: for our own network (numpy) and for language models (JSON lines).", no_args_is_help=True
@@ -60,7 +54,7 @@ def build(
     from edgechess_training.dataset.game_filter import Filter
     from edgechess_training.dataset.unit import recipe_of
 
-    with _told(), _progress(as_json) as show:
+    with _told(), progress(quiet=as_json) as show:
         wanted = Filter(
             players=tuple(player or ()),
             winner_only=winner_only,
@@ -77,7 +71,7 @@ def build(
             jobs=jobs,
             licence=licence,
             watch=lambda p: show(
-                p.read_bytes, p.total_bytes, f"{p.report.kept:,} games, {p.report.malformed_games:,} malformed"
+                "read", p.read_bytes, p.total_bytes, f"{p.report.kept:,} games, {p.report.malformed_games:,} malformed"
             ),
         )
     _finish(out, summary.counts, as_json, summary.malformed)
@@ -129,7 +123,7 @@ def label(
     from edgechess_training.dataset.labelling import label as label_positions
 
     options = LabelOptions(positions=positions, blunders=blunders, nodes=nodes, seed=seed, fraction=evaluation)
-    with _told(), _progress(as_json) as show:
+    with _told(), progress(quiet=as_json) as show:
         summary = label_positions(
             dataset,
             out,
@@ -137,7 +131,7 @@ def label(
             program=engine,
             jobs=jobs,
             licence=licence,
-            watch=lambda done, total, report: show(done, total, f"{report.labelled:,} positions"),
+            watch=lambda done, total, report: show("labelled", done, total, f"{report.labelled:,} positions"),
         )
     _finish(out, summary.counts, as_json, summary.malformed)
 
@@ -156,44 +150,11 @@ def _finish(out: Path, counts: dict[str, int], as_json: bool, malformed: list[st
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar in a terminal, a line now and then elsewhere."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        last = time.monotonic()
-
-        def line(done: int, total: int, text: str) -> None:
-            nonlocal last
-            if not quiet and time.monotonic() - last >= PLAIN_EVERY_S:
-                last = time.monotonic()
-                typer.echo(f"{done / max(total, 1):6.1%}  {text}", err=True)
-
-        yield line
-        return
-    columns: list[Any] = [
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %  {task.description}"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, transient=True) as picture:
-        task = picture.add_task("", total=None)
-        yield lambda done, total, text: picture.update(task, completed=done, total=total, description=text)
-
-
-@contextmanager
 def _told() -> Iterator[None]:
     """A user's mistake is one line; an interrupted run says how to go on."""
-    try:
-        yield
-    except TrainingError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        typer.echo("\nedgechess dataset: stopped; the same command goes on from here", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"edgechess dataset: {text}", err=True)
-    raise typer.Exit(2)
+    with told("dataset"):
+        try:
+            yield
+        except KeyboardInterrupt:
+            typer.echo("\nedgechess dataset: stopped; the same command goes on from here", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgechess_cli.evaluate_command import told
+from edgechess_cli.training_tells import told
 from edgechess_training.evaluation import curve_report, measured, milestones, run_facts, style_report
 from edgechess_training.evaluation.card import Card, markdown
 
@@ -31,7 +31,7 @@ def card(
     licence: Annotated[str, typer.Option("--licence", help="SPDX expression, of the weights.")] = "CC0-1.0",
 ) -> None:
     """Write a model's card: strength with intervals, anchors, data, recipe, compute, styles, limits. Measures nothing."""
-    with told():
+    with told("evaluate card"):
         found = Card(
             found=[measured.read(path) for path in figures],
             licence=licence,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgechess_cli.evaluate_command import BROAD, EXIT_INTERRUPTED, progress, told
-from edgechess_training.errors import TrainingError
+from edgechess_cli.evaluate_options import JobsOption, Material, paired
+from edgechess_cli.option_group import grouped
+from edgechess_cli.training_tells import EXIT_INTERRUPTED, progress, told
 from edgechess_training.evaluation import curve_report, milestones, report
 from edgechess_training.evaluation.evaluation import Evaluation, Sizes, Wanted
 from edgechess_training.evaluation.executors import executor_of
@@ -19,37 +21,27 @@ from edgechess_training.evaluation.subject import subject_of
 REPORT_FILE = "curve.md"
 
 
+@grouped
 def curve(
     run: Annotated[Path, typer.Argument(help="The folder of `edgechess train policy`.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Dataset folder: its evaluation.npy.")] = None,
-    puzzle_file: Annotated[Path | None, typer.Option("--puzzle-file", help="Lichess's CSV, also .zst.")] = None,
-    puzzle_source: Annotated[
-        str, typer.Option("--puzzle-source", help="Only those of this column Source; `all`: every one.")
-    ] = BROAD,
+    material: Material,
     elo: Annotated[int, typer.Option("--elo", help="Stockfish's UCI_Elo.")] = 1350,
     nodes: Annotated[int | None, typer.Option("--nodes", help="Of the engine per move.", min=1)] = None,
     games: Annotated[int, typer.Option("--games", help="Of each milestone; an even number, 0: none.", min=0)] = 100,
     puzzles: Annotated[int, typer.Option("--puzzles", help="How many.", min=0)] = 2000,
     positions: Annotated[int, typer.Option("--positions", help="Held-out positions.", min=0)] = 5000,
-    book: Annotated[Path | None, typer.Option("--book", help="Openings. Default: our own.")] = None,
-    jobs: Annotated[int, typer.Option("--jobs", help="Processes (0: one per core).", min=0)] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 1,
+    jobs: JobsOption = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder of results; the same command goes on there.")] = Path(
         "evaluations/curve"
     ),
 ) -> None:
     """Measure a run's milestones. Writes curve.md, curve.svg and curve.json; Ctrl-C, and the same command goes on."""
-    with told():
-        if games % 2:
-            raise TrainingError(f"--games {games}: games come in pairs, so an even number is needed")
-        wanted = Wanted(
+    with told("evaluate curve"):
+        paired(games)
+        wanted = dataclasses.replace(
+            material.wanted(),
             levels=(elo,),
             nodes=nodes,
-            book=book,
-            puzzle_file=puzzle_file,
-            puzzle_source=None if puzzle_source == "all" else puzzle_source,
-            data=data,
-            seed=seed,
             sections=("matches", "puzzles", "heldout"),
             sizes=Sizes(games, puzzles, positions, 0, 0, 0),
         )

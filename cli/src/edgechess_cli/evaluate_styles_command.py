@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from edgechess_cli.evaluate_command import EXIT_INTERRUPTED, progress, told
+from edgechess_cli.evaluate_options import JobsOption
+from edgechess_cli.training_tells import EXIT_INTERRUPTED, progress, told
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import style_report
 from edgechess_training.evaluation.executors import executor_of
@@ -27,14 +28,14 @@ def styles(
     games: Annotated[int, typer.Option("--games", min=1, help="Later games in a group.")] = 20,
     groups: Annotated[int, typer.Option("--groups", min=1, help="Groups of each player, at most.")] = 4,
     positions: Annotated[int, typer.Option("--positions", min=1, help="Of each group, at most.")] = 400,
-    jobs: Annotated[int, typer.Option("--jobs", help="Processes (0: one per core).", min=0)] = 1,
+    jobs: JobsOption = 1,
     seed: Annotated[int, typer.Option("--seed", help="Of what is drawn.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder of results; the same command goes on there.")] = Path(
         "evaluations/styles"
     ),
 ) -> None:
     """Which style explains each player's later games best? Writes styles.md, styles.svg and styles.json."""
-    with told():
+    with told("evaluate styles"):
         sampling = Sampling(games, groups, positions, seed)
         players = _chosen(players_of(folder, sampling), only or [])
         source = subject_of(base, out).source

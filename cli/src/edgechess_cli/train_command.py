@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edgechess_cli.train_options import DeviceOption, LicenceOption, ThreadsOption, prepared, stopping, told
+from edgechess_cli.train_options import DeviceOption, LicenceOption, ThreadsOption, prepared, stopping
 from edgechess_cli.train_style_command import style
+from edgechess_cli.training_tells import told
 from edgechess_training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def policy(
     changes = {name: value for name, value in given.items() if value is not None} | (
         {} if mirror else {"mirror": False}
     )
-    with told("policy"):
+    with told("train policy"):
         if resume and (changes or init):
             raise TrainingError(f"--resume goes on with the run's own recipe; leave out {', '.join(changes) or 'init'}")
         if decay_from_here and not resume:

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from edgechess_cli.import_bedrock_command import clients
 from edgechess_cli.train_command import app
-from edgechess_cli.train_options import DeviceOption, ThreadsOption, prepared, stopping, told
+from edgechess_cli.train_options import DeviceOption, ThreadsOption, prepared, stopping
+from edgechess_cli.training_tells import told
 from edgechess_inference.errors import InferenceError
 from edgechess_training.dataset.folder import EVALUATION_RECORDS, TRAIN_RECORDS
 from edgechess_training.errors import TrainingError
@@ -123,7 +124,7 @@ def _wanted(value: Any, option: str) -> str:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    with told("lora"):
+    with told("train lora"):
         try:
             yield
         except InferenceError as error:

@@ -1,4 +1,4 @@
-"""What the verbs of `edgechess train` have in common: where to compute, how to stop, how mistakes are told."""
+"""What the verbs of `edgechess train` have in common: where to compute, and how to stop."""
 
 from __future__ import annotations
 
@@ -10,28 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgechess_training.errors import TrainingError
-
 if TYPE_CHECKING:
     from edgechess_training.policy.compute import Device
 
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Of the processor (default: all cores).")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 LicenceOption = Annotated[str, typer.Option("--licence", help="SPDX expression for the packed model.")]
-
-
-@contextmanager
-def told(verb: str) -> Iterator[None]:
-    """A user's mistake, and torch that is not there, are one line."""
-    try:
-        yield
-    except ImportError as error:
-        text = f"{error.name} is not installed: pip install 'edgechess-training[torch]'"
-        typer.echo(f"edgechess train {verb}: {text}", err=True)
-        raise typer.Exit(2) from None
-    except (TrainingError, OSError) as error:
-        typer.echo(f"edgechess train {verb}: {error}", err=True)
-        raise typer.Exit(2) from None
 
 
 def prepared(device: str, threads: int | None) -> Device:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgechess_cli.train_options import DeviceOption, LicenceOption, ThreadsOption, prepared, stopping, told
+from edgechess_cli.train_options import DeviceOption, LicenceOption, ThreadsOption, prepared, stopping
+from edgechess_cli.training_tells import told
 from edgechess_training.errors import TrainingError
+from edgechess_training.style_folder import REPORT_FILE, StyleReport
 
 if TYPE_CHECKING:
     from edgechess_training.policy.compute import Device
     from edgechess_training.policy.network_weights import PackedNetwork
-    from edgechess_training.policy.style import StyleOptions, StyleReport
+    from edgechess_training.policy.style import StyleOptions
 
 
 def style(
@@ -39,11 +41,11 @@ def style(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object per player.")] = False,
 ) -> None:
     """Learn from a player's earlier games, measure on the later ones, pack. Players whose report is there are left alone."""
-    with told("style"):
+    with told("train style"):
         where = prepared(device, threads)
         from edgechess_training.dataset.pgn_files import pgn_files
         from edgechess_training.policy.network_weights import packed_network
-        from edgechess_training.policy.style import REPORT_FILE, StyleOptions
+        from edgechess_training.policy.style import StyleOptions
 
         files = _chosen(pgn_files(games), only or ())
         if player is not None and len(files) > 1:

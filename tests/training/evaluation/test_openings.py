@@ -95,6 +95,13 @@ def test_pgn_in_every_packing(packing: str, tmp_path: Path) -> None:
         book.draw(4, seed=1)
 
 
+def test_lines_of_fen_are_positions_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "book.epd"
+    path.write_text("r1bqkbnr/1ppp1ppp/p1n5/1B2p3/4P3/5N2/PPPP1PPP/RNBQK2R w KQkq - 0 4\n")
+    (opening,) = read_book(path).draw(1, seed=1)
+    assert opening.start_fen == "r1bqkbnr/1ppp1ppp/p1n5/1B2p3/4P3/5N2/PPPP1PPP/RNBQK2R w KQkq - 0 4"
+
+
 def test_epd_gives_positions(tmp_path: Path) -> None:
     path = tmp_path / "book.epd"
     path.write_text("rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq - hmvc 0; fmvn 1;\n8/8/8/8/8/8/8/8 w - -\n")

@@ -30,8 +30,9 @@ from edgechess_training.policy.low_rank import attach, save_adapter  # noqa: E40
 from edgechess_training.policy.mixture import batch_of, outlooks_of  # noqa: E402
 from edgechess_training.policy.network_weights import PackedNetwork, arrays_of, packed_network, put  # noqa: E402
 from edgechess_training.policy.player_games import read_player  # noqa: E402
-from edgechess_training.policy.style import REPORT_FILE, StyleOptions, pack_style, train_style  # noqa: E402
+from edgechess_training.policy.style import StyleOptions, pack_style, train_style  # noqa: E402
 from edgechess_training.positions import Positions  # noqa: E402
+from edgechess_training.style_folder import REPORT_FILE  # noqa: E402
 
 CPU = torch.device("cpu")
 

@@ -24,7 +24,7 @@ from edgechess_training.evaluation.network import NetworkSource, network_of, sco
 from edgechess_training.evaluation.sides import Choice, choose_moves
 from edgechess_training.evaluation.statistics import Interval, mean_of
 from edgechess_training.evaluation.sums import Sums
-from edgechess_training.evaluation.work import Task
+from edgechess_training.evaluation.work import Task, portions
 from edgechess_training.positions import EVALUATION_FILE, open_positions
 
 JUDGED_PER_TASK = 100
@@ -164,6 +164,4 @@ def _board(fen: str) -> chess.Board:
 
 
 def eval_tasks(section: str, positions: Sequence[tuple[str, int]], source: NetworkSource) -> Iterator[Task]:
-    for start in range(0, len(positions), EVALS_PER_TASK):
-        some = tuple(positions[start : start + EVALS_PER_TASK])
-        yield Task(section, start * EVALS_PER_TASK + len(some), EvalWork(some, source))
+    return portions(section, positions, EVALS_PER_TASK, lambda some: EvalWork(some, source))

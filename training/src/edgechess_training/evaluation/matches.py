@@ -13,7 +13,7 @@ from edgechess_training.evaluation.games import Played, Tally, play_pairs, playe
 from edgechess_training.evaluation.openings import Opening
 from edgechess_training.evaluation.sides import SideSource
 from edgechess_training.evaluation.statistics import Score, Sprt, score_of
-from edgechess_training.evaluation.work import Task
+from edgechess_training.evaluation.work import Task, portions
 
 PAIRS_PER_TASK = 8  # sixteen games at once: enough for the network, and soon enough on the disk
 
@@ -44,13 +44,9 @@ class MatchWork:
 
 
 def tasks_of(match: Match, openings: Sequence[Opening]) -> Iterator[Task]:
-    """One pair per opening. The number of a task says which openings it plays: more of them later change nothing."""
+    """One pair per opening."""
     numbered = list(enumerate(openings))
-    for start in range(0, len(numbered), PAIRS_PER_TASK):
-        pairs = tuple(numbered[start : start + PAIRS_PER_TASK])
-        # a short last task is another than the full one that a longer match has in its place
-        number = start * PAIRS_PER_TASK + len(pairs)
-        yield Task(match.name, number, MatchWork(pairs, match.first, match.second))
+    return portions(match.name, numbered, PAIRS_PER_TASK, lambda pairs: MatchWork(pairs, match.first, match.second))
 
 
 def games_of(values: Mapping[int, Any]) -> list[Played]:

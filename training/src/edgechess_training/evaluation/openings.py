@@ -54,6 +54,7 @@ OWN = (
 OWN_ROUNDS = 40  # times that each of them is followed by others: some 2,500 openings, 5,000 games
 
 _NUMBER = re.compile(r"\d+\.+|[!?]+|\$\d+")
+_FEN = re.compile(r"(\S+\s+){4}\d+\s+\d+")
 _NOT_MOVES = re.compile(r"\{[^}]*\}|;[^\n]*|\([^()]*\)")
 _RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
 
@@ -122,7 +123,7 @@ class Book:
         name = f"{self.name} {number + 1}"
         try:
             if self.positions:
-                return Opening(name, chess.Board.from_epd(entry)[0].fen(), ())
+                return Opening(name, _position(entry).fen(), ())
             board = chess.Board()
             moves = tuple(board.push_san(token).uci() for token in _tokens(entry))
         except ValueError as error:
@@ -185,6 +186,11 @@ def _games(text: str) -> Iterator[str]:
 
 def _epds(text: str) -> Iterator[str]:
     return (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def _position(entry: str) -> chess.Board:
+    """Of a line of EPD, or of FEN, which books of positions hold as often. Raises ValueError."""
+    return chess.Board(entry) if _FEN.fullmatch(entry) else chess.Board.from_epd(entry)[0]
 
 
 def _tokens(movetext: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.network import NetworkSource, network_of
 from edgechess_training.evaluation.sides import Choice, choose_moves
 from edgechess_training.evaluation.statistics import Interval, share
-from edgechess_training.evaluation.work import Task
+from edgechess_training.evaluation.work import Task, portions
 
 PUZZLES_PER_TASK = 500
 BAND = 200  # rating points
@@ -107,9 +107,7 @@ class _Try:
 
 
 def tasks_of(section: str, puzzles: Sequence[Puzzle], source: NetworkSource, choice: Choice) -> Iterator[Task]:
-    for start in range(0, len(puzzles), PUZZLES_PER_TASK):
-        some = tuple(puzzles[start : start + PUZZLES_PER_TASK])
-        yield Task(section, start * PUZZLES_PER_TASK + len(some), PuzzleWork(some, source, choice))
+    return portions(section, puzzles, PUZZLES_PER_TASK, lambda some: PuzzleWork(some, source, choice))
 
 
 @dataclass(frozen=True, slots=True)

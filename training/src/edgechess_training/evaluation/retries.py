@@ -22,7 +22,7 @@ from edgechess_training.evaluation.network import Network, NetworkSource, networ
 from edgechess_training.evaluation.openings import Opening
 from edgechess_training.evaluation.statistics import Interval, share
 from edgechess_training.evaluation.sums import Sums, added
-from edgechess_training.evaluation.work import Task
+from edgechess_training.evaluation.work import Task, portions
 
 PLIES = 50
 TRIES = 5
@@ -84,9 +84,7 @@ def _counted(moves: Sequence[tuple[int, bool]], board: chess.Board) -> Sums:
 
 
 def tasks_of(section: str, openings: Sequence[Opening], source: NetworkSource, engine: EngineSource) -> Iterator[Task]:
-    for start in range(0, len(openings), GAMES_PER_TASK):
-        some = tuple(openings[start : start + GAMES_PER_TASK])
-        yield Task(section, start * GAMES_PER_TASK + len(some), RetriesWork(some, source, engine))
+    return portions(section, openings, GAMES_PER_TASK, lambda some: RetriesWork(some, source, engine))
 
 
 @dataclass(frozen=True, slots=True)

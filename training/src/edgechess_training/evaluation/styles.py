@@ -6,7 +6,6 @@ measure of all, but plays no part in the choice. What is asked here is served we
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from edgechess_training.evaluation.network import NetworkSource, network_of
 from edgechess_training.evaluation.statistics import Interval, mean_of, share
 from edgechess_training.evaluation.work import Task
 from edgechess_training.positions import EVALUATION_FILE, open_positions
+from edgechess_training.style_folder import packed_style, read_report, style_folders
 
-STYLE_REPORT = "report.json"  # `train style` writes it into each style's folder
 BASE = ""  # the network without a style, among the names of styles
 
 
@@ -49,24 +48,19 @@ class Player:
 
 def players_of(folder: Path, sampling: Sampling) -> list[Player]:
     """Of a folder that `train style` made, by name. Raises TrainingError, OSError."""
-    found = [_player(report.parent, sampling) for report in sorted(folder.glob(f"*/{STYLE_REPORT}"))]
+    found = [_player(style, sampling) for style in style_folders(folder)]
     if not found:
         raise TrainingError(f"{folder} holds no styles: `edgechess train style … --out {folder}` makes some")
     return found
 
 
 def _player(folder: Path, sampling: Sampling) -> Player:
-    try:
-        report = json.loads((folder / STYLE_REPORT).read_text(encoding="utf-8"))
-        full_name, since = str(report["player"]), str(report["later_since"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{folder / STYLE_REPORT} is no report of `edgechess train style`: {error}") from error
-    address = folder.with_name(f"{folder.name}.json")
+    report, address = read_report(folder), packed_style(folder)
     if not address.is_file():
         raise TrainingError(f"{address} is missing: the style {folder.name} was not packed; train it again")
     file = folder / EVALUATION_FILE
     groups = groups_of(open_positions(file)["game"], sampling)
-    return Player(folder.name, full_name, since, str(file), str(address), tuple(groups))
+    return Player(folder.name, report.player, report.later_since, str(file), str(address), tuple(groups))
 
 
 def groups_of(games: Any, sampling: Sampling) -> list[tuple[int, ...]]:

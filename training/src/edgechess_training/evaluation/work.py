@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+Item = TypeVar("Item")
 
 
 class Work(Protocol):
@@ -21,6 +23,16 @@ class Task:
     section: str
     number: int
     work: Work
+
+
+def portions(
+    section: str, items: Sequence[Item], size: int, work: Callable[[tuple[Item, ...]], Work]
+) -> Iterator[Task]:
+    """Tasks of `size` items each. A number says which items a task has: more of them later change none that is full, and a
+    short last task is another than the full one that then stands in its place."""
+    for start in range(0, len(items), size):
+        some = tuple(items[start : start + size])
+        yield Task(section, start * size + len(some), work(some))
 
 
 Result = tuple[Task, Any]

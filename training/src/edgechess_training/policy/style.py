@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,8 @@ from edgechess_training.policy.player_games import PlayerGames
 from edgechess_training.policy.schedule import Decay, factor
 from edgechess_training.policy.scoring import Scorer, sample_of
 from edgechess_training.positions import EVALUATION_FILE
+from edgechess_training.style_folder import StyleReport, packed_style, write_report
 
-REPORT_FILE = "report.json"
 WEIGHT_DECAY = 0.01
 
 
@@ -38,23 +37,6 @@ class StyleOptions:
     rate: float = 2e-3
     seed: int = 1
     scored: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class StyleReport:
-    """How well the player's own moves of later games are foretold: by the network alone, and with the adapter."""
-
-    name: str
-    player: str
-    learnt_positions: int
-    seen_positions: int
-    later_since: str
-    later_positions: int
-    base_top1: float
-    base_nll: float
-    style_top1: float
-    style_nll: float
-    spent_s: float
 
 
 def train_style(
@@ -87,16 +69,14 @@ def train_style(
     )  # fmt: skip
     save_adapter(folder, changes, options.rank)
     np.save(folder / EVALUATION_FILE, games.later)
-    (folder / REPORT_FILE).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    write_report(folder, report)
     return report
 
 
 def pack_style(folder: Path, base: PackedNetwork, licence: str) -> int:
     """`folder` becomes `folder`.json beside it; returns its bytes. Raises TrainingError."""
     try:
-        return pack_adapter(
-            folder, folder.with_name(f"{folder.name}.json"), [base.manifest], licence=licence
-        ).manifest.bytes
+        return pack_adapter(folder, packed_style(folder), [base.manifest], licence=licence).manifest.bytes
     except (InferenceError, OSError) as error:
         raise TrainingError(f"{folder}: {error}") from error
 
