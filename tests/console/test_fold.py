@@ -54,7 +54,7 @@ CREATED = EdgeEvent(
 def test_a_session_that_was_made_waits_for_its_start_and_says_whose_it_is() -> None:
     view = after(CREATED)
     assert (view.session.status, view.session.fen) == ("created", chess.STARTING_FEN)
-    assert (view.players["w"].word, view.players["b"].name) == ("human", "model")
+    assert (view.players["w"].word, view.players["b"].name) == ("human", "tiny")
 
 
 def test_a_person_may_enter_a_move_when_asked_and_at_no_other_time() -> None:

@@ -69,6 +69,10 @@ async def test_a_stop_without_a_bus_says_so_at_once(console: Any) -> None:
         ("pause", {}, SessionControl(command="pause", request_id="r")),
         ("resign", {"color": "b"}, SessionControl(command="resign", request_id="r", color="b")),
         ("draw", {}, SessionControl(command="draw", request_id="r")),
+        ("start", {"white": "human", "black": "random", "setup": True}, SessionControl(command="start", request_id="r", white="human", black="random", setup=True)),
+        ("pause", {"sessionId": "seen"}, SessionControl(command="pause", request_id="r", session_id="seen")),
+        ("resign", {"color": "w", "sessionId": "seen"}, SessionControl(command="resign", request_id="r", color="w", session_id="seen")),
+        ("move", {"lan": "e2e4", "sessionId": None}, SessionControl(command="move", request_id="r", lan="e2e4")),
         ("move", {"lan": "e7e8q"}, SessionControl(command="move", request_id="r", lan="e7e8q")),
         ("next", {}, SessionControl(command="next", request_id="r", setup=True)),
     ],
@@ -114,6 +118,38 @@ async def test_the_arms_are_released_by_name_only(console: Any) -> None:
             ("recover", "Ada"),
             ("refilled", "Ada"),
         ]
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_was_said_of_one_game_is_not_done_to_the_next(console: Any) -> None:
+    async with console() as desk, desk.browser() as client:
+        post = await desk.operator(client)
+        start = {"session_id": "s", "white": "human", "black": "human", "start_fen": chess.STARTING_FEN}
+        await desk.event("session-created", start)
+        await desk.view(client)
+        for path, body in (("session/next", {"after": "old"}), ("table/setup", {"sessionId": "old", "abandon": True})):
+            answer = await post(f"/api/{path}", body)
+            assert (answer.status_code, answer.json()["reason"]) == (400, "sessionId: old is not the one here, s")
+
+
+async def test_the_table_is_set_up_for_the_game_that_waits_for_it(console: Any) -> None:
+    fen = "4k3/8/8/8/8/8/4P3/4K3 w - - 0 1"
+    async with console() as desk, desk.browser() as client, anyio.create_task_group() as tasks:
+        heard: list[Any] = []
+
+        def refuse(request: Any) -> tuple[Any, Any]:
+            return desk.topics.cloud_response, GameResponse(status=400, task_token=request.task_token, reason="busy")
+
+        await tasks.start(desk.answered, desk.topics.cloud_request, refuse, heard)
+        start = {"session_id": "s", "white": "human", "black": "human", "start_fen": fen}
+        await desk.event("session-created", start)
+        post = await desk.operator(client)
+        await desk.view(client)
+        await post("/api/table/setup", {"sessionId": "s"})
+        await desk.event("summary", {"result": "1-0", "termination": "resignation"}, seq=2)
+        await desk.view(client)
+        await post("/api/table/setup", {"sessionId": "s"})
+        assert [request.before for request in heard] == [fen, chess.STARTING_FEN]
         tasks.cancel_scope.cancel()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import chess
 import pytest
 
 from edgechess_console.settings import Settings
 from edgechess_console.showing import show
-from edgechess_console.state import Asking, Failure, Pulse, State
+from edgechess_console.state import Asking, Failure, Plan, Pulse, State
 from edgechess_console.trouble import explain
 from edgechess_console.view import DifferencePart, TroublePart
 from edgechess_kit.messages import (
@@ -64,7 +65,33 @@ def test_a_table_that_is_not_set_up_is_one_sentence() -> None:
     many = [(chess.square_name(square), "P", None) for square in range(30)]
     (trouble,) = told(*many)
     assert trouble.text.startswith("30 squares are not as they should be")
-    assert trouble.actions == ("setup",)
+    assert trouble.actions == ()
+
+
+ARMS = ArmState(arms=(ArmStatus(name="white", kind="dobot", mode="parked"),), at=99.0)
+WAITING = Plan("a", ("human", "human"), ("person", "person"), chess.STARTING_FEN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "offered"),
+    [
+        ({}, ("setup",)),
+        ({"arms": None}, ()),
+        ({"arms": ArmState(arms=ARMS.arms, at=99.0, stopped=True)}, ()),
+        ({"plan": dataclasses.replace(WAITING, robot_enabled=False)}, ()),
+        ({"session": SessionState(status="running", session_id="a")}, ()),
+    ],
+)
+def test_before_a_start_the_arms_are_offered_for_what_is_more_than_a_piece_or_two(
+    changes: dict[str, Any], offered: tuple[str, ...]
+) -> None:
+    state = dataclasses.replace(WELL, **({"plan": WAITING, "created": True, "arms": ARMS} | changes))
+    many = [(chess.square_name(square), "P", None) for square in range(8, 16)]
+    found = told(*many, state=state)
+    assert {action for trouble in found if trouble.squares for action in trouble.actions} == set(offered)
+    assert len([trouble for trouble in found if trouble.squares]) == (1 if offered else 8)
+    few = told(*many[:2], state=state)
+    assert [trouble.code for trouble in few if trouble.squares] == ["missing", "missing"]
 
 
 def test_a_lost_bus_says_that_the_stop_does_not_work_and_comes_first() -> None:

@@ -38,6 +38,8 @@ class ChildProcess:
     name: str
     arguments: Sequence[str]
     log: Path
+    inherits: Sequence[int] = ()
+    """Open files of this process that it gets, each under its number."""
     process: Process | None = None
     restarts: int = 0
 
@@ -64,6 +66,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self.inherits,
             )
         if task_status is not None:
             task_status.started()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from edgechess_cli.match_folder import state_home
+from edgechess_console.listening import address_of, listening
 from edgechess_console.settings import Settings
 
 CONSOLE = "console"
@@ -14,30 +17,37 @@ HOST = "127.0.0.1"
 DEFAULT_PORT: int = Settings().port
 
 
-def page_port(wanted: int = DEFAULT_PORT) -> int:
-    """`wanted`, or a free one where that is in use: another match may be running."""
-    for port in (wanted, 0):
-        with contextlib.suppress(OSError):
-            return bindable(HOST, port)
-    raise OSError("no port is free for the page")
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """Where a console serves, or will: its socket listens already, so that nobody can take the port before it starts, or
+    while it is started anew. `settings`: the section `[console]`."""
+
+    address: str
+    settings: Mapping[str, Any]
+    descriptor: int
+    """To be inherited by the console's process under this number."""
 
 
-def bindable(host: str, port: int) -> int:
-    """The port that a page can have there now (0: any). Raises OSError saying why it can have none."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
-        return int(probe.getsockname()[1])
+@contextmanager
+def open_page(host: str = HOST, ports: tuple[int, ...] = (DEFAULT_PORT, 0), **given: Any) -> Iterator[Page]:
+    """On the first of `ports` that is free (0: any); `given` are more settings. Raises OSError that says why there is none."""
+    with _first(host, ports) as sock:
+        port = int(sock.getsockname()[1])
+        own = {"host": host, "port": port, "socket_fd": sock.fileno()}
+        address = address_of(host, port, secure=bool(given.get("certificate_file")))
+        yield Page(address, _shared() | given | own, sock.fileno())
 
 
-def page_address(port: int) -> str:
-    return f"http://{HOST}:{port}/"
+def _first(host: str, ports: tuple[int, ...]) -> socket.socket:
+    for port in ports[:-1]:
+        try:
+            return listening(host, port)
+        except OSError:
+            continue
+    return listening(host, ports[-1])
 
 
-def page_settings(port: int) -> dict[str, Any]:
+def _shared() -> dict[str, Any]:
     """All matches of this machine share one history."""
-    return {
-        "port": port,
-        "history_file": str(state_home() / "console-history.sqlite"),
-        "match_folders": str(state_home() / "matches"),
-    }
+    home = state_home()
+    return {"history_file": str(home / "console-history.sqlite"), "match_folders": str(home / "matches")}

@@ -14,7 +14,7 @@ import chess
 import typer
 
 from edgechess_cli.chromium_adapter import NoBrowser, chromium
-from edgechess_cli.console_page import CONSOLE, page_address, page_port, page_settings
+from edgechess_cli.console_page import open_page
 from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import COMPONENTS, MatchFolder
 from edgechess_cli.real_table import RealTable, ServedTable, TableSetup, park
@@ -75,14 +75,14 @@ class _Unexpected(RuntimeError):
 
 
 async def _all(out: Path, seed: int) -> None:
-    port = page_port(0)
     with tempfile.TemporaryDirectory() as folder:
         own = {"history_file": str(Path(folder) / "history.sqlite"), "match_folders": ""}
-        more = {CONSOLE: page_settings(port) | own, "match-director": {"autostart": False, "node_players": []}}
+        director = {"match-director": {"autostart": False, "node_players": []}}
         table = RealTable(TableSetup(seed=seed, motion_speed=SPEED), MatchFolder.create(), typer.echo)
-        async with chromium() as browser, table.serving((CONSOLE, *COMPONENTS), more, person=False) as served:
-            await _Photographer(browser, page_address(port), out, served, Path(folder)).all()
-            await park(served.bus, Topics())
+        with open_page(ports=(0,), **own) as page:
+            async with chromium() as browser, table.serving(COMPONENTS, director, person=False, page=page) as served:
+                await _Photographer(browser, page.address, out, served, Path(folder)).all()
+                await park(served.bus, Topics())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

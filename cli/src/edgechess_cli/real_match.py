@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-import signal
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
 
-from edgechess_cli.console_page import CONSOLE, page_address, page_port, page_settings
+from edgechess_cli.console_page import open_page
 from edgechess_cli.match_folder import COMPONENTS, MatchFolder
 from edgechess_cli.match_options import MatchOptions, MatchSummary
 from edgechess_cli.prompt import Prompt
-from edgechess_cli.real_table import RealTable, ServedTable, TableSetup, park
+from edgechess_cli.real_table import RealTable, TableSetup, park
+from edgechess_cli.served import Served
 from edgechess_cli.terminal import Screen
 from edgechess_kit import messages as m
 from edgechess_kit.errors import WireError
@@ -70,16 +70,13 @@ class RealMatch:
         self._topics = Topics()
         self._summary: MatchSummary | None = None
         self._done = anyio.Event()
-        self._table: ServedTable | None = None
+        self._served = Served()
         self._parked = True  # until an arm was started
 
     async def run(self) -> MatchSummary:
         """Raises Interrupted on Ctrl-C; ComponentDied, KitError, TwinError or OSError when something cannot be started."""
         self._save_options()
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(self._signals, tasks, name="signals")
-            await self._play()
-            tasks.cancel_scope.cancel()
+        await self._served.run(self._play)
         if self._summary is None:
             arms = "the arms are parked" if self._parked else "the arms may not be parked: look at them"
             raise Interrupted(f"stopped; {arms}. To continue: edgechess play --continue {self._folder.path}")
@@ -92,22 +89,19 @@ class RealMatch:
         table = RealTable(_setup(self._options), self._folder, self._screen.say)
         components = (*COMPONENTS, NODE) if self._options.node_players else COMPONENTS
         more = {"match-director": self._director_settings(), NODE: self._node_settings()}
-        page: dict[str, object] = {}
-        if self._console:
-            port = page_port()
-            components = (CONSOLE, *components)
-            more[CONSOLE] = page_settings(port)
-            page = {"page": page_address(port)}
-        async with table.serving(components, more) as served:
-            self._table, self._parked = served, False
-            self._screen.tell(served.as_event(self._folder) | page)
-            if page:
-                self._screen.say(f"watch and run the match in a browser: {page['page']}")
-            served.tasks.start_soon(self._watch, served.bus, name="watch")
-            if self._prompt is not None:
-                served.tasks.start_soon(self._prompt.run, served, name="prompt")
-            await self._done.wait()
-            await anyio.sleep(LAST_WORDS_S)
+        with open_page() if self._console else nullcontext() as page:
+            async with table.serving(components, more, page=page) as found:
+                self._parked = False
+                self._screen.tell(found.as_event(self._folder) | ({"page": page.address} if page else {}))
+                if page is not None:
+                    self._screen.say(f"watch and run the match in a browser: {page.address}")
+                self._served.ready()
+                found.tasks.start_soon(self._watch, found.bus, name="watch")
+                found.tasks.start_soon(self._leave, found.bus, name="leave")
+                if self._prompt is not None:
+                    found.tasks.start_soon(self._prompt.run, found, name="prompt")
+                await self._done.wait()
+                await anyio.sleep(LAST_WORDS_S)
 
     def _director_settings(self) -> dict[str, object]:
         options = self._options
@@ -154,23 +148,15 @@ class RealMatch:
         if summary is not None:
             self._summary = summary
             self._done.set()
+            self._served.end()
 
     # -- Ctrl-C ----------------------------------------------------------------------------------------------------
 
-    async def _signals(self, tasks: TaskGroup, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """The first one ends a match under way in order, the second one at once."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            leaving = False
-            async for _ in signals:
-                if self._table is None or leaving or self._done.is_set():
-                    tasks.cancel_scope.cancel()
-                    return
-                leaving = True
-                tasks.start_soon(self._leave, self._table.bus, name="leave")
-
     async def _leave(self, bus: MqttBus) -> None:
-        """No further move is asked for, the one under way is finished, the arms are parked."""
+        """Once a signal came: no further move is asked for, the one under way is finished, the arms are parked."""
+        await self._served.is_told()
+        if self._done.is_set():
+            return
         self._screen.say("stopping: the move under way is finished, then the arms park (Ctrl-C again: at once)")
         with anyio.move_on_after(MOVE_TIMEOUT_S):
             pause = m.SessionControl(command="pause", request_id=uuid.uuid4().hex)

@@ -29,6 +29,7 @@ from edgechess_arm_controller.settings import Settings as ArmControllerSettings
 from edgechess_cli.arm_access import ArmChoice, twin_arm
 from edgechess_cli.calibrate import calibrate_by_hand
 from edgechess_cli.child_process import ChildProcess, ComponentDied, interpreter
+from edgechess_cli.console_page import CONSOLE, Page
 from edgechess_cli.match_folder import MatchFolder, write_toml
 from edgechess_cli.person_agent import REACTION_S, PersonAgent
 from edgechess_kit import messages as m
@@ -56,10 +57,10 @@ MODULES = {
     "game-manager": "edgechess_game_manager",
     "match-director": "edgechess_match_director",
     "inference-node": "edgechess_inference_node",
-    "console": "edgechess_console",
+    CONSOLE: "edgechess_console",
 }
 TABLE_COMPONENTS = ("board-sensor", "arm-controller", "game-manager")
-READY_FIRST = (*TABLE_COMPONENTS, "inference-node", "console")  # before whoever asks them for moves, or is watched
+READY_FIRST = (*TABLE_COMPONENTS, "inference-node", CONSOLE)  # before whoever asks them for moves, or is watched
 EMPTY_BOARD = "8/8/8/8/8/8/8/8"  # arms are calibrated before the pieces are set up: a tip that touches a1 needs room
 
 Say = Callable[[str], None]
@@ -129,21 +130,27 @@ class RealTable:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         person: bool = True,
+        page: Page | None = None,
     ) -> AsyncIterator[ServedTable]:
-        """`settings` are more of single components. `person`: the seeded one moves and puts right what is asked.
+        """`settings` are more of single components. `person`: the seeded one moves and puts right what is asked. `page`: a
+        console serves it.
 
         Raises ComponentDied, KitError, TwinError or OSError when something cannot be started or kept running.
         """
-        setup = self._setup
+        setup, more = self._setup, dict(settings or {})
+        if page is not None:
+            components, more[CONSOLE] = (CONSOLE, *components), page.settings
         self._say("starting the broker and the software table")
         async with (
             running_broker(setup.broker_port, setup.broker) as broker,
             self.devices() as devices,
         ):
             self._say(f"broker {broker}   folder {self._folder.path}")
-            self._write_configs(broker, devices, components, settings or {})
+            self._write_configs(broker, devices, components, more)
             async with MqttBus(BusSettings(broker=broker), "play") as bus, anyio.create_task_group() as tasks:
                 children = {name: self._child(name) for name in components}
+                if page is not None:
+                    children[CONSOLE].inherits = (page.descriptor,)
                 table = ServedTable(broker, bus, devices, tasks, children)
                 if person:
                     tasks.start_soon(self.person, bus, devices, name="person")

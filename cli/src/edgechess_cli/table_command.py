@@ -5,25 +5,19 @@
 
 from __future__ import annotations
 
-import json
-import signal
 from typing import Annotated
 
-import anyio
 import chess
 import typer
-from anyio.abc import TaskStatus
 
 from edgechess_cli import refilled_command, setup_command
-from edgechess_cli.failures import FAILURES, told
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.match_options import FAST_SPEED
-from edgechess_cli.real_table import TABLE_COMPONENTS, RealTable, ServedTable, TableSetup, park
+from edgechess_cli.real_table import TABLE_COMPONENTS, RealTable, ServedTable, TableSetup
+from edgechess_cli.served import Served, Voice, park_in_the_end, serve
 from edgechess_cli.words import BROKERS, FIRMWARES, one_of
-from edgechess_kit.topics import Topics
 from edgechess_twin import faults as twin_faults
 
-EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 app = typer.Typer(invoke_without_command=True)
@@ -88,55 +82,20 @@ def command(
     except ValueError as error:
         typer.echo(f"edgechess table: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from None
-    failure: BaseExceptionGroup | None = None
-    try:
-        anyio.run(_Service(setup, as_json, not alone).run)
-    except* FAILURES as failed:
-        failure = failed
-    if failure is not None:
-        typer.echo(f"edgechess table: {told(failure)}", err=True)
-        raise typer.Exit(EXIT_FAILED)
+    serve("table", _serve, setup, Voice(as_json), not alone)
 
 
-class _Service:
-    """One served table, from its start to the signal that ends it."""
+async def _serve(setup: TableSetup, voice: Voice, person: bool) -> None:
+    served, folder = Served(), MatchFolder.create()
 
-    def __init__(self, setup: TableSetup, as_json: bool, person: bool) -> None:
-        self._setup = setup
-        self._as_json = as_json
-        self._person = person
-        self._serving = False
-        self._told = anyio.Event()
+    async def table() -> None:
+        async with RealTable(setup, folder, voice.say).serving(TABLE_COMPONENTS, person=person) as found:
+            voice.where(found.as_event(folder), table_text(found, folder))
+            served.ready()
+            await served.is_told()
+            await park_in_the_end(found.bus)
 
-    async def run(self) -> None:
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(self._signals, tasks.cancel_scope, name="signals")
-            await self._serve(MatchFolder.create())
-            tasks.cancel_scope.cancel()
-
-    async def _signals(
-        self, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
-        """The first one ends a table that is served in order; the second one, or one before that, at once."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                if self._told.is_set() or not self._serving:
-                    scope.cancel()
-                    return
-                self._told.set()
-
-    async def _serve(self, folder: MatchFolder) -> None:
-        async with RealTable(self._setup, folder, self._say).serving(TABLE_COMPONENTS, person=self._person) as table:
-            typer.echo(json.dumps(table.as_event(folder)) if self._as_json else table_text(table, folder))
-            self._serving = True
-            await self._told.wait()
-            if not await park(table.bus, Topics()):
-                typer.echo("the arms are not parked: look at them", err=True)
-
-    def _say(self, text: str) -> None:
-        if not self._as_json:
-            typer.echo(text)
+    await served.run(table)
 
 
 def table_text(table: ServedTable, folder: MatchFolder) -> str:

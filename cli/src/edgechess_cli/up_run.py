@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
-import typer
-from anyio.abc import TaskStatus
 
 from edgechess_cli.console_page import CONSOLE
 from edgechess_cli.match_folder import MatchFolder
 from edgechess_cli.readiness import Readiness, short_name
-from edgechess_cli.real_table import RealTable, TableSetup, TwinDevices, park
+from edgechess_cli.real_table import RealTable, TableSetup, TwinDevices
 from edgechess_cli.runtime_bus import RuntimeBus
+from edgechess_cli.served import Served, park_in_the_end
 from edgechess_cli.up_tellers import Teller
 from edgechess_cli.workspace_artifacts import WorkspaceSource
 from edgechess_kit.background import Background
@@ -66,8 +64,7 @@ class Up:
     def __init__(self, options: UpOptions, teller: Teller) -> None:
         self._options = options
         self._teller = teller
-        self._told_to_end = anyio.Event()
-        self._serving = False
+        self._served = Served()
         self._table_settings: dict[str, dict[str, Any]] = {}
         self._readiness = Readiness()
         self._topics = Topics()
@@ -76,24 +73,9 @@ class Up:
     async def run(self) -> None:
         """Raises what cannot be started, and BrokerError when a broker of ours has died."""
         with self._options.root.locked():
-            async with anyio.create_task_group() as tasks:
-                await tasks.start(self._signals, tasks.cancel_scope, name="signals")
-                await self._serve()
-                tasks.cancel_scope.cancel()
+            await self._served.run(self._serve)
             if self._dead_broker is not None:
                 raise BrokerError(self._dead_broker)
-
-    async def _signals(
-        self, scope: anyio.CancelScope, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
-    ) -> None:
-        """The first one ends what is served in order; the second one, or one before that, does not wait for arms."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                if self._told_to_end.is_set() or not self._serving:
-                    scope.cancel()
-                    return
-                self._told_to_end.set()
 
     async def _serve(self) -> None:
         """Brokers, then the table, then the components; they end in the opposite order."""
@@ -116,14 +98,14 @@ class Up:
             nucleus = LocalNucleus(document, options.root, self._nucleus_options(iot_core, local_mqtt))
             await tasks.start(nucleus.run, name="nucleus")
             self._teller.where(self._facts(iot_core, local_mqtt, devices))
-            self._serving = True
+            self._served.ready()
             bus = RuntimeBus(nucleus.topics, "edgechess up")
             tasks.start_soon(self._listen, bus, name="health")
             tasks.start_soon(self._listen_for_pages, bus, name="pages")
             tasks.start_soon(self._until_ready, name="ready")
             if table is not None and devices is not None and iot_core is not None and local_mqtt is not None:
                 await stack.enter_async_context(self._person(table, devices, iot_core, local_mqtt))
-            await self._told_to_end.wait()
+            await self._served.is_told()
             await self._park(bus)
             tasks.cancel_scope.cancel()
 
@@ -144,8 +126,8 @@ class Up:
 
     async def _park(self, bus: Bus) -> None:
         """Arms that serve finish their move and go to their parking places, while everything they need is there."""
-        if self._readiness.serves(ARMS) and not await park(bus, self._topics):
-            typer.echo("the arms are not parked: look at them", err=True)
+        if self._readiness.serves(ARMS):
+            await park_in_the_end(bus)
 
     async def _listen(self, bus: Bus) -> None:
         """RUNNING says that a process is there; each of our components says by itself whether it serves."""
@@ -177,7 +159,7 @@ class Up:
         """Nobody could reach the components any more; what is under way is ended in order."""
         self._teller.say(text)
         self._dead_broker = text
-        self._told_to_end.set()
+        self._served.end()
 
     def _observe(self, status: ComponentStatus) -> None:
         self._readiness.see(status)

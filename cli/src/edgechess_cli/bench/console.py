@@ -25,7 +25,7 @@ from edgechess_cli.bench.figures import Distribution, Report, Table, Target
 from edgechess_cli.bench.manager import WARM_UP, BenchError, brokers_here, side
 from edgechess_cli.child_process import ChildProcess, interpreter
 from edgechess_cli.chromium_adapter import NoBrowser, chromium
-from edgechess_cli.console_page import CONSOLE, HOST, page_address, page_port
+from edgechess_cli.console_page import CONSOLE, open_page
 from edgechess_cli.match_folder import write_toml
 
 VIEWERS = 50
@@ -51,8 +51,8 @@ async def measure(turns: int, seed: int, scratch: Path) -> Report:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="console-", dir=scratch)))
         moves, broker = await stack.enter_async_context(side(brokers_here()[0], folder, seed))
-        port = await stack.enter_async_context(_console(broker, folder))
-        viewers = await stack.enter_async_context(_viewers(port))
+        address = await stack.enter_async_context(_console(broker, folder))
+        viewers = await stack.enter_async_context(_viewers(address))
         for _ in range(WARM_UP):
             await moves.move()
         for turn in range(turns):
@@ -64,31 +64,32 @@ async def measure(turns: int, seed: int, scratch: Path) -> Report:
                     kept.append(await moves.move())
                 if attach:
                     least_bytes.append(int((await viewers.turn()).split()[1]))
-        page = await _page(port)
+        page = await _page(address)
     return _report(watched, alone, least_bytes, page)
 
 
 @asynccontextmanager
-async def _console(broker: str, folder: Path) -> AsyncIterator[int]:
-    port, config = page_port(0), folder / "console.toml"
-    own = {"port": port, "history_file": str(folder / "history.sqlite"), "evaluation": False}
-    write_toml(
-        config, {"bus": {"broker": broker}, "journal": {"path": str(folder / "console-journal.sqlite")}, CONSOLE: own}
-    )
+async def _console(broker: str, folder: Path) -> AsyncIterator[str]:
+    """The page's address."""
+    config, own = folder / "console.toml", {"history_file": str(folder / "history.sqlite"), "match_folders": ""}
     arguments = ["-m", "edgechess_console", "--tied", "--config", str(config), "--log-level", "WARNING"]
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(ChildProcess(CONSOLE, arguments, folder / "console.log").run)
-        await _served(port)
-        yield port
-        tasks.cancel_scope.cancel()
+    journal = {"path": str(folder / "console-journal.sqlite")}
+    with open_page(ports=(0,), evaluation=False, **own) as page:
+        write_toml(config, {"bus": {"broker": broker}, "journal": journal, CONSOLE: page.settings})
+        async with anyio.create_task_group() as tasks:
+            child = ChildProcess(CONSOLE, arguments, folder / "console.log", inherits=(page.descriptor,))
+            await tasks.start(child.run)
+            await _served(page.address)
+            yield page.address
+            tasks.cancel_scope.cancel()
 
 
-async def _served(port: int) -> None:
+async def _served(address: str) -> None:
     with anyio.move_on_after(READY_S):
         async with httpx.AsyncClient() as client:
             while True:
                 try:
-                    await client.get(f"{page_address(port)}api/me")
+                    await client.get(f"{address}api/me")
                     return
                 except httpx.TransportError:
                     await anyio.sleep(0.1)
@@ -114,15 +115,15 @@ class _Viewers:
 
 
 @asynccontextmanager
-async def _viewers(port: int) -> AsyncIterator[_Viewers]:
+async def _viewers(address: str) -> AsyncIterator[_Viewers]:
     arguments = ["-m", "edgechess_cli.bench.viewers_process"]
-    options = ["--port", str(port), "--count", str(VIEWERS), "--stalled", str(STALLED)]
+    options = ["--address", address, "--count", str(VIEWERS), "--stalled", str(STALLED)]
     async with await anyio.open_process(interpreter([*arguments, *options]), stderr=subprocess.DEVNULL) as process:
         yield _Viewers(process)
         process.kill()
 
 
-async def _page(port: int) -> dict[str, Any]:
+async def _page(address: str) -> dict[str, Any]:
     """First paints in ms and bytes on the wire, each load with an empty cache; empty without a browser."""
     paints: list[float] = []
     weight = 0
@@ -131,7 +132,7 @@ async def _page(port: int) -> dict[str, Any]:
             for _ in range(PAINTS):
                 context = await browser.new_context(viewport={"width": 1440, "height": 900})
                 page = await context.new_page()
-                await page.goto(f"http://{HOST}:{port}/", wait_until="load")
+                await page.goto(address, wait_until="load")
                 await page.wait_for_selector(".square")
                 with anyio.move_on_after(10.0):
                     while (painted := await page.evaluate(PAINTED)) is None:  # noqa: ASYNC110 - of another process

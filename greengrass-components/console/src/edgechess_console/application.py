@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -322,12 +322,15 @@ class _Watched(Response):
 
 
 async def _body(request: Request) -> bytes | None:
-    """At most as much as a message of the bus; None for more."""
+    """At most as much as a message of the bus; None for more, and for what was cut off: nobody hears the answer then."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > SIZE_LIMIT_BYTES:
-            return None
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > SIZE_LIMIT_BYTES:
+                return None
+    except ClientDisconnect:  # or was thrown out: it took too long
+        return None
     return body
 
 

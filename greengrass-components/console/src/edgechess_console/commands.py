@@ -12,6 +12,7 @@ import chess
 import msgspec
 
 from edgechess_console.access import Role
+from edgechess_console.naming import player_title
 from edgechess_console.state import State
 from edgechess_kit.component import Context
 from edgechess_kit.errors import JournalError, LinkLost, WireError
@@ -65,28 +66,25 @@ class Verb:
     needs: tuple[str, ...] = ()
 
 
+_MATCH = ("white", "black", "fen", "sessionId", "maxPlies", "robotEnabled", "setup")
 SESSION_VERBS = {
     verb.word: verb
     for verb in (
-        Verb(
-            "create",
-            ("white", "black", "fen", "sessionId", "maxPlies", "robotEnabled", "setup"),
-            ("white", "black"),
-        ),
-        Verb("start"),
-        Verb("pause"),
-        Verb("resume"),
-        Verb("resign", ("color",), ("color",)),
-        Verb("draw", ("color",)),
-        Verb("move", ("lan",), ("lan",)),
+        Verb("create", _MATCH, ("white", "black")),
+        Verb("start", _MATCH),
+        Verb("pause", ("sessionId",)),
+        Verb("resume", ("sessionId",)),
+        Verb("resign", ("color", "sessionId"), ("color",)),
+        Verb("draw", ("color", "sessionId")),
+        Verb("move", ("lan", "sessionId"), ("lan",)),
     )
 }
-NEXT = Verb("next", ("white", "black", "swap", "setup", "maxPlies", "robotEnabled"))
+NEXT = Verb("next", ("white", "black", "swap", "setup", "maxPlies", "robotEnabled", "after"))
 ARM_VERBS = {
     verb.word: verb for verb in (Verb("recover", ("confirmedBy", "arm"), ("confirmedBy",)), Verb("park", ("arm",)))
 }
 REFILLED = Verb("refilled", ("confirmedBy",), ("confirmedBy",))
-SETUP = Verb("setup", ("fen", "abandon"))
+SETUP = Verb("setup", ("fen", "abandon", "sessionId"))
 
 
 class Commands:
@@ -144,11 +142,12 @@ class Commands:
         swap = wish.pop("swap", True)
         if not isinstance(swap, bool):
             raise Refused("swap: expected true or false")
+        self._require_here(wish.pop("after", None))
         wish.setdefault("setup", True)
         if swap and state.plan is not None:
             wish.setdefault("white", state.plan.words[1])
             wish.setdefault("black", state.plan.words[0])
-        verb = dataclasses.replace(NEXT, keys=tuple(key for key in NEXT.keys if key != "swap"))
+        verb = dataclasses.replace(NEXT, keys=tuple(key for key in NEXT.keys if key not in ("swap", "after")))
         return await self.session(verb, wish, role)
 
     async def arms(self, verb: Verb, body: Mapping[str, Any], role: Role) -> Answer:
@@ -165,11 +164,13 @@ class Commands:
     async def setup(self, body: Mapping[str, Any], role: Role) -> Answer:
         """The arms bring the table to a position. Raises Refused."""
         _check_keys(SETUP, body)
-        session = self._state().session
+        state = self._state()
+        session = state.session
         running = session is not None and session.status == "running"
+        self._require_here(body.get("sessionId"))
         if running and body.get("abandon") is not True:
             raise Refused("a game is being played on this table: end it first, or abandon it")
-        fen = body.get("fen") or chess.STARTING_FEN
+        fen = body.get("fen") or _awaited(state) or chess.STARTING_FEN
         try:
             chess.BaseBoard(str(fen).split(" ", 1)[0])
         except ValueError as error:
@@ -184,6 +185,12 @@ class Commands:
         )
         at_work = "the arms set the table up; what they do stands among the events"
         return Answer(200, at_work) if answer.status == 504 else answer
+
+    def _require_here(self, session_id: object) -> None:
+        """Raises Refused where this was said of another game than the one that is here by now."""
+        here = self._state().session_id
+        if session_id not in (None, "", here):
+            raise Refused(f"sessionId: {str(session_id)[:60]} is not the one here{f', {here}' if here else ''}")
 
     async def _send(
         self,
@@ -237,8 +244,18 @@ def _answer_of(message: Message) -> Answer:
     return Answer(500, "an answer of another kind")
 
 
+def _awaited(state: State) -> str | None:
+    """Where the game starts that waits for its pieces; None where none does."""
+    return state.plan.start_fen if state.plan is not None and state.result is None else None
+
+
 def _said(body: Mapping[str, Any]) -> str:
-    return " ".join(str(value) for value in body.values() if value not in (None, ""))
+    """What is told of it; the journal of whoever decides has the players' own words."""
+    return " ".join(
+        player_title(str(value)) if key in ("white", "black") else str(value)
+        for key, value in body.items()
+        if value not in (None, "") and key != "sessionId"
+    )
 
 
 def _message(kind: type[Any], verb: Verb, body: Mapping[str, Any], more: Mapping[str, Any]) -> Any:

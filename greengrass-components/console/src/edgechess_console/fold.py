@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from edgechess_console.naming import player_title
 from edgechess_console.position import after, board_of, captured, placement_of, same_placement, san_of
 from edgechess_console.state import Asking, Chosen, Failure, Passed, Plan, Pulse, State
 from edgechess_console.telling import Data, inner, moment, number, told, words
@@ -195,7 +196,7 @@ def _created(state: State, event: EdgeEvent) -> State:
 
 
 def _player(word: str, seat: str) -> PlayerPart:
-    return PlayerPart(word=word, name=word.partition(":")[0], seat=seat or None)
+    return PlayerPart(word=word, name=player_title(word), seat=seat or None)
 
 
 def _started(state: State, event: EdgeEvent) -> State:
@@ -254,7 +255,7 @@ def thought_of(data: Data) -> ThoughtPart:
     failures = thought.get("failures")
     told_failures = failures if isinstance(failures, list) else []
     return ThoughtPart(
-        by=words(data, "by")[:NAME_LIMIT],
+        by=player_title(words(data, "by")),
         san=words(data, "san")[:12],
         took_s=number(data, "think_s") or 0.0,
         attempts=int(number(thought, "attempts") or 1),
@@ -292,7 +293,7 @@ def move_of(data: Data) -> MovePart | None:
         lan=words(data, "lan")[:5],
         san=words(data, "san")[:12],
         fen=fen,
-        by=words(data, "by")[:NAME_LIMIT],
+        by=player_title(words(data, "by")),
         think_s=number(data, "think_s") or 0.0,
         at=moment(data, "at") or 0.0,
         timings={name: value for name in TIMINGS if (value := number(timings, name)) is not None},

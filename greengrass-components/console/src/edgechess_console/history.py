@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -21,6 +20,7 @@ from edgechess_console.past import BUSY_MS, GAMES_LIMIT, Past, history_errors
 from edgechess_console.position import placement_of
 from edgechess_console.telling import number, words
 from edgechess_console.view import MovePart
+from edgechess_kit.journal import transaction
 from edgechess_kit.messages import EdgeEvent
 
 SCHEMA_VERSION = 1
@@ -107,7 +107,7 @@ class History:
         batch = self._pending[:]
         if not batch:
             return
-        with history_errors(self.name), self._transaction():
+        with history_errors(self.name), transaction(self._connection):
             for event in batch:
                 self._insert(event)
         self._written += len(batch)
@@ -115,16 +115,6 @@ class History:
         if self._written >= PRUNE_EVERY:
             self._written = 0
             self._prune()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.rollback()
 
     def _insert(self, event: EdgeEvent) -> None:
         cursor = self._connection.execute(
@@ -179,7 +169,7 @@ class History:
         self._connection.execute("INSERT OR REPLACE INTO ply VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def _prune(self) -> None:
-        with history_errors(self.name), self._transaction():
+        with history_errors(self.name), transaction(self._connection):
             self._connection.execute(
                 "DELETE FROM event WHERE id <= (SELECT id FROM event ORDER BY id DESC LIMIT 1 OFFSET ?)", (EVENTS_KEPT,)
             )

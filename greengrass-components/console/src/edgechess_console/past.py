@@ -19,6 +19,7 @@ import msgspec
 
 from edgechess_console.errors import HistoryError
 from edgechess_console.fold import DIRECTOR
+from edgechess_console.naming import player_title
 from edgechess_console.telling import number, told
 from edgechess_console.view import Level, MovePart, Part
 from edgechess_kit.messages import EdgeEvent
@@ -56,6 +57,8 @@ class Game(Part, frozen=True, kw_only=True):
     ended_at: float | None
     white: str
     black: str
+    white_name: str
+    black_name: str
     start_fen: str
     result: str | None
     termination: str | None
@@ -80,6 +83,7 @@ class Standing(Part, frozen=True, kw_only=True):
     """One player word in the leaderboard. `legal_first_rate` None: it never climbs the ladder."""
 
     word: str
+    name: str
     games: int
     wins: int
     draws: int
@@ -117,12 +121,12 @@ class Past:
         """Newest first, and whether there are more."""
         limit = max(1, min(limit, LIST_LIMIT))
         rows = self._query(f"{_GAMES} WHERE created_at < ? ORDER BY created_at DESC LIMIT ?", before or 1e18, limit + 1)
-        games = [Game(**row) for row in rows]
+        games = [_game(row) for row in rows]
         return games[:limit], len(games) > limit
 
     def game(self, session_id: str) -> Game | None:
         rows = self._query(f"{_GAMES} WHERE session_id = ?", session_id)
-        return Game(**rows[0]) if rows else None
+        return _game(rows[0]) if rows else None
 
     def moves(self, session_id: str) -> list[MovePart]:
         rows = self._query("SELECT data FROM ply WHERE session_id = ? ORDER BY ply", session_id)
@@ -228,6 +232,7 @@ class _Tally:
         points = self.points
         return Standing(
             word=word,
+            name=player_title(word),
             games=len(points),
             wins=points.count(1.0),
             draws=points.count(0.5),
@@ -269,6 +274,10 @@ class _DayTally:
             median_move_s=_median(self.total_s),
             p95_move_s=_quantile(self.total_s, 0.95),
         )
+
+
+def _game(row: dict[str, Any]) -> Game:
+    return Game(**row, white_name=player_title(row["white"]), black_name=player_title(row["black"]))
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -20,8 +20,8 @@ def pgn_text(game: Game, moves: Sequence[MovePart]) -> str:
         "Site": "?",
         "Date": played.strftime("%Y.%m.%d"),
         "Round": "-",
-        "White": game.white,
-        "Black": game.black,
+        "White": game.white_name,
+        "Black": game.black_name,
         "Result": result,
     }
     if game.start_fen and game.start_fen != chess.STARTING_FEN:

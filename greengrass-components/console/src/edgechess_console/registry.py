@@ -36,7 +36,7 @@ class Offer(Part, frozen=True, kw_only=True):
     installed: bool = False
 
 
-_USUAL = (
+USUAL = (
     Offer(
         name="stockfish",
         title="Stockfish",
@@ -81,11 +81,11 @@ _USUAL = (
 def offers() -> tuple[Offer, ...]:
     """The usual ones first, then what else is installed here."""
     installed = {point.name for point in entry_points(group=GROUP)}
-    usual = {offer.name for offer in _USUAL}
+    usual = {offer.name for offer in USUAL}
     more = tuple(
         Offer(name=name, title=name, example=name, free=True, installed=True) for name in sorted(installed - usual)
     )
-    return (*(_marked(offer, offer.name in installed) for offer in _USUAL), *more)
+    return (*(_marked(offer, offer.name in installed) for offer in USUAL), *more)
 
 
 def _marked(offer: Offer, installed: bool) -> Offer:

@@ -20,6 +20,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     port: Annotated[int, Meta(description="TCP port of the page; 0: any free one", ge=0, le=65_535)] = 8088
     any_port: Annotated[bool, Meta(description="take a free port where that one is in use")] = False
+    socket_fd: Annotated[
+        int, Meta(description="number of a listening socket that this process inherited; -1: host and port say", ge=-1)
+    ] = -1
     certificate_file: Annotated[str, Meta(description="PEM chain of the page's TLS; empty: plain HTTP")] = ""
     key_file: Annotated[str, Meta(description="PEM key of the certificate")] = ""
     host_names: Annotated[

@@ -81,7 +81,7 @@ def _session(state: State) -> SessionPart:
     elif not ours and (state.started_at is not None or state.asking is not None):
         status = "running"  # the manager hears of a game with its first move; whoever is asked for it plays already
     return SessionPart(
-        session_id=plan.session_id if plan is not None else session.session_id if session is not None else None,
+        session_id=state.session_id,
         status=status,
         start_fen=(session.start_fen if session is not None and ours else None) or (plan.start_fen if plan else None),
         fen=fen,

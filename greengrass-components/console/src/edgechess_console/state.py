@@ -101,3 +101,10 @@ class State:
     events: tuple[EventPart, ...] = ()
     models: tuple[ModelState, ...] = ()
     evaluation: EvaluationPart | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """Of the game that is here, or was here last."""
+        if self.plan is not None:
+            return self.plan.session_id
+        return self.session.session_id if self.session is not None else None

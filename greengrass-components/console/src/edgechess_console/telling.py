@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from edgechess_console.naming import player_title
 from edgechess_console.position import piece_name
 from edgechess_console.view import Level
 from edgechess_kit.messages import EdgeEvent
@@ -61,7 +62,8 @@ def numbered(ply: object, san: str) -> str:
 
 
 def _created(data: Data) -> Line:
-    return "info", f"{words(data, 'white')} – {words(data, 'black')}: a session is made"
+    white, black = (player_title(words(data, side)) for side in ("white", "black"))
+    return "info", f"{white} – {black}: a session is made"
 
 
 def _chosen(data: Data) -> Line:
@@ -74,7 +76,7 @@ def _chosen(data: Data) -> Line:
     reason = f": {words(data, 'reason')}" if words(data, "reason") else ""
     how = "enters" if data.get("entered") is True else "plays"
     after_s = number(data, "think_s") or 0.0
-    who = words(data, "by") or "somebody"
+    who = player_title(words(data, "by")) or "somebody"
     return "info", f"{who}{instead} {how} {words(data, 'san')} after {after_s:.1f} s{wrong}{reason}"
 
 
@@ -89,7 +91,7 @@ def _failed(data: Data) -> Line:
 
 
 def _player_failed(data: Data) -> Line:
-    return "warn", f"{words(data, 'player')}: {words(data, 'reason')}"
+    return "warn", f"{player_title(words(data, 'player'))}: {words(data, 'reason')}"
 
 
 def _summary(data: Data) -> Line:

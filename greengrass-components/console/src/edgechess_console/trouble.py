@@ -13,6 +13,7 @@ from edgechess_console.view import DifferencePart, TroublePart
 from edgechess_kit.messages import ArmStatus
 
 TROUBLES_LIMIT = 12  # more is a table to be set up anew, and the first dozen says so
+SEVERAL = 4  # squares: so many before a start are a table that was not set up, and no piece that has fallen
 SILENT_AFTER_S = 7.0  # three heartbeats of a component, and one for the road
 OURSELVES = "console"
 SQUARE = re.compile(r"\b[a-h][1-8]\b")
@@ -176,13 +177,14 @@ def _slots(state: State) -> Iterator[TroublePart]:
 
 def _squares(state: State, differences: Sequence[DifferencePart]) -> Iterator[TroublePart]:
     """What was moved to a wrong square is told as one thing, not as two."""
-    if len(differences) > 2 * TROUBLES_LIMIT:
+    arms_can = _arms_can_set_up(state)
+    if len(differences) > (SEVERAL if arms_can else 2 * TROUBLES_LIMIT):
         yield TroublePart(
             code="set-up",
             text=f"{len(differences)} squares are not as they should be: the table is not set up for this position.",
             squares=tuple(item.square for item in differences),
-            actions=() if _running(state) else ("setup",),
-            cure=f"Set up the pieces as the board here shows them. {GOES_ON if _running(state) else ''}".strip(),
+            actions=("setup",) if arms_can else (),
+            cure=f"Set up the pieces as the board here shows them{', or let the arms do it' if arms_can else ''}. {GOES_ON}",
         )
         return
     strayed, rest = _strayed(differences)
@@ -197,6 +199,12 @@ def _squares(state: State, differences: Sequence[DifferencePart]) -> Iterator[Tr
         )
     for item in rest:
         yield _square(item)
+
+
+def _arms_can_set_up(state: State) -> bool:
+    """Before a start nothing is confirmed yet that they could spoil."""
+    wanted = state.plan is None or state.plan.robot_enabled
+    return wanted and state.arms is not None and not state.arms.stopped and not _running(state)
 
 
 def _square(item: DifferencePart) -> TroublePart:

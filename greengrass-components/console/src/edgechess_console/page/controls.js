@@ -10,6 +10,7 @@ export class Controls {
   constructor(wire) {
     this.wire = wire;
     this.players = null;
+    this.awaited = null; // the match before the one that the form has asked for
     $("stop").addEventListener("click", () => void this.stop());
     window.addEventListener("keydown", (event) => {
       if (STOP_KEYS.has(event.key)) { event.preventDefault(); void this.stop(); }
@@ -17,10 +18,10 @@ export class Controls {
     }, true);
     const on = (id, run) => $(id).addEventListener("click", run);
     on("new", () => void this.#open());
-    on("begin", () => void this.#send("/api/session/start"));
-    on("next", () => void this.#send("/api/session/next", {}));
-    on("pause", () => void this.#send("/api/session/pause"));
-    on("resume", () => void this.#send("/api/session/resume"));
+    on("begin", () => this.#match("start"));
+    on("next", () => void this.#send("/api/session/next", { after: this.#session() }));
+    on("pause", () => this.#match("pause"));
+    on("resume", () => this.#match("resume"));
     on("resign", () => this.#choice("Who resigns?", [["White", { color: "w" }], ["Black", { color: "b" }]], "/api/session/resign"));
     on("draw", () => this.#choice("Draw", [["White offers", { color: "w" }], ["Black offers", { color: "b" }], ["Both agree", {}]], "/api/session/draw"));
     on("more", () => {
@@ -44,6 +45,7 @@ export class Controls {
     const { view, live } = this.wire;
     if (!view) return;
     const { status, paused } = view.session;
+    if (this.awaited && this.#session() !== this.awaited.after && status !== "ended") this.#close();
     const running = status === "running";
     $("new").hidden = running || status === "created";
     $("begin").hidden = status !== "created";
@@ -64,7 +66,7 @@ export class Controls {
   }
 
   async move(lan) {
-    await this.#send("/api/session/move", { lan });
+    await this.#send("/api/session/move", { lan, sessionId: this.#session() });
   }
 
   act(action) {
@@ -72,14 +74,23 @@ export class Controls {
     else if (action === "refilled") this.#named("Who has emptied the trays and filled the racks?", "/api/table/refilled");
     else if (action === "park") void this.#send("/api/arms/park");
     else if (action === "setup") void this.#setup();
-    else if (action === "pause" || action === "resume") void this.#send(`/api/session/${action}`);
+    else if (action === "pause" || action === "resume") this.#match(action);
+  }
+
+  /** The match that is seen here: a command is never meant for the one that comes after it. */
+  #session() {
+    return this.wire.view?.session.sessionId ?? null;
+  }
+
+  #match(verb) {
+    void this.#send(`/api/session/${verb}`, { sessionId: this.#session() });
   }
 
   async #setup() {
     if (this.wire.view?.session.status === "running") {
       this.#choice("A game is being played here. Setting up ends it.", [["End it and set up", { abandon: true }]], "/api/table/setup");
     } else {
-      await this.#send("/api/table/setup");
+      await this.#send("/api/table/setup", { sessionId: this.#session() });
     }
   }
 
@@ -93,9 +104,10 @@ export class Controls {
 
   #choice(question, ways, path) {
     const ask = $("ask");
+    const sessionId = this.#session(); // the one that was asked about, however long the answer takes
     ask.hidden = false;
     replace(ask, el("p", { text: question }), el("div", { class: "buttons" },
-      ...ways.map(([label, body]) => el("button", { type: "button", text: label, onclick: () => { ask.hidden = true; void this.#send(path, body); } })),
+      ...ways.map(([label, body]) => el("button", { type: "button", text: label, onclick: () => { ask.hidden = true; void this.#send(path, { ...body, sessionId }); } })),
       el("button", { type: "button", class: "quiet", text: "Cancel", onclick: () => { ask.hidden = true; } })));
     ask.querySelector("button").focus();
   }
@@ -134,13 +146,15 @@ export class Controls {
     if (fields.get("plies")) body.maxPlies = Number(fields.get("plies"));
     const line = form.querySelector(".answer");
     text(line, "…");
-    const created = await this.wire.post("/api/session/create", body);
-    const answer = created.status === 200 ? await this.wire.post("/api/session/start") : created;
+    this.awaited = { after: this.#session() };
+    const answer = await this.wire.post("/api/session/start", body);
     text(line, answer.status === 200 ? "" : (answer.reason ?? `answer ${answer.status}`));
     if (answer.status === 200) this.#close();
+    else if (answer.status !== 504) this.awaited = null; // refused; without an answer it may yet come
   }
 
   #close() {
+    this.awaited = null;
     $("new-match").hidden = true;
     $("ask").hidden = true;
   }

@@ -5,7 +5,7 @@ import { Board } from "./board.js";
 import { moves, PHASES } from "./panels.js";
 import { theme } from "./theme.js";
 import { Wire } from "./wire.js";
-import { numbered, playerTitle } from "./words.js";
+import { numbered } from "./words.js";
 
 theme($("theme"));
 const wire = new Wire();
@@ -56,20 +56,20 @@ async function older() {
 function row(one) {
   const cell = (value, kind = "") => el("td", { class: kind, text: value === null ? "–" : String(value) });
   const link = `#game=${encodeURIComponent(one.sessionId)}`;
-  return el("tr", {}, el("td", {}, el("a", { href: link, text: new Date(one.createdAt * 1000).toLocaleString([], { hour12: false }) })), player(one.white), player(one.black),
+  return el("tr", {}, el("td", {}, el("a", { href: link, text: new Date(one.createdAt * 1000).toLocaleString([], { hour12: false }) })), player(one.white, one.whiteName), player(one.black, one.blackName),
     el("td", {}, el("span", { class: "result", text: one.result ?? "–" }), ` ${one.termination ?? ""}`), cell(one.plies, "number"), cell(one.helped, "number"), cell(one.repaired, "number"),
     el("td", {}, el("a", { href: `/api/history/pgn?id=${encodeURIComponent(one.sessionId)}`, download: true, text: "PGN" })));
 }
 
-function player(word) {
-  return el("td", { class: "strong", title: word, text: playerTitle(word) || "–" });
+function player(word, name) {
+  return el("td", { class: "strong", title: word, text: name || "–" });
 }
 
 async function replay(id) {
   part("replay");
   game = await wire.get(`/api/history/session?id=${encodeURIComponent(id)}`);
-  const { white, black, result, termination } = game.session;
-  replace($("replay-title"), `${playerTitle(white)} – ${playerTitle(black)}`, el("small", { text: `${result ?? ""} ${termination ?? ""}` }));
+  const { whiteName, blackName, result, termination } = game.session;
+  replace($("replay-title"), `${whiteName} – ${blackName}`, el("small", { text: `${result ?? ""} ${termination ?? ""}` }));
   $("pgn").href = `/api/history/pgn?id=${encodeURIComponent(id)}`;
   ply = game.moves.length;
   look(ply);
@@ -102,7 +102,7 @@ async function players() {
   part("players");
   const found = await wire.get("/api/history/leaderboard");
   const number = (value) => el("td", { class: "number", text: value === null ? "–" : String(value) });
-  replace($("players"), ...found.players.map((one) => el("tr", {}, player(one.word), number(one.games), number(one.score), number(one.wins), number(one.draws), number(one.losses), number(one.moves),
+  replace($("players"), ...found.players.map((one) => el("tr", {}, player(one.word, one.name), number(one.games), number(one.score), number(one.wins), number(one.draws), number(one.losses), number(one.moves),
     number(one.legalFirstRate === null ? null : `${(one.legalFirstRate * 100).toFixed(1)} %`), number(one.asked ? one.fallbacks : null), number(one.medianThinkS === null ? null : seconds(one.medianThinkS, 2)))));
 }
 

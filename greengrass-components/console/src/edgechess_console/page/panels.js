@@ -2,7 +2,7 @@
 
 import { el, svg, replace, text, seconds, clock, time, judged, pieceName, $ } from "./dom.js";
 import { piece } from "./pieces.js";
-import { numbered, playerTitle } from "./words.js";
+import { numbered } from "./words.js";
 
 export const PHASES = { think: "Player thinks", "board-before": "Board checked", arm: "Arm moves", "board-after": "Board checked again" };
 const VALUES = { p: 1, n: 3, b: 3, r: 5, q: 9, k: 0 };
@@ -11,7 +11,7 @@ const ACTIONS = { recover: "The arms may move again", refilled: "Trays empty, ra
 export function player(node, view, color, now) {
   const one = view.players[color] ?? {};
   const top = node.querySelector.bind(node);
-  text(top(".name"), playerTitle(one.word) || (color === "w" ? "White" : "Black"));
+  text(top(".name"), one.name || (color === "w" ? "White" : "Black"));
   top(".name").title = one.word ?? "";
   const running = view.turn?.color === color && view.session.status === "running" && !view.session.paused;
   text(top(".clock"), clock((one.usedS ?? 0) + (running ? Math.max(0, now - view.turn.since) : 0)));
@@ -43,7 +43,7 @@ function doing(view, one, color, running) {
   const last = one.last;
   if (!last) return one.seat === "person" ? "a person" : "";
   const parts = [`${last.san} after ${seconds(last.tookS)}`];
-  if (last.by && last.by !== one.word) parts.push(`by ${last.by}`);
+  if (last.by && last.by !== one.name) parts.push(`by ${last.by}`);
   if (last.fallback) parts.push("(the engine instead)");
   if (last.attempts > 1) parts.push(`attempt ${last.attempts}`);
   if (last.failures?.length) parts.push(`before: ${last.failures.join(", ")}`);
