@@ -113,7 +113,7 @@ def test_a_decided_test_plays_no_further(tiny: Path, short: Path, tmp_path: Path
 def test_words_become_sides(tiny: Path, tmp_path: Path) -> None:
     subject = subject_of(f"model:{tiny}", tmp_path)
     assert (subject.name, subject.word) == ("tiny", f"model:{tiny}")
-    assert isinstance(subject.side("ladder", 1), PlayerSide)
+    assert subject.side("ladder", 1) == PlayerSide(f"model:{tiny}:wait=yes", 1)  # or the engine moves while it loads
     other = opponent_of(f"model:{tiny}:lookahead=yes", nodes=None, threads=1, seed=1)
     assert isinstance(other, NetworkSide)
     assert other.choice == "lookahead"
@@ -185,3 +185,30 @@ def test_the_command_itself(tiny: Path, short: Path, tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "| tiny (pure) | random | 2 |" in found.output
     assert (tmp_path / "o" / "games.pgn").is_file()
+
+
+@pytest.fixture
+def clumsy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A text model, as an installed package would bring it."""
+    info = tmp_path / "clumsy_model-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clumsy-model\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edgechess.models]\nclumsy = clumsy_model:open_model\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return "clumsy:engine=builtin"
+
+
+def test_a_match_of_a_text_model_counts_what_the_ladder_did_for_it(clumsy: str, short: Path, tmp_path: Path) -> None:
+    words = ["--against", "random", "--games", "4", "--only", "matches", "--book", str(short)]
+    found = CliRunner().invoke(app, ["evaluate", clumsy, "--choice", "ladder", *words, "--out", str(tmp_path / "o")])
+    assert found.exit_code == 0, found.output
+    assert "| clumsy (ladder) | random | 4 | 0-4-0 |" in found.output
+    # clocks 97, 98 and 99: with the rook it moves at the second try and at the first, with the lone king never
+    assert "6 moves, 12 proposals, 8 of them no legal move; the engine moved instead 2 times (33.3%)" in found.output
+    for choice in ("pure", "lookahead"):
+        refused = CliRunner().invoke(
+            app, ["evaluate", clumsy, "--choice", choice, *words, "--out", str(tmp_path / "p")]
+        )
+        assert refused.exit_code == 2
+        assert "it plays through its ladder (--choice ladder)" in refused.output

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgechess_inference.errors import InferenceError
+from edgechess_inference.ladder.options import split_settings
 from edgechess_inference.model_word import address_of, parse_model_word, plug_in
 from edgechess_inference.policy.architecture import ARCHITECTURE, CONFIG_KEY, parse
 from edgechess_inference.policy.checkpoint import load, pack_policy
@@ -34,7 +35,7 @@ class Subject:
     def side(self, choice: Choice, seed: int) -> SideSource:
         """Raises TrainingError: without a policy network there is only the ladder."""
         if choice == "ladder":
-            return PlayerSide(self.word, seed)
+            return PlayerSide(_patient(self.word), seed)
         if self.source is None:
             raise TrainingError(f"{self.name} is no policy network: it plays through its ladder (--choice ladder)")
         return NetworkSide(self.source, choice)
@@ -73,7 +74,16 @@ def opponent_of(word: str, *, nodes: int | None, threads: int, seed: int) -> Sid
             return NetworkSide(source, "lookahead" if parse_model_word(rest).lookahead else "pure")
     except InferenceError as error:
         raise TrainingError(str(error)) from error
-    return PlayerSide(word, seed)
+    return PlayerSide(_patient(word), seed)
+
+
+def _patient(word: str) -> str:
+    """A model is loaded before its first move: at a table the engine moves meanwhile, but those are no moves of the model's."""
+    name, rest = split_word(word)
+    address, settings = split_settings(rest)
+    if name != "model" or "wait=" in settings:
+        return word
+    return f"{name}:{address}:{','.join(filter(None, (settings, 'wait=yes')))}"
 
 
 def _engine(word: str, rest: str, nodes: int | None) -> EngineSource:
