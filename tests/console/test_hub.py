@@ -10,7 +10,7 @@ import chess
 import msgspec
 import pytest
 
-from edgechess_console.hub import QUEUE_LIMIT, Hub, TooManyViewers
+from edgechess_console.hub import FRAMES_KEPT, Hub, TooManyViewers
 from edgechess_console.settings import Settings
 from edgechess_console.stream import EventStream
 from edgechess_kit.clock import VirtualClock
@@ -95,7 +95,7 @@ async def test_a_viewer_that_stalls_is_brought_back_by_a_whole_view_and_holds_no
     with table.viewer() as stalled, table.viewer() as reader:
         await stalled.next()
         await reader.next()
-        for number in range(5 * QUEUE_LIMIT):
+        for number in range(5 * FRAMES_KEPT):
             table.hear(event(number))
             table.flush()
             kind, told = read(await reader.next())

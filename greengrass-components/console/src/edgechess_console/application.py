@@ -219,8 +219,9 @@ class Application:
 
     async def _stream(self, request: Request) -> Response:
         session = self._session(request)
-        operator = session is not None and session.role == "operator"
-        return _Watched(EventStream(self._hub, lambda: self._session(request) is not None, operator=operator))
+        assert session is not None, "nobody else watches"
+        until, operator = session.expires_at, session.role == "operator"
+        return _Watched(EventStream(self._hub, lambda: self._now() < until, operator=operator))
 
     async def _players(self, _: Request) -> Response:
         return _json(offers())
