@@ -112,8 +112,8 @@ def test_from_a_run_to_its_card(run: Path, dataset: Path, tmp_path: Path, monkey
     assert [(point["positions"], point["spent_s"]) for point in curve] == [(100, 20.0), (150, 30.0)]
     top1 = curve[0]["top1"]["value"]
     (run / "recipe.json").write_text('{"batch": 64}')
-    (run / "data.json").write_text(json.dumps({"folder": str(dataset), "mixed": []}))
-    Path("notes.md").write_text("From two games.\n")
+    (run / "seen.json").write_text(json.dumps({str(dataset): 150}))
+    Path("notes.md").write_text("From two games.\n\n## Made again\n\nBy hand.\n")
     made = invoke(
         "card", "--figures", "evaluations/curve/0000000150", "--run", run, "--curve", "evaluations/curve",
         "--notes", "notes.md", "--out", "docs/card.md",
@@ -122,7 +122,9 @@ def test_from_a_run_to_its_card(run: Path, dataset: Path, tmp_path: Path, monkey
     card = Path("docs/card.md").read_text()
     assert "| 100 | 20 | 50% |" in card
     assert f"masters' moves foretold {top1:.1%}" in card
-    assert "From two games." in card
+    assert "From two games.\n\n| dataset |" in card
+    assert card.index("## Recipe and compute") < card.index("## Made again\n\nBy hand.\n\n## Strength against compute")
+    assert f"| {dataset.name} | 100% |" in card
     assert "DeepMind searchless" in card
     assert "CC0 1.0" in card
     ElementTree.parse("docs/card-curve.svg")

@@ -22,6 +22,7 @@ LIMITS = (
     "UCI_Elo is the named engine's own scale, at a fixed number of nodes. It is nobody's rating among people.",
     "It knows standard chess only: no Chess960, no odds.",
 )
+TITLE = "\n## "
 LICENCES = {
     "CC0-1.0": (
         "The weights are dedicated to the public (CC0 1.0), so that they can go into anything without a question; the code that"
@@ -33,7 +34,8 @@ LICENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """`found`: evaluations, the plain model's first. `notes`: Markdown about the data, by a person: sources and rights."""
+    """`found`: evaluations, the plain model's first. `notes`: Markdown by a person about the data, its sources and rights;
+    sections of it that have a title of their own come after the recipe."""
 
     found: Sequence[Measured]
     licence: str
@@ -54,6 +56,8 @@ def markdown(card: Card, pictures: dict[str, str]) -> str:
     ):
         told = list(section(card))
         lines += [f"## {title}", "", *told, ""] if told else []
+    _, title, further = (card.notes or "").partition(TITLE)
+    lines += [f"{title}{further}".strip(), ""] if further else []
     if card.curve:
         lines += [
             "## Strength against compute",
@@ -141,7 +145,7 @@ def _own_rows(card: Card) -> Iterator[str]:
 
 def _data(card: Card) -> Iterator[str]:
     if card.notes is not None:
-        yield card.notes.strip()
+        yield card.notes.partition(TITLE)[0].strip()
         yield ""
     if card.run is not None:
         yield "| dataset | share of what it saw | positions | made by | from |"

@@ -12,7 +12,7 @@ from edgechess_training.evaluation.milestones import milestones_of
 from edgechess_training.positions import TRAIN_FILE, open_positions
 
 RECIPE_FILE = "recipe.json"
-DATA_FILE = "data.json"
+SEEN_FILE = "seen.json"  # positions drawn of each dataset, by its folder
 CARD_FILE = "dataset.json"
 
 
@@ -40,11 +40,9 @@ class RunFacts:
 
 def read(run: Path) -> RunFacts:
     """Raises TrainingError, OSError."""
-    recipe, data = _json(run / RECIPE_FILE), _json(run / DATA_FILE)
-    newest = milestones_of(run)[-1]
-    mixed = [(str(folder), float(share)) for folder, share in data.get("mixed", [])]
-    first = (str(data["folder"]), 1 - sum(share for _, share in mixed))
-    sources = tuple(_source(Path(folder), share) for folder, share in (first, *mixed))
+    recipe, seen = _json(run / RECIPE_FILE), _json(run / SEEN_FILE)
+    newest, total = milestones_of(run)[-1], sum(seen.values())
+    sources = tuple(_source(Path(folder), count / max(1, total)) for folder, count in seen.items())
     return RunFacts(recipe, sources, newest.positions, newest.spent_s)
 
 

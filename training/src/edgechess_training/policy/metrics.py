@@ -16,11 +16,17 @@ from edgechess_training.policy.report import Report
 METRICS_FILE = "metrics.jsonl"
 PICTURE_FILE = "curves.svg"
 TABLE_FILE = "curves.txt"
+SEEN_FILE = "seen.json"
 
 
 def append(folder: Path, report: Report) -> None:
     with (folder / METRICS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(_rounded(asdict(report))) + "\n")
+
+
+def write_seen(folder: Path, drawn: dict[str, int]) -> None:
+    """`drawn`: positions of each dataset so far; a run that goes on may have been given others on its way."""
+    (folder / SEEN_FILE).write_text(json.dumps(drawn, indent=2) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> list[Report]:

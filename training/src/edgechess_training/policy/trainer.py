@@ -77,6 +77,7 @@ class Trainer:
     def save(self) -> None:
         """State and averaged weights, each whole or not at all."""
         save_state(self.folder, self.state)
+        metrics.write_seen(self.folder, self.state.drawn)
         self._write_weights(self.folder / WEIGHTS_FILE)
 
     def _step(self) -> tuple[float, float]:
