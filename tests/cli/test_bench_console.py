@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from edgechess_cli.bench import console
+from edgechess_cli.bench.figures import Ratio
 from edgechess_cli.bench.manager import brokers_here
 
-pytestmark = [pytest.mark.slow, pytest.mark.anyio]
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -17,6 +19,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.mark.slow
 async def test_moves_are_counted_in_both_turns_and_pages_read_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -26,4 +29,16 @@ async def test_moves_are_counted_in_both_turns_and_pages_read_meanwhile(
     figures = (await console.measure(2, 1, tmp_path)).as_figures()
     assert figures["watched"]["n"] == figures["alone"]["n"] == 2 * console.TURN_MOVES
     assert figures["least_bytes"] > 1000
-    assert figures["ratio_p50"] > 0
+    low, high = figures["ratio_p50_interval"]
+    assert 0 < low <= figures["ratio_p50"] <= high
+
+
+def test_noise_is_told_from_slowness() -> None:
+    chance = random.Random(1)
+    quiet = [[chance.gauss(20.0, 2.0) for _ in range(10)] for _ in range(20)]
+    noisy = [[chance.gauss(20.0, 2.0) for _ in range(10)] for _ in range(20)]
+    slow = [[1.2 * value for value in turn] for turn in quiet]
+    same, slower = Ratio.of(noisy, quiet, chance), Ratio.of(slow, quiet, chance)
+    assert same.low < 1.0 < same.high < 1.05
+    assert 1.1 < slower.low < slower.value < slower.high < 1.3
+    assert slower.value == pytest.approx(1.2)

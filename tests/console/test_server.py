@@ -292,6 +292,7 @@ async def test_every_answer_carries_the_policy_and_the_page_loads_nothing_from_e
         ({"host": "0.0.0.0"}, "certificate_file and key_file"),
         ({"host": "0.0.0.0", "certificate_file": "c.pem", "key_file": "k.pem"}, "operator_token_file"),
         ({"certificate_file": "c.pem"}, "key_file is missing"),
+        ({"certificate_file": "c.pem", "key_file": "k.pem"}, "c.pem and k.pem are no certificate and its key"),
         ({"operator_token_file": "/nowhere/token"}, "cannot be read"),
     ],
 )

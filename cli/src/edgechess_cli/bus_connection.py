@@ -16,7 +16,7 @@ import typer
 from edgechess_kit.bus import Bus
 from edgechess_kit.errors import SettingsError
 from edgechess_kit.greengrass_environment import environment
-from edgechess_kit.mqtt_adapter import PORT_TLS, MqttBus
+from edgechess_kit.mqtt_adapter import PORT_TLS, MqttBus, broker_address
 from edgechess_kit.settings import BusSettings, TransportSettings
 from edgechess_kit.topics import PREFIX, Topics
 from edgechess_kit.transports import open_bus
@@ -97,6 +97,16 @@ class Connection:
             key_file=str(self.key) if self.key else "",
             alpn=self.alpn,
         )
+
+
+    def checked(self) -> BusSettings:
+        """Settings that a bus can be opened with by somebody else. Raises SettingsError in the words of the options."""
+        settings = self.settings()
+        try:
+            broker_address(settings)
+        except SettingsError as error:
+            raise SettingsError(_in_our_words(str(error))) from error
+        return settings
 
 
 def _require_pem(option: str, path: Path | None) -> None:

@@ -80,7 +80,7 @@ def command(
     try:
         settings = Settings(**given)
         require_safe(settings, tokens_of(settings))
-        bus = connection.settings()
+        bus = connection.checked()
         setup = TableSetup(seed=seed, faults=faults, motion_speed=speed)
         twin_faults.parse(faults)
     except SettingsError as error:

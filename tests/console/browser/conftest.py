@@ -26,6 +26,7 @@ from edgechess_kit.messages import (
     BoardState,
     EdgeEvent,
     EdgeStatus,
+    GameRequest,
     Message,
     SessionControl,
     SessionControlResponse,
@@ -47,12 +48,12 @@ window.addEventListener('error', (event) => window.violations.push(String(event.
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def browser(anyio_backend: str) -> AsyncIterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed (apt-get install chromium)")
@@ -71,12 +72,26 @@ class Rig:
     address: str
     broker: MemoryBroker
     voice: MemoryBus
-    entered: list[str]
-    """Moves that were sent to the director."""
-    stops: list[str]
+    controls: list[SessionControl] = dataclasses.field(default_factory=list)
+    """What was sent to the director."""
+    requests: list[GameRequest] = dataclasses.field(default_factory=list)
+    """What was asked of the game manager."""
+    stops: list[str] = dataclasses.field(default_factory=list)
     """Commands that were sent to the arms."""
     topics: Topics = dataclasses.field(default_factory=Topics)
     seq: int = 0
+
+    @property
+    def entered(self) -> list[str]:
+        """Moves, and the other commands by their names."""
+        return [control.lan or control.command for control in self.controls]
+
+    async def said(self, count: int) -> SessionControl:
+        """The newest of so many commands."""
+        with anyio.fail_after(PATIENCE_MS / 1000):
+            while len(self.controls) < count:  # noqa: ASYNC110 - a list that another task fills
+                await anyio.sleep(0.02)
+        return self.controls[-1]
 
     async def say(self, topic: Topic[Any], message: Message) -> None:
         await self.voice.publish(topic, message)
@@ -93,14 +108,21 @@ class Rig:
         self, session_id: str, fen: str = chess.STARTING_FEN, white: str = "human", black: str = "human"
     ) -> None:
         """A match in which White, a person, is asked for the first move."""
-        started = {"session_id": session_id, "white": white, "black": black, "start_fen": fen, "robot_enabled": True}
-        await self.event("session-created", session_id, white_seat="person", black_seat="person", **started)
+        await self.created(session_id, fen, white, black)
         await self.event("session-started", session_id, started_at=SystemClock().unix_s())
         await self.say(
             self.topics.session_state, SessionState(status="running", session_id=session_id, start_fen=fen, fen=fen)
         )
         await self.board(fen)
         await self.event("asking", session_id, ply=1, color="w", seat="person", since=SystemClock().unix_s(), attempt=1)
+
+    async def created(
+        self, session_id: str, fen: str = chess.STARTING_FEN, white: str = "human", black: str = "human"
+    ) -> None:
+        """A match that waits for its start."""
+        self.controls.clear()
+        started = {"session_id": session_id, "white": white, "black": black, "start_fen": fen, "robot_enabled": True}
+        await self.event("session-created", session_id, white_seat="person", black_seat="person", **started)
 
     async def board(self, fen: str, *differences: SquareDifference) -> None:
         """What the board feels, and what of it the sensor names as wrong."""
@@ -117,13 +139,16 @@ class Rig:
 
     async def _answer(self) -> None:
         topics = self.topics
-        async with self.voice.subscribe(topics.session_control, topics.arm_control) as deliveries:
+        async with self.voice.subscribe(topics.session_control, topics.arm_control, topics.cloud_request) as deliveries:
             async for delivery in deliveries:
                 if delivery.topic == topics.arm_control.name:
                     self.stops.append(delivery.decode(topics.arm_control).command)
                     continue
+                if delivery.topic == topics.cloud_request.name:
+                    self.requests.append(delivery.decode(topics.cloud_request))
+                    continue
                 control: SessionControl = delivery.decode(topics.session_control)
-                self.entered.append(control.lan or control.command)
+                self.controls.append(control)
                 await self.say(
                     topics.session_control_response,
                     SessionControlResponse(request_id=control.request_id, status=200),
@@ -160,7 +185,7 @@ async def rigged(folder: Path, **changes: Any) -> AsyncIterator[Rig]:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(running)
         await ready.wait()
-        rig = Rig(address[0], broker, broker.client("everybody"), [], [])
+        rig = Rig(address[0], broker, broker.client("everybody"))
         tasks.start_soon(rig._answer)
         tasks.start_soon(rig._beat)
         yield rig

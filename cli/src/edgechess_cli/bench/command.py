@@ -33,10 +33,15 @@ class Module(enum.StrEnum):
     CONSOLE = "console"
 
 
-DEFAULT = (Module.MANAGER, Module.RECOGNITION, Module.IPC)  # human-moves proves rather than measures, and takes minutes
+DEFAULT = (
+    Module.MANAGER,
+    Module.RECOGNITION,
+    Module.IPC,
+    Module.CONSOLE,
+)  # human-moves proves rather than measures, and takes minutes
 
 ModulesArgument = Annotated[
-    list[Module] | None, typer.Argument(help="Which benchmarks (default: manager, recognition and ipc).")
+    list[Module] | None, typer.Argument(help="Which benchmarks (default: manager, recognition, ipc and console).")
 ]
 
 

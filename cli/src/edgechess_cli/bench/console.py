@@ -7,12 +7,14 @@ Chromium, where that is installed.
 
 from __future__ import annotations
 
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ import anyio.abc
 import httpx
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from edgechess_cli.bench.figures import Distribution, Report, Table, Target
+from edgechess_cli.bench.figures import Distribution, Ratio, Report, Table, Target
 from edgechess_cli.bench.manager import WARM_UP, BenchError, brokers_here, side
 from edgechess_cli.child_process import ChildProcess, interpreter
 from edgechess_cli.chromium_adapter import NoBrowser, chromium
@@ -45,8 +47,8 @@ WEIGHT = """performance.getEntriesByType('resource').concat(performance.getEntri
 
 async def measure(turns: int, seed: int, scratch: Path) -> Report:
     """Raises BenchError, or BrokerError where no broker is installed."""
-    watched: list[float] = []
-    alone: list[float] = []
+    watched: list[list[float]] = []
+    alone: list[list[float]] = []
     least_bytes: list[int] = []
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="console-", dir=scratch)))
@@ -59,13 +61,11 @@ async def measure(turns: int, seed: int, scratch: Path) -> Report:
             for attach in (True, False) if turn % 2 else (False, True):
                 if attach:
                     await viewers.turn()
-                kept = watched if attach else alone
-                for _ in range(TURN_MOVES):
-                    kept.append(await moves.move())
+                (watched if attach else alone).append([await moves.move() for _ in range(TURN_MOVES)])
                 if attach:
                     least_bytes.append(int((await viewers.turn()).split()[1]))
         page = await _page(address)
-    return _report(watched, alone, least_bytes, page)
+    return _report(watched, alone, least_bytes, page, random.Random(seed))
 
 
 @asynccontextmanager
@@ -145,15 +145,24 @@ async def _page(address: str) -> dict[str, Any]:
     return {"first_paint_ms": [round(value, 1) for value in paints], "page_bytes": weight} if paints else {}
 
 
-def _report(watched: list[float], alone: list[float], least_bytes: list[int], page: dict[str, Any]) -> Report:
-    with_pages, without = Distribution.of(watched), Distribution.of(alone)
-    ratio = with_pages.p50 / without.p50
+def _report(
+    watched: list[list[float]],
+    alone: list[list[float]],
+    least_bytes: list[int],
+    page: dict[str, Any],
+    chance: random.Random,
+) -> Report:
+    with_pages, without = Distribution.of([*chain(*watched)]), Distribution.of([*chain(*alone)])
+    ratio = Ratio.of(watched, alone, chance)
     rows = [
         ("nobody watches", *_told(without)),
         (f"{VIEWERS} pages watch, {STALLED} more never reads", *_told(with_pages)),
     ]
-    targets = [Target(f"p50 of a move with {VIEWERS} pages over that without", ratio, LIMIT_RATIO, "x")]
-    remarks = [f"each page read at least {min(least_bytes) // 1000} kB in a turn of {TURN_MOVES} moves"]
+    targets = [Target(f"p50 of a move with {VIEWERS} pages over that without", ratio.value, LIMIT_RATIO, "x")]
+    remarks = [
+        f"95 % interval of that ratio: {ratio.low:.3f} to {ratio.high:.3f}; --turns narrows it",
+        f"each page read at least {min(least_bytes) // 1000} kB in a turn of {TURN_MOVES} moves",
+    ]
     if page:
         paint = statistics.median(page["first_paint_ms"])
         targets.append(Target("first paint, median, with an empty cache", paint, LIMIT_PAINT_MS, "ms"))
@@ -161,7 +170,8 @@ def _report(watched: list[float], alone: list[float], least_bytes: list[int], pa
     figures = {
         "watched": with_pages.as_figures("ms"),
         "alone": without.as_figures("ms"),
-        "ratio_p50": round(ratio, 4),
+        "ratio_p50": round(ratio.value, 4),
+        "ratio_p50_interval": [round(ratio.low, 4), round(ratio.high, 4)],
         "least_bytes": min(least_bytes),
         **page,
     }

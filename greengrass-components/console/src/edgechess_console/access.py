@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -66,14 +67,25 @@ def _token(role: Role, file: str, environment: Mapping[str, str]) -> str:
 
 
 def require_safe(settings: Settings, tokens: Tokens) -> None:
-    """Raises SettingsError with the cure where the page could be reached by others without TLS or token."""
+    """Raises SettingsError with the cure where the page could be reached by others without TLS or token, or its TLS cannot be."""
     if bool(settings.certificate_file) != bool(settings.key_file):
         missing = "key_file" if settings.certificate_file else "certificate_file"
         raise SettingsError(f"console.{missing} is missing: TLS needs a certificate and its key")
     if tokens.viewer and hmac.compare_digest(_digest(tokens.viewer), _digest(tokens.operator)):
         raise SettingsError("console.viewer_token_file: viewers have the operators' token: make another one")
-    if settings.host in LOOPBACK:
-        return
+    if settings.host not in LOOPBACK:
+        _require_lock(settings, tokens)
+    if settings.certificate_file:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                settings.certificate_file, settings.key_file
+            )
+        except OSError as error:  # what is no PEM is an SSLError, which is one
+            files = f"{settings.certificate_file} and {settings.key_file}"
+            raise SettingsError(f"console.certificate_file: {files} are no certificate and its key: {error}") from error
+
+
+def _require_lock(settings: Settings, tokens: Tokens) -> None:
     if not settings.certificate_file:
         raise SettingsError(
             f"console.host is {settings.host}, which others can reach: name certificate_file and key_file (TLS),"

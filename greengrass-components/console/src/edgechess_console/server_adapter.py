@@ -7,7 +7,6 @@ import contextlib
 import logging
 import resource
 import socket
-import ssl
 from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
@@ -130,12 +129,7 @@ async def serving(app: ASGIApp, settings: Settings) -> AsyncIterator[str]:
         ssl_certfile=settings.certificate_file or None,
         ssl_keyfile=settings.key_file or None,
     )
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        sock.close()
-        files = f"{settings.certificate_file} and {settings.key_file}"
-        raise ServerFailed(f"console: {files} are no certificate and its key (PEM): {error}") from error
+    config.load()
     _want_files()
     server = _Server(config)
     async with anyio.create_task_group() as tasks:

@@ -23,7 +23,7 @@ export class Controls {
     on("pause", () => this.#match("pause"));
     on("resume", () => this.#match("resume"));
     on("resign", () => this.#choice("Who resigns?", [["White", { color: "w" }], ["Black", { color: "b" }]], "/api/session/resign"));
-    on("draw", () => this.#choice("Draw", [["White offers", { color: "w" }], ["Black offers", { color: "b" }], ["Both agree", {}]], "/api/session/draw"));
+    on("draw", () => this.#choice("Draw", this.#draws(), "/api/session/draw"));
     on("more", () => {
       $("table-menu").hidden = !$("table-menu").hidden;
       $("more").setAttribute("aria-expanded", String(!$("table-menu").hidden));
@@ -84,6 +84,14 @@ export class Controls {
 
   #match(verb) {
     void this.#send(`/api/session/${verb}`, { sessionId: this.#session() });
+  }
+
+  /** Who has offered waits for the other one. */
+  #draws() {
+    const offers = this.wire.view?.session.drawOffers ?? [];
+    const verb = offers.length ? "accepts" : "offers";
+    const sides = [["White", "w"], ["Black", "b"]].filter(([, color]) => !offers.includes(color));
+    return [...sides.map(([side, color]) => [`${side} ${verb}`, { color }]), ...(offers.length ? [] : [["Both agree", {}]])];
   }
 
   async #setup() {

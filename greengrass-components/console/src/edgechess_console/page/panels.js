@@ -16,7 +16,8 @@ export function player(node, view, color, now) {
   const running = view.turn?.color === color && view.session.status === "running" && !view.session.paused;
   text(top(".clock"), clock((one.usedS ?? 0) + (running ? Math.max(0, now - view.turn.since) : 0)));
   node.classList.toggle("turn", running || (view.session.phase !== null && view.timeline.color === color && view.session.status === "running"));
-  text(top(".doing"), doing(view, one, color, running));
+  const offers = view.session.drawOffers.includes(color) ? "offers a draw" : "";
+  text(top(".doing"), [offers, doing(view, one, color, running)].filter(Boolean).join(" · "));
   const lost = view.session.captured?.[color === "w" ? "b" : "w"] ?? "";
   const other = view.session.captured?.[color] ?? "";
   const key = lost + other;
