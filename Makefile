@@ -4,10 +4,13 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 ARGS  ?=
 SEED  ?= 1
+# three workers for two cores, since whole processes wait a lot; a file stays with one of them, so that what its tests
+# share is made once; the longest files come first (tests/conftest.py)
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 PROJECTS := $(wildcard pyproject.toml */pyproject.toml greengrass-components/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup play test fast check sim trials bench clean
+.PHONY: help setup play test fast check browser sim trials bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,12 +28,15 @@ $(VENV)/.torch: $(VENV)/.ready scripts/torch
 	@scripts/torch
 	@touch $@
 
-test: setup check $(VENV)/.torch  ## everything that must pass: style, types, the fast suite, then whole processes and short simulations
+browser:
 	@scripts/system-packages chromium || echo 'going on without: the browser tests skip' >&2
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test: setup  ## everything that must pass: style, types, the fast suite, whole processes and short simulations
+	@$(MAKE) --no-print-directory --jobs=2 check $(VENV)/.torch browser
+	@$(PYTEST) $(ARGS)
 
 fast: setup  ## the fast suite only: no whole processes, under a minute
-	@$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 check: setup  ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run $(BIN)/ruff format .'; exit 1; }

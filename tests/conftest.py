@@ -1,8 +1,47 @@
-"""What holds for every test: nothing is timed, so Hypothesis may take as long as a busy machine needs."""
+"""What holds for every test.
+
+Nothing is timed, so Hypothesis may take as long as a busy machine needs. What tests leave in the temporary folder goes
+with a folder of the run's own; pytest's folders stay where they always are.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+TESTS = Path(__file__).parent
+LONGEST = (
+    "e2e/test_up.py", "e2e/test_play.py", "simulation/test_simulation.py", "kit/test_greengrass_process.py",
+    "e2e/test_table.py", "inference_node/test_process.py", "cli/test_bench.py", "console/browser/test_table.py",
+    "cli/test_build.py", "inference_node/test_adapters.py", "cli/test_bench_stream.py", "arm_controller/test_killed.py",
+    "cli/test_bench_node.py", "training/policy/test_run.py", "inference/backends/test_language_models.py",
+)  # fmt: skip
+"""Files that take the longest, about from more to less. They begin, lest one of several workers ends with one of them."""
+
+OWN_FOLDER = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # workers are given the folder with the environment
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        # short: paths of Unix sockets are made in it, and have room for 107 bytes
+        config.stash[OWN_FOLDER] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="ec-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if OWN_FOLDER in config.stash:
+        shutil.rmtree(config.stash[OWN_FOLDER], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        order = {TESTS / file: place for place, file in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(item.path, len(order)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from edgechess_cli import bus_connection
 from edgechess_cli.main import app
 
 Edgechess = Callable[..., "Outcome"]
@@ -39,3 +40,9 @@ def edgechess(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edgechess:
         return Outcome(words)
 
     return run
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers, a command gives up at once instead of after seconds."""
+    monkeypatch.setattr(bus_connection, "CONNECT_TIMEOUT_S", 0.2)

@@ -66,6 +66,7 @@ def test_recovery_demands_a_person(edgechess: Any) -> None:
         assert "--confirmed-by NAME" in result.err
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("verb", [("state",), ("stop",), ("park",), ("recover", "--confirmed-by", "Ann")])
 def test_without_a_broker_each_says_so(verb: tuple[str, ...], edgechess: Any) -> None:
     result = edgechess("arm", *verb, "--broker", "mqtt://127.0.0.1:9")

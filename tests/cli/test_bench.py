@@ -128,14 +128,3 @@ def test_wrong_and_lost_moves_fail_the_command() -> None:
     report = human_moves.report(human_moves.Tally(games=1, moves=2, wrong=["seed 1: e2e4"], lost=["seed 1: e7e5"]), 1.0)
     assert report.failures == ("wrong: seed 1: e2e4", "lost: seed 1: e7e5")
     assert (report.figures["wrong"], report.figures["lost"]) == (1, 1)
-
-
-@pytest.mark.slow
-def test_the_stream_beside_its_limits(tmp_path: Path) -> None:
-    found = bench("stream", "--size", "0.03", "--rounds", "1", "--json", "--out", str(tmp_path))
-    figures = results(found)["stream"]
-    assert figures["failures"] == []
-    assert set(figures["groups"]) == {"disk", "http", "capped", "tls", "faults"}
-    assert {row["loader"] for row in figures["groups"]["http"]} >= {"ours", "http limit", "awscrt", "boto3 ranges"}
-    assert all(row["samples"] for row in figures["groups"]["http"] if row["loader"] in ("ours", "http limit"))
-    assert "| ours |" in (tmp_path / "stream.md").read_text(encoding="utf-8")

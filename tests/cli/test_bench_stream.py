@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -40,6 +42,13 @@ def free_gb(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(stream_loader, "available_bytes", lambda: int(count * GB) + stream_loader.RESERVE_BYTES)
 
     return are
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No breath between turns, and the machine's page cache left to everybody else on it."""
+    monkeypatch.setattr(stream_loader, "SETTLE_S", 0.0)
+    monkeypatch.setattr(stream, "can_drop_caches", lambda: False)
 
 
 def turns(*peers: Entrant, rounds: int = 1, said: list[str] | None = None) -> Group:
@@ -118,6 +127,7 @@ def test_without_such_a_device_it_is_one_line(tmp_path: Path) -> None:
 def test_the_way_of_an_accelerator_runs_on_the_processor_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setattr(stream, "_say", lambda text: None)
+    monkeypatch.setattr(stream_loader, "SETTLE_S", 0.0)
     bench = stream._prepare(tmp_path, 40_000_000, 1, (), [], others=False)
     device, http = stream.device_groups(bench, "cpu")
     for group in (device, http):
@@ -137,11 +147,48 @@ def test_the_way_of_an_accelerator_runs_on_the_processor_too(tmp_path: Path, mon
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+def test_the_stream_beside_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of the loaders that need torch stand for all of them: each reads it anew, for seconds."""
+    some = ("safetensors cloned", "torch.load mapped")
+    monkeypatch.setattr(stream, "DISK", some)
+    monkeypatch.setattr(stream, "_FORMATS", {"torch": stream._FORMATS["torch"]})
+    done = CliRunner().invoke(
+        app, ["bench", "stream", "--size", "0.03", "--rounds", "1", "--json", "--out", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)["results"]["stream"]
+    assert figures["failures"] == []
+    groups = {name: {row["loader"]: row["samples"] for row in rows} for name, rows in figures["groups"].items()}
+    assert set(groups) == {"disk", "http", "capped", "tls", "faults"}
+    assert set(groups["http"]) >= {"ours", "http limit", "awscrt", "boto3 ranges"}
+    assert groups["http"]["ours"]
+    assert groups["http"]["http limit"]
+    if importlib.util.find_spec("torch") is not None:
+        assert all(groups["disk"][name] for name in some)
+    assert "| ours |" in (tmp_path / "stream.md").read_text(encoding="utf-8")
+
+
+QUICK = """
+import signal
+from edgechess_cli.bench import stream, stream_loader
+from edgechess_cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+stream_loader.SETTLE_S = 0.0
+stream.can_drop_caches = lambda: False
+main()
+"""
+"""The command, which hears Ctrl-C also where whoever started us has it ignored."""
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_it_at_once_with_what_there_is(tmp_path: Path) -> None:
     words = ["bench", "stream", "--size", "0.03", "--rounds", "1", "--json", "--out", str(tmp_path)]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    (tmp_path / "without" / "torch").mkdir(parents=True)  # loaders that need it are absent, and nobody waits for them
+    (tmp_path / "without" / "torch" / "__init__.py").write_text("raise ImportError('left out')\n")
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(tmp_path / "without")}
     with subprocess.Popen(
-        [sys.executable, "-m", "edgechess_cli.main", *words],
+        [sys.executable, "-c", QUICK, *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     ) as process:  # fmt: skip
         assert process.stderr is not None

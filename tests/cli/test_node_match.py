@@ -39,6 +39,7 @@ def test_two_weights_of_one_name_are_refused_and_the_same_twice_is_fine(store: P
         with_node(MatchOptions("random", "random"))
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "words",
     [

@@ -12,6 +12,7 @@ from edgechess_kit.messages import EdgeEvent
 NOBODY = "mqtt://127.0.0.1:1"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
