@@ -36,7 +36,7 @@ class Room:
     """A table with one arm, whose network can be taken away."""
 
     def __init__(self) -> None:
-        self.table = Table(TableOptions(arms=("white",), idle_feedback_s=1.0))
+        self.table = Table(TableOptions(arms=("white",), quiet_feedback_s=1.0))
         self.topics = Topics()
         self.broker = MemoryBroker(self.topics)
         self.settings = Settings(racks={"white": "QQRBN"}, age_limit_s=2.0)

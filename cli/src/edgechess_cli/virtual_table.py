@@ -49,15 +49,17 @@ from edgechess_twin.ro1_device import TOKEN
 from edgechess_twin.table import Table, TableOptions
 
 ARMS = ("white", "black")
-# One frame in 200 ms, and one a second from an arm at rest: the driver's rules are the same, and a quiet table costs next
-# to nothing. A frame that stalls for four periods, as some do, is not yet a lost link.
-IDLE_FEEDBACK_S = 1.0
+# One frame in 200 ms, and one a second from an arm at rest or on its way: the driver's rules are the same, whatever happens
+# is told as soon, and a quiet table costs next to nothing. A frame that stalls for four periods, as some do, is not yet a
+# lost link.
+QUIET_FEEDBACK_S = 1.0
 DOBOT_SETTINGS = DobotSettings(feedback_port=30005, stale_after_s=2.0, gripper_poll_s=0.1, state_interval_s=1.0)
 # As rarely as the robot's dead-man and the controller's age limit allow, for the same reason: a request costs milliseconds.
 RO1_SETTINGS = StandardBotsSettings(
     robot_kind="simulated", live=False, beat_s=0.2, ending_beat_s=0.2, poll_s=1.5, stale_s=4.0
 )
 AGE_LIMIT_S = 2.0
+MOTION_GAP_S = 2.0  # nobody watches where an arm is on its way
 RESTART_S = 1.5  # what an interpreter needs to start a component again
 STOP_WITHIN_S = 20.0  # of a request: about the length of a move
 LINK_LOST_WITHIN_S = 12.0  # of a request: about the length of a move
@@ -121,7 +123,7 @@ class VirtualTable:
                 rotated=setup.rotated,
                 firmware=setup.firmware,
                 kinds=setup.arms,
-                idle_feedback_s=IDLE_FEEDBACK_S,
+                quiet_feedback_s=QUIET_FEEDBACK_S,
                 placement=Placement.empty(),  # arms are calibrated before the pieces are set up
             )
         )
@@ -181,7 +183,9 @@ class VirtualTable:
 
     async def _start_arms(self, power: Power, context: Contexts) -> None:
         arms = {arm: self._arm(arm, power) for arm in ARMS}
-        await arm_controller.run(context(ArmControllerSettings(age_limit_s=AGE_LIMIT_S)), arms)
+        await arm_controller.run(
+            context(ArmControllerSettings(age_limit_s=AGE_LIMIT_S, motion_gap_s=MOTION_GAP_S)), arms
+        )
 
     async def _start_manager(self, _power: Power, context: Contexts) -> None:
         await game_manager.run(context(GameManagerSettings(robot_enabled=self.setup.robot)))

@@ -18,7 +18,7 @@ from trio.abc import Clock
 
 T = TypeVar("T")
 
-GARBAGE_YOUNG = 50_000
+GARBAGE_YOUNG = 5_000
 """Objects between two looks for garbage: Python's own 700 come some hundred times per simulated second, and what is looked
 at lives on. A sixth of a simulation's processor time."""
 

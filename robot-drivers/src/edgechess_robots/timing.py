@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ruckig import InputParameter, Result, Ruckig, RuckigError, Trajectory
 
@@ -39,12 +40,18 @@ def duration_s(distances: Sequence[float], limits: Sequence[Limits]) -> float:
     not positive."""
     if len(distances) != len(limits) or any(min(n.speed, n.acceleration, n.jerk) <= 0.0 for n in limits):
         raise ValueError(f"one set of positive limits per distance, got {limits}")
-    if all(abs(d) < 1e-9 for d in distances):
+    return _rest_to_rest_s(tuple(abs(d) for d in distances), tuple(limits))
+
+
+@lru_cache(maxsize=512)
+def _rest_to_rest_s(distances: tuple[float, ...], limits: tuple[Limits, ...]) -> float:
+    """A motion is timed when it is checked, and once more when it is sent."""
+    if all(d < 1e-9 for d in distances):
         return 0.0
     count = len(distances)
     problem = InputParameter(count)
     problem.current_position = [0.0] * count
-    problem.target_position = [abs(d) for d in distances]
+    problem.target_position = list(distances)
     problem.max_velocity = [n.speed for n in limits]
     problem.max_acceleration = [n.acceleration for n in limits]
     trajectory = Trajectory(count)

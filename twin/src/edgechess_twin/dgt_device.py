@@ -78,6 +78,7 @@ class DgtDevice:
         self.lost_bytes = 0
         self.transcript: Callable[[float, str, bytes], None] | None = None
         """Called with time, direction ("in" or "out") and bytes, when set."""
+        self._felt_of: dict[tuple[str, float, float, float], tuple[tuple[int, int, float], ...]] = {}
         self._stands: tuple[Scene, list[list[tuple[str, float, float, float]]]] | None = None
         self.stuck: dict[int, int] = {}
         """Fields that always feel this code, for tests and demonstrations."""
@@ -468,10 +469,13 @@ class DgtDevice:
         self._report(field, self._resolve(felt))
 
     def _couple(self, felt: Felt, letter: str, steadiness: float, dx: float, dy: float) -> None:
-        distance = math.hypot(dx, dy) / self.world.layout.square_mm
-        strength = min(1.0, (NO_COUPLING - distance) / (NO_COUPLING - FULL_COUPLING)) * steadiness
+        strength = self._strength(steadiness, dx, dy)
         if strength > 0.0:
             felt.append((_CODES[letter], strength))
+
+    def _strength(self, steadiness: float, dx: float, dy: float) -> float:
+        distance = math.hypot(dx, dy) / self.world.layout.square_mm
+        return min(1.0, (NO_COUPLING - distance) / (NO_COUPLING - FULL_COUPLING)) * steadiness
 
     def _still(self, scene: Scene, at_s: float) -> list[Felt]:
         """What each field may feel, by field, with every piece where it is at that time."""
@@ -481,19 +485,25 @@ class DgtDevice:
             x, y, z = moving.where(at_s)
             if z < SENSED_HEIGHT_MM:
                 places.append((moving.letter, moving.steadiness, x, y))
-        pitch = self.world.layout.square_mm
-        turn = 7 if self.options.rotated else 56
-        for letter, steadiness, x, y in places:
-            if steadiness <= 0.0:
-                continue
-            column, row = x / pitch + 3.5, y / pitch + 3.5  # in squares, whole numbers at the centres
-            for c in range(math.floor(column), math.floor(column) + 2):
-                for r in range(math.floor(row), math.floor(row) + 2):
-                    if 0 <= c <= 7 and 0 <= r <= 7:
-                        self._couple(
-                            felt[(c + 8 * r) ^ turn], letter, steadiness, (column - c) * pitch, (row - r) * pitch
-                        )
+        known, self._felt_of = self._felt_of, {}
+        for place in places:
+            coupled = known.get(place)
+            self._felt_of[place] = coupled = self._coupled(*place) if coupled is None else coupled
+            for field, code, strength in coupled:
+                felt[field].append((code, strength))
         return felt
+
+    def _coupled(self, letter: str, steadiness: float, x: float, y: float) -> tuple[tuple[int, int, float], ...]:
+        """Which fields feel a piece there, as what and how. Nearly all of them stand where they stood."""
+        pitch = self.world.layout.square_mm
+        column, row = x / pitch + 3.5, y / pitch + 3.5  # in squares, whole numbers at the centres
+        coupled = []
+        for c in range(math.floor(column), math.floor(column) + 2):
+            for r in range(math.floor(row), math.floor(row) + 2):
+                strength = self._strength(steadiness, (column - c) * pitch, (row - r) * pitch)
+                if 0 <= c <= 7 and 0 <= r <= 7 and strength > 0.0:
+                    coupled.append((self._square(c + 8 * r), _CODES[letter], strength))
+        return tuple(coupled)
 
     def _resolve(self, felt: Felt) -> int:
         """What one visit feels: one piece its code, two at once anything (section 12.3)."""

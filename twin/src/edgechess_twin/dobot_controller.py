@@ -48,6 +48,33 @@ GUIDE_PART = 0.2  # a person pushes an arm about this fast
 JOG_PART = 0.1
 JOG_REACH_MM = 1000.0
 QUEUE_MAX = 512  # ours; a full queue answers -1
+QUESTIONS = frozenset(
+    [
+        "robotmode",
+        "geterrorid",
+        "getcurrentcommandid",
+        "getangle",
+        "getpose",
+        "positivekin",
+        "inversekin",
+        "checkoddmovj",
+        "checkoddmovl",
+        "getforce",
+        "getexportstatus",
+        "getdo",
+        "getdogroup",
+        "di",
+        "digroup",
+        "getao",
+        "ai",
+        "gettooldo",
+        "tooldi",
+        "toolai",
+        "getholdregs",
+        "getinregs",
+    ]
+)
+"""After these a frame reads as before."""
 START_JOINTS: Joints = (-84.0, 18.0, -132.0, 24.0, 90.0, -84.0)
 """Where the arm stands when its controller is switched on: about where people leave one, folded beside its base on its own
 right, tool down, never above the board."""
@@ -574,7 +601,8 @@ class Controller:
             value = self._enqueue(name, arguments) if signature.queued else self._handlers[name](arguments)
         except CommandError as error:
             return commands.reply(error.code, "", request.echo)
-        self._touch()
+        if name not in QUESTIONS:
+            self._touch()
         return commands.reply(commands.OK, value, request.echo)
 
     def _enqueue(self, name: str, arguments: Arguments) -> str:

@@ -27,7 +27,7 @@ from edgechess_twin.world import World
 
 DASHBOARD_PORT = 29999
 PORTS = (DASHBOARD_PORT, *PERIODS_S)
-REST_FRAMES = 4  # of an arm at rest at full rate: readers take two equal ones for the end of a motion
+REST_FRAMES = 2  # of an arm at rest at full rate, after the first: readers take two equal ones for the end of a motion
 STALL_PERIODS = (1.0, 4.0)  # how long a stalled feedback says nothing; ours: around what readers call stale
 
 
@@ -54,11 +54,12 @@ class DobotDevice:
         tool_mm: float = TOOL_MM,
         stroke_mm: float = STROKE_MM,
         epoch_s: float = EPOCH_S,
-        idle_feedback_s: float | None = None,
+        quiet_feedback_s: float | None = None,
         start_joints: Joints = START_JOINTS,
     ) -> None:
-        """`wire`: as in `faults` unless given. `idle_feedback_s`: for virtual time, where a frame that nobody needs costs as much as one that matters: an
-        arm at rest tells so only that often. Real controllers never slow down, and without it neither does this one.
+        """`wire`: as in `faults` unless given. `quiet_feedback_s`: for virtual time, where a frame that nobody needs costs as much as one that matters: an
+        arm at rest, or one of which nothing changes but how far it is on its way, tells so only that often. What changes
+        is told in the same period as ever. Real controllers never slow down, and without it neither does this one.
         """
         self.name = name
         self._faults = faults
@@ -88,7 +89,7 @@ class DobotDevice:
         self._links: list[ByteStream] = []
         self._frame: tuple[int, bytes] | None = None
         self.frames_made = 0
-        self._idle_feedback_s = idle_feedback_s
+        self._quiet_feedback_s = quiet_feedback_s
         self._changed = anyio.Event()
         self.controller.on_change = self._on_change
 
@@ -148,29 +149,42 @@ class DobotDevice:
         held = b""
         told, version = 0, -1
         while True:
+            made = self.controller.version
             frame = held + self.frame()
             if not held and self.wire.holds_back():
                 held = frame
             else:
                 held = b""
                 await self.wire.send(stream, frame)
-            tick_s += period_s * (math.floor((anyio.current_time() - tick_s) / period_s) + 1)
-            if self._dice.happens(f"{self.name} feedback-stall", self._faults.feedback_stall):
-                tick_s += period_s * self._dice.stream(f"{self.name} stall").uniform(*STALL_PERIODS)
+            tick_s += period_s * (math.floor((anyio.current_time() - tick_s) / period_s) + 1) + self._stalled(period_s)
+            told, version = (told + 1, version) if made == version else (1, made)
+            if self._quiet_feedback_s is None or held:
+                pass
+            elif self.controller.active is not None:
+                tick_s = await self._on_its_way(version, tick_s, period_s)
+            elif told > REST_FRAMES:
+                await self._until_changed(version, tick_s + self._quiet_feedback_s)
+                tick_s += period_s * max(0, math.ceil((anyio.current_time() - tick_s) / period_s))
             await anyio.sleep_until(tick_s)
-            told, version = (told + 1, version) if self._rests(version) else (0, self.controller.version)
-            if self._idle_feedback_s is not None and told >= REST_FRAMES:
-                await self._until_changed(version, self._idle_feedback_s)
-                tick_s += period_s * math.ceil((anyio.current_time() - tick_s) / period_s)
-                await anyio.sleep_until(tick_s)
 
-    def _rests(self, version: int) -> bool:
-        return self.controller.active is None and self.controller.version == version
+    async def _on_its_way(self, version: int, tick_s: float, period_s: float) -> float:
+        """When to tell next of a motion. A frame that is left out may stall as well as any other."""
+        assert self._quiet_feedback_s is not None
+        await self._until_changed(version, anyio.current_time() + self._quiet_feedback_s)
+        while tick_s < anyio.current_time():
+            tick_s += period_s + self._stalled(period_s)
+        return tick_s
 
     async def _until_changed(self, version: int, limit_s: float) -> None:
-        with anyio.move_on_after(limit_s):
+        with anyio.CancelScope(deadline=limit_s):
             while self.controller.version == version:
                 await self._changed.wait()
+
+    def _stalled(self, period_s: float) -> float:
+        """For how long the feedback says nothing now."""
+        if not self._dice.happens(f"{self.name} feedback-stall", self._faults.feedback_stall):
+            return 0.0
+        return period_s * self._dice.stream(f"{self.name} stall").uniform(*STALL_PERIODS)
 
     def _on_change(self) -> None:
         self._changed.set()

@@ -190,6 +190,7 @@ class Line:
             w, x, y, z = self._turn_to
             self._turn_to, dot = (-w, -x, -y, -z), -dot
         self._half_angle = math.acos(min(1.0, dot))
+        self._unturned = from_quaternion(self._turn_from, (0.0, 0.0, 0.0)) if self._half_angle < 1e-9 else None
         self.length_mm = math.hypot(*self._step)
         self.turn_deg = math.degrees(2.0 * self._half_angle)
         count = max(1, math.ceil(self.length_mm / SAMPLE_MM), math.ceil(self.turn_deg / SAMPLE_DEG))
@@ -201,13 +202,20 @@ class Line:
             self._samples.append(joints)
 
     def _flange(self, part: float) -> Transform:
-        (x, y, z), (dx, dy, dz) = self._from, self._step
-        tip = from_quaternion(self._orientation(part), (x + part * dx, y + part * dy, z + part * dz))
+        place = self.place_mm(part)
+        if self._unturned is None:
+            tip = from_quaternion(self._orientation(part), place)
+        else:
+            (a, b, c, _), (d, e, f, _), (g, h, i, _) = self._unturned
+            tip = ((a, b, c, place[0]), (d, e, f, place[1]), (g, h, i, place[2]))
         return tip if self._to_flange is None else multiply(tip, self._to_flange)
 
+    def place_mm(self, part: float) -> Point3:
+        """Of the tool."""
+        (x, y, z), (dx, dy, dz) = self._from, self._step
+        return x + part * dx, y + part * dy, z + part * dz
+
     def _orientation(self, part: float) -> Quaternion:
-        if self._half_angle < 1e-9:
-            return self._turn_from
         whole = math.sin(self._half_angle)
         a = math.sin((1.0 - part) * self._half_angle) / whole
         b = math.sin(part * self._half_angle) / whole
@@ -231,7 +239,7 @@ class WayMotion:
     """A way run through with jerk-limited speed. The trajectory's one degree of freedom is the part 0 to 1."""
 
     def __init__(self, way: Way, trajectory: Trajectory, acceleration: float, jerk: float) -> None:
-        self._way = way
+        self.way = way
         self._trajectory = trajectory
         self._acceleration = acceleration
         self._jerk = jerk
@@ -257,7 +265,7 @@ class WayMotion:
         return min(1.0, max(0.0, float(self._trajectory.at_time(self._within(t_s))[0][0])))
 
     def joints(self, t_s: float) -> Joints:
-        return self._way.joints(self.part(t_s))
+        return self.way.joints(self.part(t_s))
 
     def state(self, t_s: float) -> State:
         """Joint speeds are the difference over 2 ms: the controller's own are computed no better."""
@@ -279,7 +287,7 @@ class WayMotion:
         request.max_velocity = [max(1e-6, abs(velocity[0]) * 2.0)]
         request.max_acceleration = [top]
         request.max_jerk = [jerk]
-        return WayMotion(self._way, _calculate(request), top, jerk)
+        return WayMotion(self.way, _calculate(request), top, jerk)
 
     def _within(self, t_s: float) -> float:
         return min(self.duration_s, max(0.0, t_s))
@@ -356,15 +364,25 @@ def overlap_s(chain: Chain, before: Roundable, after: Roundable, radius_mm: floa
 def _time_at(chain: Chain, motion: Motion, at_corner_s: float, corner: Joints, radius_mm: float) -> float:
     """When the flange is this far from the corner at one end of the motion; the other end if it never is."""
     away_s, near_s = motion.duration_s - at_corner_s, at_corner_s
-    middle = chain.flange(corner)
+    middle = _origin(chain.flange(corner))
     for _ in range(12):  # to a four-thousandth of the motion
         half_s = (away_s + near_s) / 2.0
-        here = chain.flange(motion.joints(half_s))
-        if math.dist([row[3] for row in here], [row[3] for row in middle]) > radius_mm:
+        if math.dist(_flange_mm(chain, motion, half_s), middle) > radius_mm:
             away_s = half_s
         else:
             near_s = half_s
     return near_s
+
+
+def _flange_mm(chain: Chain, motion: Motion, t_s: float) -> Point3:
+    """Where it is. On a straight line of the flange no joints are needed for that."""
+    if isinstance(motion, WayMotion) and isinstance(motion.way, Line):
+        return motion.way.place_mm(motion.part(t_s))
+    return _origin(chain.flange(motion.joints(t_s)))
+
+
+def _origin(frame: Transform) -> Point3:
+    return frame[0][3], frame[1][3], frame[2][3]
 
 
 def _speeding_up_s(speed: Callable[[float], float], duration_s: float) -> float:

@@ -59,8 +59,8 @@ class TableOptions:
     clock: bool = False
     serial_number: str = "01025"
     square_s: float = SQUARE_S
-    idle_feedback_s: float | None = None
-    """Of arms at rest, in virtual time; None: the vendor's own period always."""
+    quiet_feedback_s: float | None = None
+    """Of Dobots of which nothing new is to be told, in virtual time; None: the vendor's own period always."""
 
     def kind(self, arm: str) -> Kind:
         return dict(zip(self.arms, self.kinds, strict=True))[arm] if self.kinds else "dobot"
@@ -112,7 +112,7 @@ class Table:
             faults=options.faults,
             speed=options.speed,
             firmware=options.firmware,
-            idle_feedback_s=options.idle_feedback_s,
+            quiet_feedback_s=options.quiet_feedback_s,
             start_joints=self._left_joints(name) or START_JOINTS,
         )
 

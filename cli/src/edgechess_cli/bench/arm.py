@@ -50,7 +50,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SPEEDS_MM_S = (250.0, 500.0, 750.0)
 TARGET_SPEED_MM_S = 750.0
 TARGETS_S: Mapping[Kind, float] = {"quiet": 6.1, "capture": 11.9}  # medians of the best published log, one game
-IDLE_FEEDBACK_S = 1.0  # an arm that stands still before its move tells so seldom: nobody measures that
+QUIET_FEEDBACK_S = 1.0  # an arm that stands still before its move tells so seldom: nobody measures that
 MOVE_LIMIT_S = 300.0
 ARMS = ("white", "black")
 
@@ -112,7 +112,7 @@ def draw(count: int, seed: int) -> list[Drawn]:
 def _device(kind: ArmKind, name: str, world: World, site: ArmSite) -> ArmDevice:
     if kind == "ro1":
         return Ro1Device(name, world, site, hidden=EXACT, start_joints=RO1_PARK_DEG)
-    return DobotDevice(name, world, site, hidden=EXACT, start_joints=PARK_DEG, idle_feedback_s=IDLE_FEEDBACK_S)
+    return DobotDevice(name, world, site, hidden=EXACT, start_joints=PARK_DEG, quiet_feedback_s=QUIET_FEEDBACK_S)
 
 
 def _driver(
@@ -121,7 +121,7 @@ def _driver(
     if kind == "ro1":
         ro1 = StandardBotsSettings(robot_kind="simulated", max_tool_speed_mm_s=speed_mm_s)
         return StandardBotsArm(name, connect, ro1, Token(TOKEN), calibration)
-    dobot = DobotSettings(max_tool_speed_mm_s=speed_mm_s, stale_after_s=2 * IDLE_FEEDBACK_S)
+    dobot = DobotSettings(max_tool_speed_mm_s=speed_mm_s, stale_after_s=2 * QUIET_FEEDBACK_S)
     return DobotArm(name, connect, dobot, calibration)
 
 

@@ -17,7 +17,7 @@ from edgechess_kit.messages import ArmState, Message
 from edgechess_kit.topics import Topic
 
 STATE_PERIOD_S = 2.0  # a retained state older than a few of these means a dead controller
-STATE_GAP_S = 0.5  # joints change all the time while an arm moves; two states a second are enough to watch
+STATE_GAP_S = 0.5  # between states, whatever happens
 OUTGOING_LIMIT = 200  # answers waiting for the broker; whoever misses one asks again and gets the recorded one
 RETRY_S = 1.0  # before the bus is tried again
 
@@ -67,18 +67,26 @@ class Outgoing:
                 await anyio.sleep(RETRY_S)
 
     async def run_state(self) -> None:
+        """What happens is shown at once, where an arm on its way is every `motion_gap_s`, and everything now and then."""
         shown: ArmState | None = None
-        due_s = 0.0  # whatever does not change is shown again then
+        shown_s = 0.0
         while True:
             self._changed = anyio.Event()
-            now = self._state()
-            if now != shown or anyio.current_time() >= due_s:
-                shown, due_s = now, anyio.current_time() + STATE_PERIOD_S
+            now, now_s = self._state(), anyio.current_time()
+            due_s = now_s if shown is None else shown_s + self._wait_s(shown, now)
+            if now_s >= due_s:
+                shown, shown_s = now, now_s
                 await self._show_as(now)
                 await anyio.sleep(STATE_GAP_S)
                 continue
-            with anyio.move_on_after(due_s - anyio.current_time()):
+            with anyio.move_on_after(due_s - now_s):
                 await self._changed.wait()
+
+    def _wait_s(self, shown: ArmState, now: ArmState) -> float:
+        if now == shown:
+            return STATE_PERIOD_S
+        moved = _without_places(now) == _without_places(shown)
+        return self._context.settings.motion_gap_s if moved else STATE_GAP_S
 
     async def show(self) -> None:
         """The state as it is now, whether or not it is due."""
@@ -88,3 +96,8 @@ class Outgoing:
         self._seq += 1
         stamped = msgspec.structs.replace(state, at=self._context.clock.unix_s(), seq=self._seq)
         await self._publish(self._context.topics.arm_state, stamped)
+
+
+def _without_places(state: ArmState) -> ArmState:
+    arms = tuple(msgspec.structs.replace(arm, joints_deg=(), tool_mm=()) for arm in state.arms)
+    return msgspec.structs.replace(state, arms=arms)

@@ -104,6 +104,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _HANDLING.margin_mm
     )
     age_limit_s: Annotated[Seconds, msgspec.Meta(description="older measurements count as none")] = 1.0
+    motion_gap_s: Annotated[Seconds, msgspec.Meta(description="an arm on its way is shown so often, 0.5 at least")] = (
+        0.5
+    )
     ready_wait_s: Annotated[Seconds, msgspec.Meta(description="a job waits so long for arms on their way home")] = (
         _LIMITS.ready_wait_s
     )

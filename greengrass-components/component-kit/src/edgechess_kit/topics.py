@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -44,10 +45,16 @@ class Topic(Generic[M]):
         if len(payload) > m.SIZE_LIMIT_BYTES:
             raise WireError(self.name, f"message of {len(payload)} bytes; the limit is {m.SIZE_LIMIT_BYTES}")
         try:
-            return msgspec.json.decode(payload, type=self.type)
+            message: M = _decoder(self.type).decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             # msgspec quotes the offending value, which may be as long as the message: the reason must fit an answer
             raise WireError(self.name, str(error)[:REASON_LIMIT]) from error
+        return message
+
+
+@cache
+def _decoder(kind: type[M]) -> msgspec.json.Decoder[M]:
+    return msgspec.json.Decoder(kind)
 
 
 class Topics:
