@@ -46,3 +46,18 @@ def test_events_name_no_folder_of_this_machine(kind: str, data: dict[str, str]) 
     _, text = told(EdgeEvent(component="match-director", kind=kind, seq=1, at=1.0, data=data))
     assert "Paris 1858, game 2 (record)" in text
     assert "/srv" not in text
+
+
+@pytest.mark.parametrize(
+    ("component", "kind", "data", "line"),
+    [
+        ("match-director", "asking", {"color": "b"}, ("quiet", "Black is asked for a move")),
+        ("board-sensor", "board.connected", {"port": "/dev/serial/by-id/usb-DGT"}, ("good", "the board is connected: usb-DGT")),
+        ("board-sensor", "board.connected", {}, ("good", "the board is connected")),
+        ("game-manager", "answered", {"response": {"status": 500, "reason": "no piece", "detail": {"code": "setup-failed"}}}, ("warn", "the table is not set up: no piece")),
+        ("game-manager", "answered", {"response": {"status": 200}}, ("quiet", "the answer: 200")),
+        ("game-manager", "answered", {"response": [1]}, ("quiet", "the answer:")),
+    ],
+)  # fmt: skip
+def test_entries_are_told_in_words(component: str, kind: str, data: dict[str, object], line: tuple[str, str]) -> None:
+    assert told(EdgeEvent(component=component, kind=kind, seq=1, at=1.0, data=data)) == line

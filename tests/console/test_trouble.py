@@ -196,3 +196,15 @@ def test_what_the_director_waits_for_is_told_once_and_without_the_name_of_a_phas
     failure = Failure(90.0, reason, ResponseDetail(code="arm-refused", phase="board-after"), "s")
     (trouble,) = explain(dataclasses.replace(WELL, pulses=(waiting,), failure=failure))
     assert trouble.text == "The arm refused the job; the board still shows the position before the move"
+
+
+def test_a_setup_that_failed_says_why_beside_the_squares() -> None:
+    answer = Failure(
+        99.0,
+        "board-before: 3 jobs have failed, the last with arm white is not ready",
+        ResponseDetail(code="setup-failed", phase="board-before"),
+        None,
+    )
+    texts = [trouble.text for trouble in told(("e2", "P", None), state=dataclasses.replace(WELL, failure=answer))]
+    assert any(text.startswith("3 jobs have failed, the last with arm white") for text in texts)
+    assert any("e2" in text for text in texts)

@@ -204,6 +204,7 @@ class _Photographer:
         await page.wait_for_selector("[data-square=d2]:not(.missing)")
         await page.click("#stop")
         await page.wait_for_selector(".trouble[data-code=arms-stopped]")
+        await self._until(page, "a board at rest", lambda view: view["board"]["settled"])
         await self._shoot(page, "stopped")
         await self._post(page, "/api/arms/recover", confirmedBy="screenshots")
         await self._post(page, "/api/session/resign", color="w")

@@ -140,6 +140,7 @@ async def test_what_was_asked_of_one_match_is_not_said_of_the_next(browser: Any,
 
 
 async def test_a_table_that_is_not_set_up_offers_the_arms(browser: Any, rig: Rig) -> None:
+    await rig.say(rig.topics.session_state, SessionState(status="idle"))
     await rig.created("unset", CASTLING)
     await rig.say(rig.topics.arm_state, ArmState(arms=(ArmStatus(name="white", kind="dobot", mode="parked"),), at=1.0))
     await rig.board(chess.STARTING_FEN)

@@ -49,15 +49,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
                 process.kill()
 
 
-async def begun(page: Any, white: str, black: str, free: str = "") -> None:
-    """A new match, by its form."""
+async def begun(page: Any, white: str, black: str, free: str = "", *, setup: bool = False) -> None:
+    """A new match, by its form. A director that answers late on a busy machine closes it all the same."""
     await page.click("#new")
     for side, name in (("white", white), ("black", black)):
         await page.select_option(f"[data-side={side}] select", name)
         if free:
             await page.fill(f"[data-side={side}] [data-free]", free)
+    if setup:
+        await page.check("#new-form [name=setup]")
     await page.click("#new-form [type=submit]")
-    await page.wait_for_selector("#new-match", state="hidden")
+    await page.wait_for_selector("#new-match", state="hidden", timeout=MATCH_MS)
 
 
 async def recovered(page: Any) -> None:
@@ -111,3 +113,22 @@ async def test_a_table_is_run_from_the_page(browser: Any, table: dict[str, Any],
         assert await page.get_attribute("[data-square=f7]", "aria-label") == "f7, white queen"
         assert await page.locator("#black .captured .piece").count() == 0
         assert await page.locator("#white .captured .piece").count() == 1
+
+        # the arms set the table up for another one, which both agree is a draw, and so does the next
+        await begun(page, "human", "human", setup=True)
+        await page.wait_for_selector("#events >> text=the arms have set the table up", timeout=MATCH_MS)
+        await page.wait_for_selector("[data-square=e2].movable", timeout=MATCH_MS)
+        await page.click("#draw")
+        await page.click("#ask >> text=White offers")
+        await page.wait_for_selector("#white .doing:has-text('offers a draw')")
+        await page.click("#draw")
+        await page.click("#ask >> text=Black accepts")
+        await page.get_by_role("status").filter(has_text="1/2-1/2 agreement").wait_for()
+        await page.click("#next")
+        await page.wait_for_selector("[data-square=e2].movable", timeout=MATCH_MS)
+
+        # the table is set up under a match, which that ends
+        await page.click("#more")
+        await page.click("[data-act=setup]")
+        await page.click("#ask >> text=End it and set up")
+        await page.wait_for_selector("#events >> text=the table is set up", timeout=MATCH_MS)

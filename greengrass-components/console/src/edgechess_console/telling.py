@@ -90,6 +90,18 @@ def _failed(data: Data) -> Line:
     return "bad", f"{data.get('status', '')}: {words(data, 'reason') or 'no reason was given'}"
 
 
+def _answered(data: Data) -> Line:
+    """Of a move the director says more; a table that was only to be set up has nobody else to say what became of it."""
+    response = inner(data, "response")
+    if not words(inner(response, "detail"), "code").startswith("setup"):
+        return "quiet", f"the answer: {response.get('status', '')} {words(response, 'reason')}".rstrip()
+    return "warn", f"the table is not set up: {words(response, 'reason')}"
+
+
+def _asking(data: Data) -> Line:
+    return "quiet", f"{'Black' if data.get('color') == 'b' else 'White'} is asked for a move"
+
+
 def _player_failed(data: Data) -> Line:
     return "warn", f"{player_title(words(data, 'player'))}: {words(data, 'reason')}"
 
@@ -163,7 +175,9 @@ _DIRECTOR, _ARMS, _MANAGER, _SENSOR = "match-director", "arm-controller", "game-
 _TELLERS: dict[tuple[str, str], Callable[[Data], Line]] = {
     (_DIRECTOR, "session-created"): _created,
     (_DIRECTOR, "session-started"): _fixed("good", "the match has begun"),
+    (_DIRECTOR, "asking"): _asking,
     (_DIRECTOR, "move-chosen"): _chosen,
+    (_DIRECTOR, "requested"): _fixed("quiet", "the game manager is asked to have it made"),
     (_DIRECTOR, "confirmed"): _confirmed,
     (_DIRECTOR, "failed"): _failed,
     (_DIRECTOR, "player-failed"): _player_failed,
@@ -180,6 +194,7 @@ _TELLERS: dict[tuple[str, str], Callable[[Data], Line]] = {
     (_MANAGER, "confirmed"): _fixed("quiet", "the board shows the position after the move"),
     (_MANAGER, "repair-ordered"): _with("warn", "the arm puts it right", "code"),
     (_MANAGER, "setup-ordered"): _setup_ordered,
+    (_MANAGER, "answered"): _answered,
     (_MANAGER, "set-up"): _fixed("good", "the table is set up"),
     (_ARMS, "placed"): _grasp,
     (_ARMS, "carry-failed"): _carry_failed,
@@ -190,7 +205,9 @@ _TELLERS: dict[tuple[str, str], Callable[[Data], Line]] = {
     (_ARMS, "recovered"): _with("good", "the arms may move again, says", "confirmedBy"),
     (_ARMS, "refilled"): _with("info", "trays are empty and racks full, says", "confirmedBy"),
     (_ARMS, "hand-opened"): _with("quiet", "the gripper was opened", "arm"),
-    (_SENSOR, "board.connected"): _with("good", "the board is connected", "port"),
+    (_SENSOR, "board.connected"): lambda data: (
+        "good", f"the board is connected: {words(data, 'port').rsplit('/', 1)[-1]}".removesuffix(": ")
+    ),
     (_SENSOR, "board.lost"): _with("bad", "the board is lost", "reason"),
     (_SENSOR, "moved"): lambda data: ("info", f"the board shows {words(data, 'san') or words(data, 'lan')}"),
     ("console", "commanded"): lambda data: (

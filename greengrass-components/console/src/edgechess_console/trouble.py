@@ -268,9 +268,10 @@ def _distance(one: str, other: str) -> int:
 def _failure(state: State, differences: Sequence[DifferencePart]) -> Iterator[TroublePart]:
     """Only what the squares do not say better."""
     failure = state.failure
-    if failure is None or (differences and failure.detail.code not in _MANAGER_SAYS):
+    code = failure.detail.code or "failed" if failure is not None else ""
+    said = code in _MANAGER_SAYS or code.startswith("setup")
+    if failure is None or (differences and not said):
         return
-    code = failure.detail.code or "failed"
     text = _MANAGER_SAYS.get(code) or _unchanged(failure, code)
     squares = tuple(item.square for item in failure.detail.differences)[:8]
     yield TroublePart(code=code, text=text, squares=squares, actions=_ways_on(state), cure=_cure(state))
