@@ -22,7 +22,8 @@ def card(
     out: Annotated[Path, typer.Option("--out", help="The page; its pictures go beside it.")],
     run: Annotated[Path | None, typer.Option("--run", help="The training run's folder: recipe, data, compute.")] = None,
     curve: Annotated[
-        Path | None, typer.Option("--curve", help="curve.json of `evaluate curve`, or its folder.")
+        list[Path] | None,
+        typer.Option("--curve", help="curve.json of `evaluate curve`, or its folder; of several runs, repeatable."),
     ] = None,
     styles: Annotated[
         Path | None, typer.Option("--styles", help="styles.json of `evaluate styles`, or its folder.")
@@ -36,7 +37,7 @@ def card(
             found=[measured.read(path) for path in figures],
             licence=licence,
             run=None if run is None else run_facts.read(run),
-            curve=() if curve is None else milestones.read(curve),
+            curve=milestones.together(curve or ()),
             styles=None if styles is None else style_report.read(styles),
             notes=None if notes is None else notes.read_text(encoding="utf-8"),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import multiprocessing
 import multiprocessing.pool
 import os
@@ -21,10 +22,13 @@ def in_order(
 ) -> Iterator[int]:
     """Yields the number of each unit once it is made, or at once where it is `ready`. `jobs` 0: one per processor.
 
-    `make` is called in another process unless `jobs` is 1; what it raises ends the iteration.
+    `make` is called in another process unless `jobs` is 1 or there is but one unit: starting processes takes longer than
+    a small unit does. What it raises ends the iteration.
     """
-    jobs = jobs or os.cpu_count() or 1
-    if jobs == 1:
+    jobs, coming = jobs or os.cpu_count() or 1, iter(units)
+    begun = list(itertools.islice(coming, 2))
+    units = itertools.chain(begun, coming)
+    if jobs == 1 or len(begun) < 2:
         for number, unit in enumerate(units):
             if not ready(number):
                 make(number, unit)

@@ -11,7 +11,7 @@ from edgechess_training.evaluation.report import percent
 from edgechess_training.evaluation.statistics import Interval
 
 PICTURE_FILE = "curve.svg"
-FALLEN = 0.01  # of the learning rate: what is left at a run's end
+FULL, FALLEN = 1.0, 0.01  # of the learning rate: what is left at a run's end
 Lines = dict[str, tuple[str, Callable[[CurvePoint], Interval | None]]]
 LINES: Lines = {
     "top 1": ("#1f77b4", lambda point: point.top1),
@@ -32,7 +32,7 @@ def markdown(points: Sequence[CurvePoint]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for point in points:
         cells = (point.top1, point.legal, point.puzzles, point.score)
-        rate = "has fallen" if point.factor < FALLEN else "full" if point.factor >= 1 else f"{point.factor:.0%}"
+        rate = "has fallen" if point.factor < FALLEN else "full" if point.factor >= FULL else f"{point.factor:.0%}"
         yield f"| {point.positions:,} | {point.spent_s:,.0f} | {rate} |" + "".join(
             f" {'–' if cell is None else percent(cell)} |" for cell in cells
         )
@@ -42,15 +42,19 @@ def markdown(points: Sequence[CurvePoint]) -> Iterator[str]:
 
 
 def picture(points: Sequence[CurvePoint]) -> str:
-    """Shares over compute on a scale of doublings."""
+    """Shares over compute on a scale of doublings; a line joins what was measured at the full rate."""
     seconds = [max(1.0, point.spent_s) for point in points]
     low, high = min(seconds) / 1.4, max(seconds) * 1.4
     x = plots.scale(math.log(low), math.log(high), plots.LEFT, plots.WIDTH - plots.RIGHT)
     body = plots.grid(lambda value: x(math.log(value)), list(_ticks(low, high)), "seconds of compute")
     for colour, value_of in LINES.values():
-        found = [(spent_s, cell) for spent_s, point in zip(seconds, points, strict=True) if (cell := value_of(point))]
-        body.append(plots.path([(x(math.log(at)), plots.y_of(cell.value)) for at, cell in found], colour, 1.5))
-        body += plots.points([(math.log(at), cell.value, cell.low, cell.high) for at, cell in found], x, colour)
+        found = [
+            (math.log(spent_s), cell, point.factor >= FULL)
+            for spent_s, point in zip(seconds, points, strict=True)
+            if (cell := value_of(point))
+        ]
+        body.append(plots.path([(x(at), plots.y_of(cell.value)) for at, cell, full in found if full], colour, 1.5))
+        body += plots.points([(at, cell.value, cell.low, cell.high) for at, cell, _ in found], x, colour)
     title = "strength against training compute, with 95 % intervals"
     return plots.svg(title, body, list(LINES), {name: colour for name, (colour, _) in LINES.items()})
 

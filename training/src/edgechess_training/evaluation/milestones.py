@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,3 +120,8 @@ def read(path: Path) -> list[CurvePoint]:
         return msgspec.json.decode(file.read_bytes(), type=list[CurvePoint])
     except msgspec.DecodeError as error:
         raise TrainingError(f"{file} is not what `edgechess evaluate curve` writes: {error}") from error
+
+
+def together(paths: Iterable[Path]) -> list[CurvePoint]:
+    """Of several runs, by compute. Raises TrainingError, OSError."""
+    return sorted((point for path in paths for point in read(path)), key=lambda point: point.spent_s)
