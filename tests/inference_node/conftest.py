@@ -13,6 +13,7 @@ import chess
 import pytest
 import trio.testing
 
+from edgechess_inference.ladder.options import ENGINES
 from edgechess_inference_node.component import run
 from edgechess_inference_node.settings import Settings
 from edgechess_kit import messages as m
@@ -26,6 +27,12 @@ from edgechess_kit.topics import Topic, Topics
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return ("trio", {"clock": trio.testing.MockClock(autojump_threshold=0)})
+
+
+@pytest.fixture(autouse=True)
+def hasty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine that stands behind every question looks one move ahead: nobody asks here how well it plays."""
+    monkeypatch.setitem(ENGINES, "builtin", (ENGINES["builtin"][0], "nodes=1"))
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ async def test_settings_that_cannot_be_are_one_line_and_exit_code_2(tmp_path: Pa
 async def test_a_packed_model_plays_a_match_with_real_processes(tmp_path: Path, tiny: Path, more: list[str]) -> None:
     arguments = [
         sys.executable, "-m", "edgechess_cli.main", "play", "--white", f"model:{tiny}", "--black", "random", "--max-plies", "6",
-        "--pgn", str(tmp_path / "match.pgn"), "--json", *more,
+        "--speed", "60", "--pgn", str(tmp_path / "match.pgn"), "--json", *more,
     ]  # fmt: skip
     environment = {**ENVIRONMENT, "EDGECHESS_STATE": str(tmp_path / "state")}
     with anyio.fail_after(240):
