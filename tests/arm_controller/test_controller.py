@@ -38,6 +38,10 @@ PARTS = (
 )
 
 
+def way_home(opens: bool) -> Plan:
+    return Plan((Open(50.0), Park(250.0)) if opens else (Park(250.0),))
+
+
 @dataclasses.dataclass
 class ModelArm:
     mode: Any = "idle"
@@ -65,6 +69,7 @@ class Harness:
         self.brings: dict[str, bool] = {}
         self.plans_slowly = False
         self.plans: list[int] = []
+        self.retreats: list[c.PlanRetreat] = []
         self.results: dict[str, ArmJobResult] = {}
         self.owed: set[str] = set()
         self.state = self.fresh_state()
@@ -93,8 +98,10 @@ class Harness:
                     self.plans.append(number)
                 else:
                     return [c.JobPlanned(number, PARTS)]
-            case c.PlanRetreat(arm, open_first=opens):
-                return [c.RetreatPlanned(arm, Plan((Open(50.0), Park(250.0)) if opens else (Park(250.0),)))]
+            case c.PlanRetreat(number, open_first=opens):
+                if not self.plans_slowly:
+                    return [c.RetreatPlanned(number, way_home(opens))]
+                self.retreats.append(effect)
             case c.Begin():
                 self.begun(effect)
             case c.StopArms(names):
@@ -187,6 +194,10 @@ class Harness:
         if self.plans:
             number = self.plans.pop(0)
             self.feed(c.JobPlanned(number, PARTS) if possible else c.JobImpossible(number, "clearance", "no way"))
+        elif self.retreats:
+            asked = self.retreats.pop(0)
+            plan = way_home(asked.open_first) if possible else None
+            self.feed(c.RetreatPlanned(asked.number, plan, "" if possible else "no way"))
 
     def end_bring(self, name: str, well: bool) -> None:
         if name not in self.brings:

@@ -98,7 +98,7 @@ def standing_at(place: str, z_mm: float, yaw_deg: float = 0.0) -> Pose:
 
 def home(arm: ModelArm, name: str, other: ModelArm, slots: Slots = FRESH, *, held: bool = True) -> Plan:
     others = {name: arm, {"white": "black", "black": "white"}[name]: other}
-    return plan_way_home(name, arm.tool, slots, GROUND, arm, others, held=held, open_first=False)
+    return at_once(plan_way_home(name, arm.tool, slots, GROUND, arm, others, held=held, open_first=False))
 
 
 @pytest.mark.parametrize("slots", [FRESH, FULL], ids=["empty trays", "full trays"])

@@ -103,11 +103,11 @@ def carry_out(world: World, effect: c.Effect) -> tuple[World, list[c.Event]]:
             return write(world, effect), []
         case c.PlanJob(number):
             return world, [c.JobPlanned(number, PARTS)]
-        case c.PlanRetreat(arm):
+        case c.PlanRetreat(number, arm):
             way = next((other for one, other in world.behind if one == arm and not world.arm(other).parked), None)
             if way is not None:
-                return world, [c.RetreatPlanned(arm, None, f"arm {way} is in its way home", way)]
-            return world, [c.RetreatPlanned(arm, Plan((Park(250.0),)))]
+                return world, [c.RetreatPlanned(number, None, f"arm {way} is in its way home", way)]
+            return world, [c.RetreatPlanned(number, Plan((Park(250.0),)))]
         case c.Begin():
             return deliver(dataclasses.replace(world, wire=(*world.wire, effect)), effect), []
         case c.StopArms(names):

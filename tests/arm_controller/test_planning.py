@@ -10,9 +10,10 @@ import anyio.lowlevel
 import chess
 import pytest
 
-from edgechess_kit.messages import ArmJob
+from edgechess_kit.messages import ArmControl, ArmJob
 from edgechess_robots.arm import CheckedPlan, Plan
 from edgechess_robots.gradual import Gradual
+from edgechess_robots.poses import Pose
 
 pytestmark = pytest.mark.anyio
 SLICES = 500
@@ -84,3 +85,39 @@ async def test_a_stop_takes_effect_while_a_job_is_planned(desk: Any) -> None:
         assert turns.slices < 30, "it was planned on"
         assert desk.bench.motions() == moved
     assert [what for _, _, what in desk.bench.did].count("stop") >= 2
+
+
+async def out_of_its_park(desk: Any, turns: Turns) -> None:
+    white = desk.arms["white"]
+    white.parked, white.tool = False, Pose(0.0, 0.0, 300.0)
+    await desk.publish(desk.topics.arm_control, ArmControl(command="park", request_id="park"))
+    await turns.tick_until(lambda: turns.slices > 10)
+
+
+async def test_everybody_has_a_turn_while_a_way_home_is_planned(desk: Any) -> None:
+    async with desk.running():
+        turns, now = await ready(desk), anyio.current_time()
+        await out_of_its_park(desk, turns)
+        await turns.tick_until(lambda: turns.slices == SLICES)
+        seen = turns.others_seen[10:]
+        assert all(later > earlier for earlier, later in zip(seen, seen[2:], strict=False))
+        assert anyio.current_time() == now, "no virtual time passes while it is planned"
+        with anyio.fail_after(60):
+            while not desk.arms["white"].parked:  # noqa: ASYNC110
+                await anyio.sleep(0.1)
+    assert turns.slices == 2 * SLICES, "planned once, and checked from where the arm is when it sets off"
+
+
+async def test_a_stop_takes_effect_while_a_way_home_is_planned(desk: Any) -> None:
+    async with desk.running() as controller:
+        turns = await ready(desk)
+        moved = desk.bench.motions()
+        await out_of_its_park(desk, turns)
+        controller.stop("a person")
+        await anyio.sleep(100)
+        assert turns.slices < 30, "it was planned on"
+        assert desk.bench.motions() == moved
+        await desk.publish(desk.topics.arm_control, ArmControl(command="recover", request_id="1", confirmed_by="me"))
+        with anyio.fail_after(60):
+            while not desk.arms["white"].parked:  # noqa: ASYNC110
+                await anyio.sleep(0.1)

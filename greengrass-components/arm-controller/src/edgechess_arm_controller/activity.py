@@ -42,7 +42,15 @@ class Activity(Turn):
         run = self.state.run
         assert run is not None
         self.set_run(stage="retreating", act=0)
-        self.effects.append(PlanRetreat(run.arm, self.held(run.arm), False))
+        self.plan_retreat(run.arm, open_first=False)
+
+    def plan_retreat(self, arm: str, *, open_first: bool) -> None:
+        """Once, and again when what the arm has in its gripper is another matter meanwhile."""
+        asked, held = self.state.retreat, self.held(arm)
+        if asked is None or (asked.arm, asked.held, asked.open_first) != (arm, held, open_first):
+            plan = PlanRetreat(self.state.plans + 1, arm, held, open_first)
+            self.set(plans=plan.number, retreat=plan)
+            self.effects.append(plan)
 
     def settle(self) -> None:
         self.set_run(stage="settling", act=0, settling_since_s=self.state.now_s)
@@ -73,7 +81,7 @@ class Activity(Turn):
         run = self.state.run
         assert run is not None
         failure = run.failure or run.cause
-        self.set(run=None)
+        self.set(run=None, retreat=None)
         self.release()
         condition = self.condition(run.arm)
         if run.stage == "homing" or run.job is None:

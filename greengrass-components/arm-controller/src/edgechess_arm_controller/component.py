@@ -180,7 +180,7 @@ class Controller:
             case c.PlanJob():
                 self._group.start_soon(self._plan, effect, name=f"arm {effect.arm} plan")
             case c.PlanRetreat():
-                return (self._plan_retreat(effect),)
+                self._group.start_soon(self._plan_retreat, effect, name=f"arm {effect.arm} way home")
             case c.Begin():
                 self._group.start_soon(self._act, effect, name=f"arm {effect.arm} act {effect.act}")
             case c.StopArms(names):
@@ -223,21 +223,27 @@ class Controller:
         )  # fmt: skip
         return (part,), checked
 
-    def _plan_retreat(self, effect: c.PlanRetreat) -> c.RetreatPlanned:
-        arm = self._arms[effect.arm]
+    async def _plan_retreat(self, asked: c.PlanRetreat) -> None:
+        """As `_plan`."""
+        planned = await in_turns(self._planning_retreat(asked), lambda: c.wanted(self.state, asked))
+        if planned is not None:
+            self._handle(planned)
+
+    def _planning_retreat(self, asked: c.PlanRetreat) -> Gradual[c.RetreatPlanned]:
+        arm = self._arms[asked.arm]
         measured = arm.state()
         if measured.tool is None and not measured.parked:
-            return c.RetreatPlanned(effect.arm, None, "where its tool is cannot be measured (no calibration?)")
+            return c.RetreatPlanned(asked.number, None, "where its tool is cannot be measured (no calibration?)")
         try:
-            plan = plan_way_home(
-                effect.arm, None if measured.parked else measured.tool, self.state.table.slots, self._ground, arm,
-                self._arms, held=effect.held, open_first=effect.open_first,
+            plan = yield from plan_way_home(
+                asked.arm, None if measured.parked else measured.tool, self.state.table.slots, self._ground, arm,
+                self._arms, held=asked.held, open_first=asked.open_first,
             )  # fmt: skip
         except ArmInTheWay as error:
-            return c.RetreatPlanned(effect.arm, None, error.reason, behind=error.arm)
+            return c.RetreatPlanned(asked.number, None, error.reason, behind=error.arm)
         except (JobRefused, RobotError) as error:
-            return c.RetreatPlanned(effect.arm, None, f"no safe way to its park: {error}")
-        return c.RetreatPlanned(effect.arm, plan)
+            return c.RetreatPlanned(asked.number, None, f"no safe way to its park: {error}")
+        return c.RetreatPlanned(asked.number, plan)
 
     def _views(self) -> dict[str, c.ArmView]:
         limit_s = self._context.settings.age_limit_s

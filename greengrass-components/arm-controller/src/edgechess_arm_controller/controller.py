@@ -96,9 +96,9 @@ def stale(state: State, begin: Begin) -> str | None:
     return None
 
 
-def wanted(state: State, plan: PlanJob) -> bool:
+def wanted(state: State, plan: PlanJob | PlanRetreat) -> bool:
     """Whether anybody still waits for this plan."""
-    return state.waiting is not None and state.waiting.plan == plan
+    return state.retreat == plan or (state.waiting is not None and state.waiting.plan == plan)
 
 
 def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:

@@ -26,8 +26,10 @@ class PlanJob:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlanRetreat:
-    """Answered by RetreatPlanned."""
+    """Answered by RetreatPlanned under the same number, at once or later, unless it is not wanted any more by then
+    (`wanted`)."""
 
+    number: int
     arm: str
     held: bool
     open_first: bool

@@ -42,7 +42,7 @@ class JobImpossible:
 class RetreatPlanned:
     """The way up and home, checked. `plan` None: there is none, and `reason` says why. `behind`: an arm in its way."""
 
-    arm: str
+    number: int
     plan: Plan | None
     reason: str = ""
     behind: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgechess_arm_controller.activity import Activity
-from edgechess_arm_controller.effects import Begin, Bring, PlanRetreat
+from edgechess_arm_controller.effects import Begin, Bring
 from edgechess_arm_controller.events import Brought, RetreatPlanned
 from edgechess_arm_controller.state import Run
 
@@ -22,6 +22,9 @@ class Homecoming(Activity):
             self.phase(event.arm, "blocked", event.error, confirmed=False)
 
     def bring_and_home(self) -> None:
+        asked = self.state.retreat
+        if asked is not None and self.condition(asked.arm).phase != "unsure":
+            self.set(retreat=None)  # something came between
         free = [arm for arm in self.state.arms if not self.state.table.holds(arm)]
         for arm in free:
             condition, view = self.condition(arm), self.view(arm)
@@ -56,7 +59,7 @@ class Homecoming(Activity):
             if not self.comes_home(condition.behind, before=arm):
                 self.phase(arm, "blocked", condition.reason)
             return False
-        self.effects.append(PlanRetreat(arm, held, held and condition.confirmed))
+        self.plan_retreat(arm, open_first=held and condition.confirmed)
         return True
 
     def comes_home(self, arm: str, before: str) -> bool:
@@ -66,8 +69,14 @@ class Homecoming(Activity):
         return coming and condition.behind != before
 
     def retreat_planned(self, event: RetreatPlanned) -> None:
-        run = self.state.run
+        run, asked = self.state.run, self.state.retreat
+        if asked is None or event.number != asked.number:
+            return
+        self.set(retreat=None)
         if run is not None and run.stage == "retreating":
+            if run.cause is not None:  # stopped while it was planned
+                self.end_run()
+                return
             if event.plan is None:
                 self.phase(run.arm, "blocked", event.reason)
                 self.end_run()
@@ -78,17 +87,18 @@ class Homecoming(Activity):
             self.renew()
             self.effects.append(Begin(act, run.arm, event.plan, run.token))
             return
-        confirmed = self.condition(event.arm).confirmed
-        parked = confirmed or all(self.at_home(other) for other in self.others(event.arm))
-        if run is not None or self.condition(event.arm).phase != "unsure" or not parked:
+        arm, condition = asked.arm, self.condition(asked.arm)
+        parked = condition.confirmed or all(self.at_home(other) for other in self.others(arm))
+        opens = self.held(arm) and condition.confirmed
+        as_asked = (asked.held, asked.open_first) == (self.held(arm), opens)
+        if run is not None or condition.phase != "unsure" or not parked or not as_asked:
             return
         if event.plan is None:
             waits = event.behind is not None and not self.at_home(event.behind)
-            self.phase(event.arm, "unsure" if waits else "blocked", event.reason, behind=event.behind)
+            self.phase(arm, "unsure" if waits else "blocked", event.reason, behind=event.behind)
             return
         token, act = self.state.table.token + 1, self.state.acts + 1
-        self.grant(event.arm, token, f"home-{token}")
-        opens = self.held(event.arm) and confirmed
-        self.set(acts=act, run=Run("homing", event.arm, token, act, self.state.now_s, opens=opens))
+        self.grant(arm, token, f"home-{token}")
+        self.set(acts=act, run=Run("homing", arm, token, act, self.state.now_s, opens=opens))
         self.renew()
-        self.effects.append(Begin(act, event.arm, event.plan, token))
+        self.effects.append(Begin(act, arm, event.plan, token))

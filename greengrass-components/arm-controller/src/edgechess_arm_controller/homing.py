@@ -44,7 +44,7 @@ def plan_way_home(
     *,
     held: bool,
     open_first: bool,
-) -> Plan:
+) -> Gradual[Plan]:
     """Straight up from where the tool is (None: it is parked), then to the park.
 
     What stands where on the board is not known after a failure: every square counts as if the tallest piece stood on it.
@@ -59,7 +59,7 @@ def plan_way_home(
         plan = retreat(
             tool, ground.shapes, ground.handling, held=held, open_first=open_first, least_mm=floor_mm
         )  # fmt: skip
-        sweeps = checker.check(plan).sweeps
+        sweeps = (yield from checking(checker, plan)).sweeps
         met = met_arm(sweeps, outlines, ground.handling)
         if met is not None:
             raise ArmInTheWay(met, f"arm {met} is in its way home")

@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from edgechess_arm_controller.effects import PlanJob
+from edgechess_arm_controller.effects import PlanJob, PlanRetreat
 from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.slots import Slots
 from edgechess_arm_controller.table import Table
@@ -131,6 +131,8 @@ class State:
     plans: int = 0
     run: Run | None = None
     waiting: Waiting | None = None
+    retreat: PlanRetreat | None = None
+    """The way home that is being planned."""
     session: str | None = None
     recovery: ArmControl | None = None
     watches: tuple[Watch, ...] = ()
