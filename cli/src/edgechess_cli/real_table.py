@@ -285,12 +285,13 @@ class RealTable:
     async def _calibrate(self, devices: TwinDevices, name: str, address: dict[str, Any]) -> None:
         choice = ArmChoice(ArmControllerSettings(arms=(twin_arm(name, address, self._configs),)), name)
         arm = choice.open(None)
-        async with ControlClient(str(devices.control)) as person, anyio.create_task_group() as tasks:
-            tasks.start_soon(arm.run, name=f"calibrate {name}")
-            calibration = await calibrate_by_hand(
-                arm, standard_layout(), person.guide, arm_serial=f"twin-{name}", date=datetime.date.today()
-            )
-            tasks.cancel_scope.cancel()
+        with choice.arm.claimed("the calibration of a software table"):
+            async with ControlClient(str(devices.control)) as person, anyio.create_task_group() as tasks:
+                tasks.start_soon(arm.run, name=f"calibrate {name}")
+                calibration = await calibrate_by_hand(
+                    arm, standard_layout(), person.guide, arm_serial=f"twin-{name}", date=datetime.date.today()
+                )
+                tasks.cancel_scope.cancel()
         save_calibration(calibration, choice.calibration_file)
         self._say(f"  {name}: residual {calibration.residual_mm:.2f} mm over {calibration.touches} points")
 
