@@ -22,6 +22,7 @@ from edgechess_kit.topics import Topics
 from edgechess_robots.calibration import nominal
 from edgechess_robots.dobot.driver import DobotArm
 from edgechess_robots.dobot.settings import DobotSettings
+from edgechess_twin.arm_wire import WireFaults
 from edgechess_twin.dobot_device import DobotDevice
 from edgechess_twin.table import Table, TableOptions
 
@@ -131,3 +132,40 @@ async def test_an_arm_that_only_lost_its_link_comes_home_by_itself() -> None:
         await anyio.sleep(5)
         room.network = True
         await room.until_mode("parked")
+
+
+async def stopped_in_motion(room: Room, answer_s: float) -> None:
+    """An operator's stop, while the controller's answers take so long."""
+    job = ArmJob(job_id="j", kind="move", session_id="s", before=BEFORE, after=AFTER, lan="e2e4")
+    await room.broker.client("manager").publish(room.topics.arm_job, job)
+    await anyio.sleep(3)
+    assert room.arm().mode == "moving"
+    room.device.wire.faults = WireFaults(slow_reply=1.0, slow_reply_s=answer_s)
+    await room.broker.client("operator").publish(room.topics.arm_control, ArmControl(command="stop"))
+    await room.until_mode("stopped", "fault")
+
+
+async def test_a_stop_that_is_acknowledged_late_is_asked_for_again_and_no_emergency() -> None:
+    room = Room()
+    async with room.at_work():
+        await stopped_in_motion(room, 1.6)
+        await anyio.sleep(20)
+        assert not room.device.controller.emergency
+        assert (room.arm().mode, room.arm().alarm) == ("stopped", None)
+        room.device.wire.faults = WireFaults()
+        await room.recover()
+        await room.until_mode("parked")
+
+
+async def test_after_an_emergency_stop_of_its_own_a_persons_word_is_enough() -> None:
+    """Nobody can turn free a button that nobody pressed."""
+    room = Room()
+    async with room.at_work():
+        await stopped_in_motion(room, 12.0)
+        await anyio.sleep(60)
+        room.device.wire.faults = WireFaults()
+        assert room.device.controller.emergency, "only a person's word undoes it"
+        await room.recover()
+        await room.until_mode("parked")
+        assert not room.device.controller.emergency
+        assert room.device.controller.alarms == []

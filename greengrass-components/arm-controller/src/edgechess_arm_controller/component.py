@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5  # age limits and waits are in seconds; changes of an arm wake the controller at once
 STOP_WAIT_S = 15.0
 """For a driver to deliver a stop; after that the execution is cancelled as well. Longer than a driver's own budget, so that
-the driver says what failed: a Dobot's takes 1 s for the answer and 2 s to stand (4 s where feedback comes so rarely that it
-counts as stale after 2 s), and once more for the emergency stop."""
+the driver says what failed: a Dobot's takes 1 s for the answer, which is asked for twice, and 2 s to stand (4 s where feedback comes so
+rarely that it counts as stale after 2 s), and all of it once more for the emergency stop."""
 BRING_WAIT_S = 90.0  # power, brakes, enabling and gripper of a cold arm take 20 s; the driver gives up after 70
 ACT_WAIT_FACTOR = 3.0  # an execution may take this much longer than planned (controllers slow down near limits) …
 ACT_WAIT_EXTRA_S = 30.0  # … and this much more for gripper and queue; the driver's own deadlines are shorter

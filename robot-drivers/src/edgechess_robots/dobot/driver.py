@@ -121,7 +121,8 @@ class DobotArm:
             self._read_off = (frame, tool, self._sight.parked(frame))
         _, tool, parked = self._read_off
         age_s = anyio.current_time() - self._sight.at_s
-        return self._conduct.state(frame.q_actual_deg, tool, parked=parked, age_s=age_s, emergency=done.pressed(frame))
+        pressed = done.pressed(frame) and self._conduct.last_resort is None  # by us: nobody can turn that free by hand
+        return self._conduct.state(frame.q_actual_deg, tool, parked=parked, age_s=age_s, emergency=pressed)
 
     def states(self) -> AsyncIterator[ArmState]:
         return self._conduct.states(self.state, self.settings.state_interval_s)
