@@ -182,6 +182,7 @@ def test_nonsense_is_refused() -> None:
     assert refused.value.code == "malformed"
 
 
+@pytest.mark.slow  # whole games
 @settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_whole_games_end_as_chess_says(random: object) -> None:

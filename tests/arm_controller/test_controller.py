@@ -244,7 +244,8 @@ class Harness:
         for arm in self.arms.values():
             arm.held = False
             arm.mode = "fault" if arm.alarm else "idle"
-        self.act, self.aborted, self.brings, self.plans = None, None, {}, []
+        self.act, self.aborted, self.brings = None, None, {}
+        self.plans, self.retreats = [], []
         self.owed &= {n.key for n in self.journal if n.kind == "job-accepted" and n.key is not None}
         self.state = self.fresh_state()
         self.feed(c.Looked())
@@ -291,6 +292,7 @@ OPERATIONS = st.one_of(
 )
 
 
+@pytest.mark.slow  # hundreds of histories
 @settings(max_examples=120, deadline=None)
 @given(st.lists(OPERATIONS, max_size=40))
 def test_any_interleaving_keeps_the_rules(operations: list[tuple[Any, ...]]) -> None:
@@ -380,6 +382,24 @@ def test_a_plan_for_slots_that_have_changed_is_made_again() -> None:
     assert harness.act is None
     harness.end_plan(True)
     assert harness.act is not None
+
+
+@pytest.mark.parametrize(("comes_after_s", "outcome"), [(50.0, "done"), (None, "refused")])
+def test_a_job_waits_for_an_arm_that_is_seen_on_its_way(comes_after_s: float | None, outcome: str) -> None:
+    """Straight after a game, on a busy machine: the link was gone for a moment, and making ready takes its time."""
+    harness = ready()
+    harness.link("white", False)
+    if comes_after_s is not None:
+        harness.link("white", True)
+    harness.ask(1)
+    for _ in range(int(comes_after_s or 25.0)):
+        harness.now_s += 1.0
+        harness.feed(c.Looked())
+    harness.end_bring("white", True)
+    while harness.act is not None:
+        harness.end_act("done")
+    result = harness.results["j1"]
+    assert (result.outcome, result.code) == (outcome, None if outcome == "done" else "not-ready")
 
 
 def test_the_other_arm_must_be_measured_parked() -> None:

@@ -315,6 +315,7 @@ def hold(world: World) -> None:
         assert world.table.holder in out, "the lease is somebody else's than the arm's that is out"
 
 
+@pytest.mark.slow  # thousands of states
 def test_every_interleaving() -> None:
     states, seen = explore(depth=7)
     assert states > 4000
@@ -326,6 +327,7 @@ def test_every_interleaving() -> None:
 BEHIND = [(), (("white", "black"),), (("black", "white"),), (("white", "black"), ("black", "white"))]
 
 
+@pytest.mark.slow  # thousands of states
 @pytest.mark.parametrize("behind", BEHIND, ids=["free", "white behind", "black behind", "entangled"])
 def test_every_interleaving_from_both_arms_out(behind: tuple[tuple[str, str], ...]) -> None:
     """As a power cut, or a person at the pendants, may leave them."""

@@ -142,6 +142,7 @@ def _between(a: Pose, b: Pose, part: float) -> Pose:
     return Pose(x_mm, y_mm, z_mm, 180.0, 0.0, b.rz_deg)
 
 
+@pytest.mark.slow  # hundreds of plans
 @settings(max_examples=8, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_moves_of_random_games_are_sound(random: object) -> None:

@@ -939,6 +939,21 @@ def test_a_setup_gives_up_after_so_many_failures(start: Make, move: Make) -> Non
     assert walk.find(do.Answer).response.detail.code == "setup-failed"
 
 
+def test_a_setup_asks_again_when_an_arm_was_only_on_its_way_home(start: Make, move: Make) -> None:
+    walk = Walk(start, move, setup_failures=2).to_setup_arm()
+    first = walk.find(do.GiveJob).job
+    walk.feed(walk.job("refused", code="not-ready", reason="arm black is not ready: measured again"))
+    walk.feed(walk.table())
+    walk.feed(walk.started())
+    again = walk.find(do.GiveJob).job
+    assert (again.after, again.job_id != first.job_id) == (first.after, True)
+    for _ in range(2):  # bounded all the same
+        walk.feed(walk.job("refused", code="not-ready"))
+        walk.feed(walk.table())
+        walk.feed(walk.started())
+    assert walk.find(do.Answer).response.detail.code == "setup-failed"
+
+
 def test_when_the_board_is_done_each_arm_brings_its_spare_pieces_home_once(start: Make, move: Make) -> None:
     walk = Walk(start, move)
     walk.feed(walk.table("Q", lacks=1))

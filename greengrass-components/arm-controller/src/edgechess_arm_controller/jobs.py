@@ -71,10 +71,17 @@ class Jobs(Homecoming):
             self.plan(waiting)
         elif waiting.plan is not None:
             self.set(waiting=dataclasses.replace(waiting, plan=None))  # made for arms in their parks: it is no use now
-        elif state.now_s - waiting.since_s > state.limits.ready_wait_s:
-            late = next(arm for arm in state.arms if not self.fit(arm, waiting) or not self.at_home(arm))
-            reason = self.condition(late).reason or "it is not parked"
-            self.refuse(job, "not-ready", f"arm {late} is not ready: {reason}", waiting.arm)
+        else:
+            self.wait_on(waiting)
+
+    def wait_on(self, waiting: Waiting) -> None:
+        """Longer for an arm that is seen on its way home than for one of which nobody knows whether it comes."""
+        late = next(arm for arm in self.state.arms if not self.fit(arm, waiting) or not self.at_home(arm))
+        condition, limits = self.condition(late), self.state.limits
+        comes = condition.phase in ("returned", "bringing", "unsure")
+        if self.state.now_s - waiting.since_s > (limits.recover_wait_s if comes else limits.ready_wait_s):
+            reason = condition.reason or "it is not parked"
+            self.refuse(waiting.job, "not-ready", f"arm {late} is not ready: {reason}", waiting.arm)
 
     def plan(self, waiting: Waiting) -> None:
         """Once, and again when what lies beside the board has changed meanwhile."""

@@ -38,9 +38,12 @@ PHASES: Mapping[Phase, frozenset[Phase]] = {
 class Limits:
     """How long the controller waits; seconds."""
 
-    ready_wait_s: float = 20.0  # a job waits this long for arms that are being brought home
+    ready_wait_s: float = 20.0  # a job waits this long for arms that may come home
     settle_wait_s: float = 3.0  # from "park reached" to "measured parked": a few feedback frames
-    recover_wait_s: float = 60.0  # a recover is answered at the latest then: two arms raised and parked slowly
+    recover_wait_s: float = (
+        60.0  # two arms raised and parked slowly: a recover is answered at the latest then, and a job
+    )
+    # waits no longer for an arm that is on its way
     lease_s: float = 180.0  # a lease ends so long after the newest motion under it was begun: one piece, at the slowest
 
 

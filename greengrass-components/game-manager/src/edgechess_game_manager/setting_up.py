@@ -30,6 +30,8 @@ UNPLANNED = (
     "no-piece",
 )  # refused for what it was, not for the arm's state
 NAMED_LIMIT = 8
+NOT_YET = "not-ready"  # nothing moved: an arm was on its way home, and by now all of them rest
+WELL = ("idle", "parked")
 
 
 def setup_says(state: State, at: float, found: str) -> Step:
@@ -40,7 +42,8 @@ def setup_says(state: State, at: float, found: str) -> Step:
     goal = rules.placement(work.after)
     held = [status.holding for status in arms.arms if status.holding is not None]
     everything = _everything(found, arms, held)
-    progress, trouble = _judged(work.progress, work.result, everything, state.settings.setup_failures)
+    well = all(status.mode in WELL for status in arms.arms)
+    progress, trouble = _judged(work.progress, work.result, everything, state.settings.setup_failures, well)
     if trouble is not None:
         code, words = trouble
         lost = sorted((Counter(work.progress.pieces) - everything).elements())
@@ -74,9 +77,10 @@ def setup_says(state: State, at: float, found: str) -> Step:
 
 
 def _judged(
-    progress: Progress, result: m.ArmJobResult | None, everything: Counter[str], failures_limit: int
+    progress: Progress, result: m.ArmJobResult | None, everything: Counter[str], failures_limit: int, well: bool
 ) -> tuple[Progress, tuple[str, str] | None]:
-    """What the last job's end teaches; and code and words where a person must look before anything goes on."""
+    """What the last job's end teaches; and code and words where a person must look before anything goes on. `well`: no arm
+    needs that now."""
     if result is None:
         return progress, None
     lost = Counter(progress.pieces) - everything
@@ -91,7 +95,7 @@ def _judged(
             return dataclasses.replace(progress, narrow=True), None
         tried = tuple((progress.arm, square) for square in progress.squares)
         return dataclasses.replace(progress, vain=(*progress.vain, *tried)), None
-    if result.outcome == "refused":
+    if result.outcome == "refused" and not (result.code == NOT_YET and well):
         return progress, ("arm-refused", f"the arm refused the job ({said})")
     progress = dataclasses.replace(progress, failures=progress.failures + 1)
     if progress.failures > failures_limit:
