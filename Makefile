@@ -4,9 +4,8 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 ARGS  ?=
 SEED  ?= 1
-# three workers for two cores, since whole processes wait a lot; a file stays with one of them, so that what its tests
-# share is made once; the longest files come first (tests/conftest.py)
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# a file stays with one worker, so that what its tests share is made once; the longest files come first (tests/conftest.py)
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 PROJECTS := $(wildcard pyproject.toml */pyproject.toml greengrass-components/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
@@ -33,10 +32,10 @@ browser:
 
 test: setup  ## everything that must pass: style, types, the fast suite, whole processes and short simulations
 	@$(MAKE) --no-print-directory --jobs=2 check $(VENV)/.torch browser
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -n 3 $(ARGS)  # for two cores: whole processes wait a lot
 
 fast: setup  ## the fast suite only: no whole processes, under a minute
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -n 2 -m "not slow" $(ARGS)
 
 check: setup  ## ruff and mypy --strict
 	@$(BIN)/ruff format --check --quiet . || { echo 'not formatted: run $(BIN)/ruff format .'; exit 1; }

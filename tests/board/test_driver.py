@@ -448,6 +448,7 @@ async def test_an_update_lost_without_a_trace_is_found_by_the_audit() -> None:
         assert board.updating
 
 
+@pytest.mark.slow  # a thousand moves on the wire
 async def test_it_runs_on_while_nobody_listens() -> None:
     board = Board()
     driver = DgtBoard(board.open)

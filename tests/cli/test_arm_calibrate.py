@@ -112,6 +112,7 @@ def _nominal(choice: ArmChoice) -> None:
     calibrations.save(found, choice.calibration_file)
 
 
+@pytest.mark.slow  # a calibration in virtual time
 @pytest.mark.anyio
 async def test_a_board_that_was_moved_does_not_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(tmp_path, monkeypatch, kinds=("dobot", "dobot"), seed=3):

@@ -57,6 +57,7 @@ def test_the_floor_commits_and_hops_as_often_as_the_manager() -> None:
     assert sum(manager.shape_of(("board",), entries).commits) == 4
 
 
+@pytest.mark.slow  # whole games
 def test_games_are_legal_and_open_with_a_start() -> None:
     games = manager.games(seed=1)
     seen = [next(games) for _ in range(1500)]

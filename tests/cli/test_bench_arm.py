@@ -27,6 +27,7 @@ FIRST = chess.Board()
 AFTER = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq - 0 1"
 
 
+@pytest.mark.slow  # a table in virtual time
 def test_a_move_is_made_on_a_table_and_timed_faster_at_higher_speed() -> None:
     drawn = arm.Drawn("quiet", FIRST.fen(), AFTER, "e2e4")
     slow, fast = (run_virtual(arm.make, drawn, speed, seed=1) for speed in (250.0, 750.0))

@@ -27,6 +27,8 @@ from edgechess_nucleus.recipe import read_recipe
 
 from .conftest import Edgechess
 
+pytestmark = pytest.mark.slow  # a client of boto3 takes a fifth of a second to make
+
 REGION = "eu-central-1"
 BUCKET = "edgechess-artifacts"
 TARGET = f"arn:aws:iot:{REGION}:123456789012:thing/core-1"

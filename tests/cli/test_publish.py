@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import chess
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from edgechess_cli.publish import MoveTextError, checked_move, checked_start
+from edgechess_cli import publish_command
+from edgechess_cli.publish import MoveTextError, checked_move, checked_start, session_state
 from edgechess_kit import messages as m
 from edgechess_kit.broker import running_broker
 from edgechess_kit.mqtt_adapter import MqttBus
@@ -97,7 +99,10 @@ def test_no_broker_is_no_answer(edgechess: Any, monkeypatch: pytest.MonkeyPatch)
     assert f"no broker answers at {broker}" in done.err
 
 
-def test_nobody_there_to_say_the_position_is_6(edgechess: Any, manager: Manager) -> None:
+def test_nobody_there_to_say_the_position_is_6(
+    edgechess: Any, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_command, "session_state", functools.partial(session_state, timeout_s=0.3))
     there = ("--broker", manager.broker, "--prefix", "another-table", "--session", "s")
     done = edgechess("publish", "move", *there, "e4")
     assert done.code == 6

@@ -20,6 +20,7 @@ def test_findings_are_one_line_each_and_exit_code_1(edgechess: Edgechess) -> Non
     assert outcome.err == ""
 
 
+@pytest.mark.slow  # every recipe in both ways
 def test_what_was_written_passes(edgechess: Edgechess, tmp_path: Path) -> None:
     out = tmp_path / "made"
     assert edgechess("recipes", "write", "--out", str(out), "--prefix", "com.example", "--topics", "club").code == 0

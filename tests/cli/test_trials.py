@@ -74,11 +74,13 @@ def test_every_class_is_drawn_as_often_as_asked_for_every_kind() -> None:
     assert len({chunk.name for chunk in chunks}) == len(chunks)
 
 
+@pytest.mark.slow  # whole plans
 def test_the_same_seed_draws_the_same_and_another_one_does_not() -> None:
     assert draw(SMALL, [])[0] == draw(SMALL, [])[0]
     assert draw(SMALL, [])[0] != draw(dataclasses.replace(SMALL, seed=6), [])[0]
 
 
+@pytest.mark.slow  # whole plans
 @pytest.mark.parametrize("classes", [("capture",), ("castling", "en passant"), ("quiet", "restore"), ("restore",)])
 @pytest.mark.parametrize("moves", [7, 40])
 def test_only_the_classes_that_are_asked_for_and_no_more_moves(classes: Any, moves: int) -> None:
@@ -279,6 +281,7 @@ def test_whole_games_and_times_stand_in_the_report(tmp_path: Path) -> None:
 # -- the table -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # a table in virtual time
 def test_an_answer_that_never_comes_is_booked_as_that_and_of_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials_table, "GIVE_UP_S", 1.0)  # the arms need longer
     castling = Episode("r3k2r/pppppppp/8/8/8/8/PPPPPPPP/R3K2R w KQkq - 0 1", ("e1g1", "a7a6"))
@@ -288,11 +291,12 @@ def test_an_answer_that_never_comes_is_booked_as_that_and_of_its_class(monkeypat
     assert (figures.n, figures.right, figures.silent) == (2, 0, 2)
 
 
+@pytest.mark.slow  # a table in virtual time
 @pytest.mark.parametrize(
     ("kind", "kinds"),
     [
         ("dobot", ["castling", "quiet", "quiet", "capture"]),
-        pytest.param("ro1", ["castling", "quiet", "quiet"], marks=pytest.mark.slow),
+        ("ro1", ["castling", "quiet", "quiet"]),
     ],
     ids=["dobot", "ro1"],
 )
@@ -316,6 +320,7 @@ def test_a_slip_needs_a_person_and_the_trials_go_on() -> None:
     assert not any(trial.wrong for trial in made)
 
 
+@pytest.mark.slow  # a table in virtual time
 def test_a_neighbour_that_was_moved_within_its_square_is_not_noticed_and_is_counted() -> None:
     """The board says which piece stands on which square, not where on it."""
     chunk = Chunk("x", "", "dobot", "bump=1", 2, (Episode("7k/8/8/8/3p4/8/2P5/K7 w - - 0 1", ("c2c4",)),) * 6)
@@ -324,6 +329,7 @@ def test_a_neighbour_that_was_moved_within_its_square_is_not_noticed_and_is_coun
     assert not any(trial.wrong for trial in made)
 
 
+@pytest.mark.slow  # a table in virtual time
 def test_a_disturbed_table_is_put_right_and_the_way_there_and_back() -> None:
     fen = "7k/8/8/3q4/8/8/PP6/K7 w - - 0 1"
     chunk = Chunk(

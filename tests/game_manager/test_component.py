@@ -124,6 +124,7 @@ async def test_payloads_that_do_not_parse(rig: Rig, start: Make) -> None:
         assert r.state.status == "idle"
 
 
+@pytest.mark.slow  # thousands of requests
 async def test_a_flood_of_refusals_does_not_fill_the_journal(rig: Rig, start: Make, move: Make) -> None:
     async with rig() as r:
         await r.cloud.ask(start("t-start"))

@@ -12,6 +12,7 @@ from typing import Any
 
 import chess
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -403,7 +404,7 @@ class Match(RuleBasedStateMachine):
                 assert not self.journal.entries(key=request.task_token)
 
 
-TestMatch = Match.TestCase
+TestMatch = pytest.mark.slow(Match.TestCase)  # seconds of histories
 TestMatch.settings = settings(
     max_examples=25,
     stateful_step_count=30,

@@ -70,6 +70,7 @@ def played(tmp_path: Path, *, faults: str = "none", plies: int = PLIES) -> tuple
     return witness, play_virtual(options, witness)
 
 
+@pytest.mark.slow  # a match in virtual time
 @pytest.mark.usefixtures("scripted")
 def test_no_illegal_move_no_missed_deadline_and_the_record_shows_who_moved(tmp_path: Path) -> None:
     witness, report = played(tmp_path)
@@ -112,6 +113,7 @@ def test_the_same_match_under_faults_kills_and_lost_links(tmp_path: Path) -> Non
             assert chess.Move.from_uci(response.lan or "") in board.legal_moves
 
 
+@pytest.mark.slow  # two matches in virtual time
 @pytest.mark.usefixtures("scripted")
 def test_the_same_seed_plays_the_same_match(tmp_path: Path) -> None:
     assert played(tmp_path, plies=5)[1].trace == played(tmp_path, plies=5)[1].trace

@@ -122,6 +122,7 @@ def test_a_list_of_ambiguous_moves_names_them() -> None:
     assert "Nge3" in found.why
 
 
+@pytest.mark.slow  # hundreds of texts
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=80) | st.text(alphabet="abcdefgh12345678NBRQKxO0-+=#. <>move/{}\"'\n", max_size=60))
 def test_no_text_raises_and_every_move_is_legal(text: str) -> None:

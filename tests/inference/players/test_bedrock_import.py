@@ -23,6 +23,7 @@ from edgechess_inference.bedrock_import_adapter import (
 boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto")
 stub = pytest.importorskip("botocore.stub")
+pytestmark = pytest.mark.slow  # a client of boto3 takes a fifth of a second to make
 
 REGION, BUCKET = "us-east-1", "my-models"
 ROLE = "arn:aws:iam::123456789012:role/import"

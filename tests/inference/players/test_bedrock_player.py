@@ -21,7 +21,7 @@ from edgechess_inference.ladder.voice import Rung, Voice, VoiceFailed
 from edgechess_inference.registry import check_word
 
 boto3 = pytest.importorskip("boto3")
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]  # a client of boto3 takes a fifth of a second to make
 
 ARN = "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc123"
 MODEL = "amazon.nova-pro-v1:0"

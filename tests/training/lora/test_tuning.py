@@ -78,6 +78,7 @@ def trained(run: Tuning, data: Path, stop_at: int | None = None) -> list[Step]:
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow  # a model learns
 def test_the_loss_falls_and_the_merged_model_writes_what_was_taught(base: Path, data: Path, tmp_path: Path) -> None:
     run = Tuning(str(base), tmp_path / "run", RECIPE, CPU)
     seen = trained(run, data)

@@ -45,6 +45,7 @@ def trained(made: Trainer, steps: int | None = None) -> list[Report]:
     return reports
 
 
+@pytest.mark.slow  # a network learns
 def test_it_learns_a_small_set_by_heart(tmp_path: Path, dataset: Path, toy: Architecture) -> None:
     made = begun(tmp_path / "run", dataset, recipe_of(toy, positions=4800, rate=0.5))
     last = trained(made)[-1]
@@ -57,6 +58,7 @@ def test_it_learns_a_small_set_by_heart(tmp_path: Path, dataset: Path, toy: Arch
     assert last.score.nll < 0.5
 
 
+@pytest.mark.slow  # a network learns
 def test_a_run_that_goes_on_becomes_what_it_would_have_become(tmp_path: Path, dataset: Path, toy: Architecture) -> None:
     whole = begun(tmp_path / "whole", dataset, recipe_of(toy, mirror=True))
     trained(whole)
@@ -185,6 +187,7 @@ def test_weights_are_whole_or_not_there(tmp_path: Path, dataset: Path, toy: Arch
     assert load(tmp_path / "run" / WEIGHTS_FILE, toy)
 
 
+@pytest.mark.slow  # a network learns
 def test_the_other_trunk_learns_too(tmp_path: Path, dataset: Path) -> None:
     encoder = Architecture(trunk="encoder", width=16, blocks=1, heads=2, generated=4, policy_width=8, value_width=8)
     reports = trained(begun(tmp_path / "run", dataset, recipe_of(encoder, positions=1920)))
