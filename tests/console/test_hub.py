@@ -107,6 +107,13 @@ async def test_a_viewer_that_stalls_is_brought_back_by_a_whole_view_and_holds_no
         assert read(await stalled.next())[0] == "patch"
 
 
+async def test_the_first_page_is_told_that_there_is_no_bus_yet() -> None:
+    table = hub()
+    with table.viewer() as viewer:
+        _, told = read(await viewer.next())
+    assert [trouble["code"] for trouble in told["troubles"]] == ["bus-lost"]
+
+
 async def test_no_more_may_watch_than_the_settings_say() -> None:
     table = hub(viewers=2)
     with table.viewer(), table.viewer(), pytest.raises(TooManyViewers), table.viewer():

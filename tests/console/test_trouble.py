@@ -85,7 +85,8 @@ WAITING = Plan("a", ("human", "human"), ("person", "person"), chess.STARTING_FEN
 def test_before_a_start_the_arms_are_offered_for_what_is_more_than_a_piece_or_two(
     changes: dict[str, Any], offered: tuple[str, ...]
 ) -> None:
-    state = dataclasses.replace(WELL, **({"plan": WAITING, "created": True, "arms": ARMS} | changes))
+    known: dict[str, Any] = {"plan": WAITING, "created": True, "arms": ARMS} | changes
+    state = dataclasses.replace(WELL, **known)
     many = [(chess.square_name(square), "P", None) for square in range(8, 16)]
     found = told(*many, state=state)
     assert {action for trouble in found if trouble.squares for action in trouble.actions} == set(offered)

@@ -7,6 +7,8 @@ Chromium, where that is installed.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import random
 import statistics
 import subprocess
@@ -49,11 +51,13 @@ async def measure(turns: int, seed: int, scratch: Path) -> Report:
     """Raises BenchError, or BrokerError where no broker is installed."""
     watched: list[list[float]] = []
     alone: list[list[float]] = []
+    busy_watched: list[float] = []
+    busy_alone: list[float] = []
     least_bytes: list[int] = []
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="console-", dir=scratch)))
         moves, broker = await stack.enter_async_context(side(brokers_here()[0], folder, seed))
-        address = await stack.enter_async_context(_console(broker, folder))
+        address, console = await stack.enter_async_context(_console(broker, folder))
         viewers = await stack.enter_async_context(_viewers(address))
         for _ in range(WARM_UP):
             await moves.move()
@@ -61,16 +65,19 @@ async def measure(turns: int, seed: int, scratch: Path) -> Report:
             for attach in (True, False) if turn % 2 else (False, True):
                 if attach:
                     await viewers.turn()
+                began = Spent.of(console)
                 (watched if attach else alone).append([await moves.move() for _ in range(TURN_MOVES)])
+                (busy_watched if attach else busy_alone).append(Spent.of(console).since(began))
                 if attach:
                     least_bytes.append(int((await viewers.turn()).split()[1]))
         page = await _page(address)
-    return _report(watched, alone, least_bytes, page, random.Random(seed))
+    busy = statistics.median(busy_alone), statistics.median(busy_watched)
+    return _report(watched, alone, busy, least_bytes, page, random.Random(seed))
 
 
 @asynccontextmanager
-async def _console(broker: str, folder: Path) -> AsyncIterator[str]:
-    """The page's address."""
+async def _console(broker: str, folder: Path) -> AsyncIterator[tuple[str, ChildProcess]]:
+    """The page's address, and whose it is."""
     config, own = folder / "console.toml", {"history_file": str(folder / "history.sqlite"), "match_folders": ""}
     arguments = ["-m", "edgechess_console", "--tied", "--config", str(config), "--log-level", "WARNING"]
     journal = {"path": str(folder / "console-journal.sqlite")}
@@ -80,7 +87,7 @@ async def _console(broker: str, folder: Path) -> AsyncIterator[str]:
             child = ChildProcess(CONSOLE, arguments, folder / "console.log", inherits=(page.descriptor,))
             await tasks.start(child.run)
             await _served(page.address)
-            yield page.address
+            yield page.address, child
             tasks.cancel_scope.cancel()
 
 
@@ -94,6 +101,25 @@ async def _served(address: str) -> None:
                 except httpx.TransportError:
                     await anyio.sleep(0.1)
     raise BenchError("the console does not answer")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spent:
+    """Processor time of a process, and when that was, in seconds."""
+
+    busy_s: float
+    at_s: float
+
+    @classmethod
+    def of(cls, child: ChildProcess) -> Spent:
+        """As Linux counts it: user and system, the fields 14 and 15 of proc(5)'s stat, behind the name in brackets."""
+        assert child.process is not None
+        fields = Path(f"/proc/{child.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return cls((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), anyio.current_time())
+
+    def since(self, earlier: Spent) -> float:
+        """Its share of a core meanwhile."""
+        return (self.busy_s - earlier.busy_s) / (self.at_s - earlier.at_s)
 
 
 class _Viewers:
@@ -148,6 +174,7 @@ async def _page(address: str) -> dict[str, Any]:
 def _report(
     watched: list[list[float]],
     alone: list[list[float]],
+    busy: tuple[float, float],
     least_bytes: list[int],
     page: dict[str, Any],
     chance: random.Random,
@@ -161,6 +188,7 @@ def _report(
     targets = [Target(f"p50 of a move with {VIEWERS} pages over that without", ratio.value, LIMIT_RATIO, "x")]
     remarks = [
         f"95 % interval of that ratio: {ratio.low:.3f} to {ratio.high:.3f}; --turns narrows it",
+        f"the console's share of a core: {busy[0]:.1%} with nobody, {busy[1]:.1%} with {VIEWERS} pages",
         f"each page read at least {min(least_bytes) // 1000} kB in a turn of {TURN_MOVES} moves",
     ]
     if page:
@@ -172,6 +200,7 @@ def _report(
         "alone": without.as_figures("ms"),
         "ratio_p50": round(ratio.value, 4),
         "ratio_p50_interval": [round(ratio.low, 4), round(ratio.high, 4)],
+        "console_core_share": [round(share, 4) for share in busy],
         "least_bytes": min(least_bytes),
         **page,
     }

@@ -7,7 +7,6 @@ import math
 import random
 import statistics
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 RESAMPLES = 1000
@@ -54,17 +53,11 @@ class Ratio:
 
     @classmethod
     def of(cls, turns: Sequence[Sequence[float]], floor: Sequence[Sequence[float]], chance: random.Random) -> Ratio:
-        """By drawing whole turns again and again: what disturbs one value disturbs its neighbours. Raises ValueError."""
-        drawn = sorted(_of_medians(_drawn(turns, chance), _drawn(floor, chance)) for _ in range(RESAMPLES))
-        return cls(_of_medians(turns, floor), percentile(drawn, 2.5), percentile(drawn, 97.5))
-
-
-def _of_medians(turns: Sequence[Sequence[float]], floor: Sequence[Sequence[float]]) -> float:
-    return statistics.median(chain.from_iterable(turns)) / statistics.median(chain.from_iterable(floor))
-
-
-def _drawn(turns: Sequence[Sequence[float]], chance: random.Random) -> list[Sequence[float]]:
-    return [chance.choice(turns) for _ in turns]
+        """`turns[i]` and `floor[i]` were measured one after the other: the machine was the same for both, whatever it was in
+        other pairs. The interval is of pairs drawn again and again. Raises ValueError."""
+        pairs = [statistics.median(one) / statistics.median(other) for one, other in zip(turns, floor, strict=True)]
+        drawn = [statistics.median(chance.choices(pairs, k=len(pairs))) for _ in range(RESAMPLES)]
+        return cls(statistics.median(pairs), percentile(drawn, 2.5), percentile(drawn, 97.5))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Hub:
         self._settings = settings
         self._clock = clock
         self._viewers: set[Viewer] = set()
-        self._dirty = False
+        self._dirty = True  # that nothing is known yet has to be told, too
         self._news = anyio.Event()
         self._watched = anyio.Event()
         self._frames: deque[bytes] = deque(maxlen=FRAMES_KEPT)

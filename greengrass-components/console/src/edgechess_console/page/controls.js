@@ -137,6 +137,7 @@ export class Controls {
   }
 
   async #open() {
+    text($("new-form").querySelector(".answer"), "");
     $("new-match").hidden = false;
     if (!this.players) {
       const offers = await this.wire.get("/api/players").catch(() => []);
