@@ -260,7 +260,8 @@ def key(world: World) -> object:
     tries = tuple(state.conditions[arm].tries for arm in ARMS)
     waiting = state.waiting and (state.waiting.job.job_id, now - state.waiting.since_s)
     wire = tuple((begin.arm, begin.token - table.token, begin.act) for begin in world.wire)
-    arms = tuple(dataclasses.replace(arm, newest=arm.newest - table.token if arm.newest else -99) for arm in world.arms)
+    newest = tuple(arm.newest - table.token if arm.newest else -99 for arm in world.arms)
+    arms = tuple((arm.mode, arm.parked, arm.linked, arm.held, arm.pressed, arm.acting) for arm in world.arms)
     lasting = (table.holder, table.stopped, table.job and table.job.job_id, state.acts, now - state.started_s < 20.0)
     left = (world.left_out, tuple(state.conditions[arm].behind for arm in ARMS))
     return (
@@ -270,6 +271,7 @@ def key(world: World) -> object:
         tries,
         waiting,
         wire,
+        newest,
         arms,
         lasting,
         left,
@@ -296,8 +298,8 @@ def explore(depth: int, first: World | None = None) -> tuple[int, dict[str, int]
                     raise AssertionError(f"{error}, after {', '.join(way)}") from error
                 word = name.split(" ")[0]
                 seen[word] = seen.get(word, 0) + 1
-                if key(after) not in known:
-                    known.add(key(after))
+                if (mark := key(after)) not in known:
+                    known.add(mark)
                     following.append((after, way))
         frontier = following
     return len(known), seen
