@@ -18,6 +18,7 @@ from edgechess_inference.policy.checkpoint import save
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import styles as s
+from edgechess_training.evaluation.anchors import ANCHORS
 from edgechess_training.evaluation.milestones import milestones_of
 
 TINY = Architecture(trunk="residual", width=12, blocks=1, squeeze=4, policy_width=8, value_width=6)
@@ -68,6 +69,12 @@ def test_the_style_that_explains_a_group_best_names_its_player() -> None:
 def test_a_folder_without_styles_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no styles: `edgechess train style"):
         s.players_of(tmp_path, s.Sampling())
+
+
+def test_nobody_s_claim_is_said_of_another_opponent() -> None:
+    [demo] = [anchor for anchor in ANCHORS if "embodied" in anchor.model]
+    assert demo.result == "80 % won, 20 % drawn against its own base model; number of games not given"
+    assert not any("|" in text for anchor in ANCHORS for text in anchor)  # they are rows of a table
 
 
 # ---------------------------------------------------------------- the curve
