@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,20 @@ OWN_FOLDER = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # workers are given the folder with the environment
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-        # short: paths of Unix sockets are made in it, and have room for 107 bytes
+        # a short name: sockets are made in it, see short_path
         config.stash[OWN_FOLDER] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="ec-")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if OWN_FOLDER in config.stash:
         shutil.rmtree(config.stash[OWN_FOLDER], ignore_errors=True)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """For Unix sockets, whose paths have room for 107 bytes: pytest's own folders have long names."""
+    with tempfile.TemporaryDirectory(prefix="s-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -125,22 +125,22 @@ def test_nobody_is_there_to_ask(edgechess: Edgechess, tmp_path: Path) -> None:
         assert "no runtime answers" in done.err
 
 
-def test_a_root_in_use_is_said(edgechess: Edgechess, tmp_path: Path) -> None:
-    with RootFolder(tmp_path / "r").locked():
-        done = edgechess("up", "--root", str(tmp_path / "r"))
+def test_a_root_in_use_is_said(edgechess: Edgechess, short_path: Path) -> None:
+    with RootFolder(short_path / "r").locked():
+        done = edgechess("up", "--root", str(short_path / "r"))
     assert done.code == 2
     assert "is in use by process" in done.err
 
 
-def test_nobody_else_looks_into_a_root(tmp_path: Path) -> None:
-    (tmp_path / "r").mkdir(mode=0o755)
-    (tmp_path / "r" / "logs").mkdir(mode=0o755)
-    for root in (tmp_path / "r", tmp_path / "new"):
+def test_nobody_else_looks_into_a_root(short_path: Path) -> None:
+    (short_path / "r").mkdir(mode=0o755)
+    (short_path / "r" / "logs").mkdir(mode=0o755)
+    for root in (short_path / "r", short_path / "new"):
         with RootFolder(root).locked():
             inside = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in root.iterdir()}
         assert {"logs", "config", "work", "lock"} <= inside.keys()
         assert not any(inside.values()), inside
-    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert stat.S_IMODE((short_path / "new").stat().st_mode) == 0o700
 
 
 def test_a_component_that_there_is_not_is_answered_with_those_that_there_are(

@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,8 @@ COMPONENTS = ["GameManager", "BoardSensor", "ArmController", "InferenceNode", "M
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """Not in pytest's folder: the path of a Unix socket has room for 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="up-") as folder:
-        yield Path(folder)
+def root(short_path: Path) -> Path:
+    return short_path
 
 
 class Up:

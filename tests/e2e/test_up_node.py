@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,10 +40,8 @@ localRuntime:
 
 
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """Not in pytest's folder: the path of a Unix socket has room for 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="up-") as folder:
-        yield Path(folder)
+def root(short_path: Path) -> Path:
+    return short_path
 
 
 @pytest.fixture

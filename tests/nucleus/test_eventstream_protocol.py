@@ -243,12 +243,12 @@ def test_any_garbage_is_safe(garbage: bytes, at: int) -> None:
         assert reader.pending_bytes <= len(data)
 
 
-def test_awscrt_encodes_the_same_bytes(tmp_path: Path) -> None:
+def test_awscrt_encodes_the_same_bytes(short_path: Path) -> None:
     """Its client sends a CONNECT with a header of every type; its frame is ours, byte for byte."""
     crt = pytest.importorskip("awscrt.eventstream", reason="awsiotsdk is not installed")
     rpc = pytest.importorskip("awscrt.eventstream.rpc")
     io = pytest.importorskip("awscrt.io")
-    path = tmp_path / "s"
+    path = short_path / "s"
     received: list[Frame] = []
     raw = bytearray()
     with socket.socket(socket.AF_UNIX) as listener:

@@ -32,10 +32,10 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(lifecycle, "BACK_OFF_S", 0.01)
     monkeypatch.setattr(runtime, "STEADY_S", 0.1)
-    return Rig(tmp_path)
+    return Rig(short_path)
 
 
 def pids(running: Runtime) -> dict[str, int | None]:

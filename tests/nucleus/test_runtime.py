@@ -32,9 +32,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
+def rig(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
     monkeypatch.setattr(lifecycle, "BACK_OFF_S", 0.01)
-    return Rig(tmp_path)
+    return Rig(short_path)
 
 
 def alive(pid: int) -> bool:
@@ -173,8 +173,8 @@ async def test_the_environment_is_the_references(rig: Rig) -> None:
     assert not [name for name in known if name.startswith(("VIRTUAL_ENV", "PYTEST", "PYTHON"))]
 
 
-async def test_lite_has_other_steps_and_other_variables_in_the_environment(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, LITE)
+async def test_lite_has_other_steps_and_other_variables_in_the_environment(short_path: Path) -> None:
+    rig = Rig(short_path, LITE)
     rig.recipe("a.Lite", "install: {Script: env, Skipif: exists /}\nrun: echo {work:path}\nshutdown: echo asked")
     async with rig.running("a.Lite"):
         await rig.reached("a.Lite", "FINISHED")
@@ -236,16 +236,16 @@ def test_a_state_file_that_is_none_of_ours(tmp_path: Path) -> None:
         read_state(path)
 
 
-def test_a_root_is_used_once_and_its_name_must_fit_a_socket(tmp_path: Path) -> None:
-    root = RootFolder(tmp_path / "root")
+def test_a_root_is_used_once_and_its_name_must_fit_a_socket(short_path: Path) -> None:
+    root = RootFolder(short_path / "root")
     with root.locked(), pytest.raises(RootError, match=f"in use by process {os.getpid()}"), root.locked():
         raise AssertionError("locked twice")
     with root.locked():
         assert root.logs.is_dir()
-    with pytest.raises(SocketError, match="has room for 107"), RootFolder(tmp_path / ("x" * 120)).locked():
+    with pytest.raises(SocketError, match="has room for 107"), RootFolder(short_path / ("x" * 120)).locked():
         raise AssertionError("too long")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RootError, match="choose another root"), RootFolder(tmp_path / "file" / "in").locked():
+    (short_path / "file").write_text("")
+    with pytest.raises(RootError, match="choose another root"), RootFolder(short_path / "file" / "in").locked():
         raise AssertionError("in a file")
 
 
