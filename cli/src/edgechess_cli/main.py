@@ -13,6 +13,7 @@ import typer
 import typer.core
 import typer.main
 
+EXIT_INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 # verb -> module; in it, the verb's function or its own group of verbs; and its line in the list, which imports nothing
@@ -94,8 +95,12 @@ def options(
 
 
 def main() -> None:
-    """Entry point. A user's mistake ends in one line and exit code 2, never in a traceback."""
-    app()
+    """Entry point. A user's mistake ends in one line and exit code 2, never in a traceback; nor does Ctrl-C while a command
+    is still being loaded."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":
