@@ -25,8 +25,8 @@ from edgechess_kit.settings import BusSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWCASE = ROOT.parent / "shared" / "data" / "showcase"
-LIMIT_S = 300.0  # of one command
-CONNECT_S = 20.0
+LIMIT_S = 300.0  # of one command, and of whatever is waited for: starting all components alone took 90 s on a machine ten times overloaded
+CONNECT_S = 60.0
 
 
 class Command:

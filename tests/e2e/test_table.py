@@ -21,12 +21,12 @@ from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.topics import Topics
 from edgechess_twin.control import ControlClient
 
-from .conftest import SHOWCASE, Command, connected
+from .conftest import LIMIT_S, SHOWCASE, Command, connected
 from .replay import read_game, replay
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
-ANSWER_S = 120.0
+ANSWER_S = LIMIT_S
 
 # What the sample's cloud stack publishes (reference "aws-sample-wire"): its field names, chess.js's own FENs. The
 # square e3 that chess.js writes after e4 can be captured on by nobody.
@@ -159,7 +159,7 @@ async def test_nothing_outlives_a_table_that_was_killed(tmp_path: Path) -> None:
         process.kill()
         await process.wait()
     host, port = where["broker"].removeprefix("mqtt://").split(":")
-    with anyio.fail_after(60.0):
+    with anyio.fail_after(LIMIT_S):
         while await _answers(host, int(port)) or _left(where):  # noqa: ASYNC110 - nobody is left to tell
             await anyio.sleep(0.1)
 

@@ -26,13 +26,13 @@ from edgechess_match_director.rules import move_request, start_request
 from edgechess_nucleus.control import DeployDocument, order
 from edgechess_twin.control import ControlClient
 
-from .conftest import Command, connected
+from .conftest import LIMIT_S, Command, connected
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 LOCAL = Path(__file__).resolve().parents[2] / "recipes" / "deployments" / "local.yaml"
-ANSWER_S = 120.0
-PATIENT_S = 90.0
+ANSWER_S = LIMIT_S
+PATIENT_S = LIMIT_S
 MATE = ["e2e4", "e7e5", "d1h5", "b8c6", "f1c4", "g8f6", "h5f7"]  # the last one takes
 COMPONENTS = ["GameManager", "BoardSensor", "ArmController", "InferenceNode", "MatchDirector", "Console"]
 

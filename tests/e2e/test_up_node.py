@@ -19,12 +19,12 @@ from edgechess_kit import messages as m
 from edgechess_kit.mqtt_adapter import MqttBus
 from edgechess_kit.topics import Topics
 
-from .conftest import Command, connected
+from .conftest import LIMIT_S, Command, connected
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
-PATIENT_S = 120.0
+PATIENT_S = LIMIT_S
 T = Topics()
 DOCUMENT = """
 deploymentName: node

@@ -24,7 +24,7 @@ from edgechess_nucleus.runtime import Runtime
 from edgechess_nucleus.secrets import FileSecrets
 from edgechess_nucleus.state import read_state
 
-PATIENT_S = 30.0  # a process starts in milliseconds; a busy machine takes its time
+PATIENT_S = 120.0  # a process starts in milliseconds; a busy machine takes its time
 
 
 def write_recipe(
