@@ -19,7 +19,14 @@ from edgechess_inference.stockfish import find_stockfish
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import styles as s
 from edgechess_training.evaluation.anchors import ANCHORS
+from edgechess_training.evaluation.card import Card, markdown
+from edgechess_training.evaluation.evaluation import Figures, Sizes
+from edgechess_training.evaluation.games import Tally
+from edgechess_training.evaluation.matches import MatchFigures
+from edgechess_training.evaluation.measured import Measured, read, text_of
 from edgechess_training.evaluation.milestones import milestones_of
+from edgechess_training.evaluation.report import difference
+from edgechess_training.evaluation.statistics import Interval, score_of
 
 TINY = Architecture(trunk="residual", width=12, blocks=1, squeeze=4, policy_width=8, value_width=6)
 LINE = '{{"positions": {}, "step": 1, "loss": 2.0, "spent_s": {}, "factor": {}}}\n'
@@ -75,6 +82,41 @@ def test_nobody_s_claim_is_said_of_another_opponent() -> None:
     [demo] = [anchor for anchor in ANCHORS if "embodied" in anchor.model]
     assert demo.result == "80 % won, 20 % drawn against its own base model; number of games not given"
     assert not any("|" in text for anchor in ANCHORS for text in anchor)  # they are rows of a table
+
+
+def match_of(choice: str, name: str) -> MatchFigures:
+    score = score_of([(1.0, 1.0), (1.0, 0.5)])
+    return MatchFigures(f"match {choice} {name}", "tiny", name, None, score, {}, 9.0, Tally(), choice=choice)
+
+
+def measured_with(*matches: MatchFigures) -> Measured:
+    return Measured(
+        "tiny", ("pure", "lookahead"), None, None, "ours", 1, 1, "here", {}, Sizes(), Figures(matches=list(matches))
+    )
+
+
+def test_figures_of_one_kind_never_enter_the_row_of_another() -> None:
+    """Whatever the opponent is called."""
+    found = measured_with(match_of("lookahead", "model:x/pure.json"), match_of("pure", "random"))
+    told = markdown(Card([found], "CC0-1.0"), {})
+    [own] = [line for line in told.splitlines() if line.startswith("| **tiny** (pure)")]
+    assert "random: 87.5%" in own
+    assert "pure.json" not in own
+
+
+def test_a_difference_that_no_score_can_show_is_told_as_such() -> None:
+    assert "| +338 (+92 to +1200 or more) |" in markdown(Card([measured_with(match_of("pure", "x"))], "MIT"), {})
+    assert difference(Interval(-1200.0, -1200.0, -166.4)) == "-1200 or less (-1200 or less to -166)"
+
+
+def test_figures_of_before_say_their_kind_by_their_name(tmp_path: Path) -> None:
+    stored = json.loads(text_of(measured_with(match_of("pure", "random"))))
+    for key in ("choice", "other"):
+        del stored["figures"]["matches"][0][key]
+    for key in ("unanswered", "first_asked", "first_legal"):
+        del stored["figures"]["matches"][0]["tally"][key]
+    (tmp_path / "figures.json").write_text(json.dumps(stored))
+    assert read(tmp_path).figures.matches[0].choice == "pure"
 
 
 # ---------------------------------------------------------------- the curve

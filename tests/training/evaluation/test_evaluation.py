@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from edgechess_cli.main import app
 from edgechess_inference.stockfish import find_stockfish
 from edgechess_training.errors import TrainingError
+from edgechess_training.evaluation import card
 from edgechess_training.evaluation import evaluation as e
 from edgechess_training.evaluation.executors import Here
 from edgechess_training.evaluation.measured import measured, read
@@ -108,6 +109,8 @@ def test_a_decided_test_plays_no_further(tiny: Path, short: Path, tmp_path: Path
     assert match.score.games < 80
     assert match.score.score.value == 0.5
     assert "SPRT of -300 against -200 Elo" in write(found)[0].read_text()
+    told = card.markdown(card.Card([measured(found)], "CC0-1.0"), {})
+    assert f"- tiny (pure) against model:{tiny} (pure): SPRT of -300 against -200 Elo" in told
 
 
 def test_words_become_sides(tiny: Path, tmp_path: Path) -> None:
@@ -205,10 +208,22 @@ def test_a_match_of_a_text_model_counts_what_the_ladder_did_for_it(clumsy: str, 
     assert found.exit_code == 0, found.output
     assert "| clumsy (ladder) | random | 4 | 0-4-0 |" in found.output
     # clocks 97, 98 and 99: with the rook it moves at the second try and at the first, with the lone king never
-    assert "6 moves, 12 proposals, 8 of them no legal move; the engine moved instead 2 times (33.3%)" in found.output
+    assert (
+        "6 moves, 12 tries, 8 of them no legal move, 0 without an answer; legal at the first try 33.3%" in found.output
+    )
+    assert "the engine moved instead 2 times (33.3%)" in found.output
     for choice in ("pure", "lookahead"):
         refused = CliRunner().invoke(
             app, ["evaluate", clumsy, "--choice", choice, *words, "--out", str(tmp_path / "p")]
         )
         assert refused.exit_code == 2
         assert "it plays through its ladder (--choice ladder)" in refused.output
+
+
+def test_an_opponent_s_engine_is_told_too(clumsy: str, tiny: Path, short: Path, tmp_path: Path) -> None:
+    words = ["--against", f"model:{clumsy}", "--games", "4", "--only", "matches", "--book", str(short)]
+    found = CliRunner().invoke(app, ["evaluate", str(tiny), *words, "--out", str(tmp_path / "o")])
+    assert found.exit_code == 0, found.output
+    [line] = [line for line in found.output.splitlines() if line.startswith("On the ladder")]
+    assert line.startswith(f"On the ladder, model:{clumsy} against tiny (pure): 6 moves, 12 tries")
+    assert "the engine moved instead 2 times (33.3%)" in line

@@ -107,5 +107,28 @@ async def test_a_ladder_s_engine_is_counted_and_is_no_proposal() -> None:
     tries = (Attempt("m", 0.1, "e9", "no-move"), Attempt("m", 0.1, "e5", "illegal"), Attempt("Stockfish", 0.1, "e2e4"))
     fallen = _accounted(Answer("e2e4", "Stockfish", account=Account(tries, fallback=True)), "e2e4")
     assert (fallen.attempts, fallen.illegal, fallen.fallback) == (2, 2, True)
+    assert fallen.first_legal is False
     own = _accounted(Answer("e2e4", "m", account=Account((tries[0], Attempt("m", 0.1, "e4")))), "e2e4")
     assert (own.attempts, own.illegal, own.fallback) == (2, 1, False)
+    assert own.first_legal is False
+
+
+async def test_who_says_nothing_proposes_nothing_illegal() -> None:
+    tries = (
+        Attempt("m", 0.1, None, "late"),
+        Attempt("m", 0.1, None, "unavailable"),
+        Attempt("m", 0.1, "?", "ambiguous"),
+    )
+    found = _accounted(Answer("e2e4", "m", account=Account((*tries, Attempt("m", 0.1, "e4")))), "e2e4")
+    assert (found.attempts, found.illegal, found.unanswered) == (4, 1, 2)
+    engine = Account((Attempt("Stockfish", 0.1, "e2e4"),), fallback=True, skipped="no time")
+    assert _accounted(Answer("e2e4", "Stockfish", account=engine), "e2e4").first_legal is None
+
+
+async def test_tallies_of_games_are_added_up() -> None:
+    once = g.Tally().with_move(Chosen("e2e4", attempts=3, illegal=2, first_legal=False, unanswered=1))
+    twice = once.with_move(Chosen("e2e4", first_legal=True))
+    assert g.sum_of([once, twice]) == g.Tally(
+        moves=3, attempts=7, illegal=4, unanswered=2, first_asked=3, first_legal=1
+    )
+    assert g.sum_of([]) == g.Tally()

@@ -95,19 +95,21 @@ def _summary(card: Card) -> Iterator[str]:
 def _strength(card: Card) -> Iterator[str]:
     yield from report.conditions(card.found[0])
     for choice, meaning in report.KINDS.items():
-        matches = [
-            (found, match) for found in card.found for match in found.figures.matches if match.name.split()[1] == choice
-        ]
+        matches = [(found, match) for found in card.found for match in found.figures.matches if match.choice == choice]
         if matches:
             yield f"\n### {choice.capitalize()}\n\n{meaning.capitalize()}.\n"
             yield "| who | against | games | won-drawn-lost | score | Elo difference |"
             yield "| --- | --- | --- | --- | --- | --- |"
         for _, match in matches:
-            s, elo = match.score, match.score.elo
+            s = match.score
             yield (
                 f"| {match.first} | {match.second} | {s.games} | {s.wins}-{s.draws}-{s.losses} | {percent(s.score)}"
-                f" | {elo.value:+.0f} ({elo.low:+.0f} to {elo.high:+.0f}) |"
+                f" | {report.difference(s.elo)} |"
             )
+        tested = [match for _, match in matches if match.sprt is not None]
+        if tested:
+            yield ""
+            yield from (f"- {match.first} against {match.second}: {report.sequential(match)}" for match in tested)
         for found in card.found:
             if choice in found.figures.even:
                 level = found.figures.even[choice][1]
@@ -133,7 +135,7 @@ def _own_rows(card: Card) -> Iterator[str]:
     size = f"{found.weights.parameters / 1e6:.2g} M" if found.weights is not None else "–"
     seen = f"{card.run.positions / 1e6:.2g} M positions seen" if card.run is not None else "–"
     results = [
-        f"{match.second}: {percent(match.score.score)}" for match in found.figures.matches if "pure" in match.name
+        f"{match.second}: {percent(match.score.score)}" for match in found.figures.matches if match.choice == "pure"
     ]
     results += [
         f"puzzles, whole line {percent(each.whole)}" for name, each in found.figures.puzzles.items() if name == "pure"

@@ -152,11 +152,11 @@ class Evaluation:
                 self._check_level(level)
                 engine = EngineSource(self.engine.path, level, nodes_for(level, wanted.nodes))
                 second = f"{self.engine.name} UCI_Elo {level}, {engine.nodes:,} nodes"
-                yield Match(f"match {choice} uci_elo={level}", first, name, engine, second, level, wanted.sprt)
+                yield Match(f"match {choice} uci_elo={level}", choice, first, name, engine, second, level, wanted.sprt)
             for word in wanted.against:
                 other = opponent_of(word, nodes=wanted.nodes, threads=1, seed=wanted.seed)
                 shown = f"{word} ({other.choice})" if isinstance(other, NetworkSide) else word
-                yield Match(f"match {choice} {word}", first, name, other, shown, None, wanted.sprt)
+                yield Match(f"match {choice} {word}", choice, first, name, other, shown, None, wanted.sprt)
 
     def _check_level(self, level: int) -> None:
         assert self.engine is not None
@@ -186,7 +186,7 @@ class Evaluation:
             levels = {
                 float(match.level): matches.pair_points(self.games[match.name])
                 for match in self.matches
-                if match.level is not None and match.name in self.games and match.name.split()[1] == choice
+                if match.level is not None and match.name in self.games and match.choice == choice
             }
             if levels:
                 self.figures.even[choice] = even_level(levels, self.wanted.seed)

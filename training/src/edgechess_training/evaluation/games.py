@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,9 @@ from edgechess_training.evaluation.sides import Chosen, Side, SideSource, side_o
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one side did in a game. `raw_legal` of `raw_asked`: best of all moves legal, where that is known."""
+    """What one side did in a game. `raw_legal` of `raw_asked`: best of all moves legal, where that is known. `attempts`: tries
+    of a text model, of which `illegal` were no legal move and `unanswered` said nothing in time; `first_legal` of
+    `first_asked`: moves whose first try was legal. `fallbacks`: moves that an engine made in its place."""
 
     moves: int = 0
     raw_asked: int = 0
@@ -23,6 +26,9 @@ class Tally:
     attempts: int = 0
     illegal: int = 0
     fallbacks: int = 0
+    unanswered: int = 0
+    first_asked: int = 0
+    first_legal: int = 0
 
     def with_move(self, chosen: Chosen) -> Tally:
         return Tally(
@@ -32,7 +38,14 @@ class Tally:
             self.attempts + chosen.attempts,
             self.illegal + chosen.illegal,
             self.fallbacks + chosen.fallback,
+            self.unanswered + chosen.unanswered,
+            self.first_asked + (chosen.first_legal is not None),
+            self.first_legal + bool(chosen.first_legal),
         )
+
+
+def sum_of(tallies: Iterable[Tally]) -> Tally:
+    return Tally(*(sum(column) for column in zip(*map(dataclasses.astuple, tallies), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

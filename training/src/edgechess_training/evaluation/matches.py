@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 
-from edgechess_training.evaluation.games import Played, Tally, play_pairs, played_from
+from edgechess_training.evaluation.games import Played, Tally, play_pairs, played_from, sum_of
 from edgechess_training.evaluation.openings import Opening
-from edgechess_training.evaluation.sides import SideSource
+from edgechess_training.evaluation.sides import Choice, SideSource
 from edgechess_training.evaluation.statistics import Score, Sprt, score_of
 from edgechess_training.evaluation.work import Task, portions
 
@@ -20,9 +20,11 @@ PAIRS_PER_TASK = 8  # sixteen games at once: enough for the network, and soon en
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """`name` is the section of its results. `level`: the opponent's UCI_Elo, where that is what it is."""
+    """`name` is the section of its results. `choice`: how the first side moves, which kind of figures this makes. `level`: the
+    opponent's UCI_Elo, where that is what it is."""
 
     name: str
+    choice: Choice
     first: SideSource
     first_name: str
     second: SideSource
@@ -65,7 +67,8 @@ def pair_points(games: Sequence[Played]) -> list[tuple[float, float]]:
 
 @dataclass(frozen=True, slots=True)
 class MatchFigures:
-    """What a match says. `ratio`: of the sequential test, with what it decided (None: it did not)."""
+    """What a match says. `tally`: of the first side; `other`: of the second, whose moves may come from a ladder's engine too.
+    `ratio`: of the sequential test, with what it decided (None: it did not). `choice`: the first side's."""
 
     name: str
     first: str
@@ -78,6 +81,8 @@ class MatchFigures:
     sprt: Sprt | None = None
     ratio: float | None = None
     verdict: str | None = None
+    other: Tally = dataclasses.field(default_factory=Tally)
+    choice: str = ""
 
 
 def figures_of(match: Match, games: Sequence[Played]) -> MatchFigures:
@@ -86,11 +91,10 @@ def figures_of(match: Match, games: Sequence[Played]) -> MatchFigures:
     for game in games:
         how = game.ending if game.ending != "checkmate" else ("mate given" if game.points else "mate suffered")
         endings[how] = endings.get(how, 0) + 1
-    fields = [field.name for field in dataclasses.fields(Tally)]
-    tally = Tally(**{name: sum(getattr(game.first, name) for game in games) for name in fields})
     plies = sum(len(game.moves) for game in games) / max(1, len(games))
     test = match.sprt
     return MatchFigures(
         match.name, match.first_name, match.second_name, match.level, score_of(pairs), dict(sorted(endings.items())),
-        plies, tally, test, test.ratio(pairs) if test else None, test.verdict(pairs) if test else None,
+        plies, sum_of(game.first for game in games), test, test.ratio(pairs) if test else None,
+        test.verdict(pairs) if test else None, sum_of(game.second for game in games), match.choice,
     )  # fmt: skip

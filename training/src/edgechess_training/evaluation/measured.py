@@ -69,8 +69,12 @@ def read(path: Path) -> Measured:
     """`path`: figures.json, or the folder that holds it. Raises TrainingError, OSError."""
     file = path / FIGURES_FILE if path.is_dir() else path
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Measured)
+        found = msgspec.json.decode(file.read_bytes(), type=Measured)
     except msgspec.DecodeError as error:
         raise TrainingError(
             f"{file}: {error}; the command that made it makes it anew, without measuring again"
         ) from error
+    for number, match in enumerate(found.figures.matches):
+        if not match.choice:  # files of before 22 November 2026 said it in the name only
+            found.figures.matches[number] = dataclasses.replace(match, choice=match.name.split()[1])
+    return found

@@ -36,7 +36,7 @@ def levels(figures: Sequence[MatchFigures], even: Mapping[str, tuple[Logistic, I
         steps = [low + (high - low) * step / CURVE_POINTS for step in range(CURVE_POINTS + 1)]
         body.append(path([(x(level), y_of(curve.score(level))) for level in steps], _colour(choice), 1.5))
     for match in played:
-        s, choice = match.score.score, match.name.split()[1]
+        s, choice = match.score.score, match.choice
         body += points([(float(match.level or 0), s.value, s.low, s.high)], x, _colour(choice))
     return svg("points per game by the engine's UCI_Elo, with 95 % intervals", body, list(even))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgechess_training.evaluation import plots
 from edgechess_training.evaluation.evaluation import RETRIES_ELO, Evaluation, Figures
-from edgechess_training.evaluation.games import pgn_of
+from edgechess_training.evaluation.games import Tally, pgn_of
 from edgechess_training.evaluation.heldout import ENDGAME_PIECES, OPENING_PLIES
 from edgechess_training.evaluation.judged import BLUNDER_CP, LOSS_MAX_CP
 from edgechess_training.evaluation.matches import MatchFigures
@@ -15,10 +15,11 @@ from edgechess_training.evaluation.measured import FIGURES_FILE, Measured, measu
 from edgechess_training.evaluation.puzzles import BAND
 from edgechess_training.evaluation.reliability import Reliability
 from edgechess_training.evaluation.retries import PLIES, TRIES
-from edgechess_training.evaluation.statistics import FREE_SLOPE_LEVELS, Interval
+from edgechess_training.evaluation.statistics import ELO_MAX, FREE_SLOPE_LEVELS, Interval, share
 
 REPORT_FILE = "report.md"
 GAMES_FILE = "games.pgn"
+STOPPED = "; a match that ends because of it shows a larger difference than there is"
 KINDS = {
     "pure": "the network's best move among the legal ones: no ladder, no search, no engine",
     "lookahead": "the same network with one ply of lookahead: its outlook after each of its moves, mate and draws by the rules",
@@ -97,16 +98,15 @@ def _matches(of: Measured) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for match in figures.matches:
         s = match.score
-        elo = f"{s.elo.value:+.0f} ({s.elo.low:+.0f} to {s.elo.high:+.0f})"
         yield (
             f"| {match.first} | {match.second} | {s.games} | {s.wins}-{s.draws}-{s.losses} | {percent(s.score)}"
-            f" | {elo} | {match.plies:.0f} |"
+            f" | {difference(s.elo)} | {match.plies:.0f} |"
         )
     yield ""
     for match in figures.matches:
         yield from _remarks(match)
     for name, (curve, level) in figures.even.items():
-        count = sum(match.level is not None and match.name.split()[1] == name for match in figures.matches)
+        count = sum(match.level is not None and match.choice == name for match in figures.matches)
         slope = f"slope fitted ({curve.scale:.0f})" if count >= FREE_SLOPE_LEVELS else "with the usual slope of Elo"
         yield f"- {name}: the score is one half at UCI_Elo {level.value:.0f} ({level.low:.0f} to {level.high:.0f}), {slope}."
 
@@ -115,21 +115,40 @@ def _remarks(match: MatchFigures) -> Iterator[str]:
     how = ", ".join(f"{ending} {count}" for ending, count in match.endings.items())
     yield f"- {match.first} against {match.second}: pairs with 0, ½, 1, 1½, 2 points {list(match.score.pairs)}; {how}."
     if match.sprt is not None:
-        verdict = {"elo1": "stronger", "elo0": "not stronger", None: "undecided"}[match.verdict]
-        yield (
-            f"  SPRT of {match.sprt.elo0:g} against {match.sprt.elo1:g} Elo (risks {match.sprt.alpha:g}, {match.sprt.beta:g}):"
-            f" {verdict}, log-likelihood ratio {match.ratio:.2f}."
-        )
+        yield f"  {sequential(match)}"
+
+
+def sequential(match: MatchFigures) -> str:
+    """What the sequential test says of a match that had one."""
+    assert match.sprt is not None
+    verdict = {"elo1": "stronger", "elo0": "not stronger", None: "undecided"}[match.verdict]
+    stopped = "" if match.verdict is None else STOPPED
+    return (
+        f"SPRT of {match.sprt.elo0:g} against {match.sprt.elo1:g} Elo (risks {match.sprt.alpha:g}, {match.sprt.beta:g}):"
+        f" {verdict}, log-likelihood ratio {match.ratio:.2f} over {match.score.games} games{stopped}."
+    )
 
 
 def _ladder(of: Measured) -> Iterator[str]:
+    """Of either side: an opponent's engine that stepped in is no move of the opponent's."""
     for match in of.figures.matches:
-        tally = match.tally
-        if tally.attempts > tally.moves or tally.fallbacks or "(ladder)" in match.first:
-            yield (
-                f"On the ladder ({match.second}): {tally.moves} moves, {tally.attempts} proposals, {tally.illegal} of them no legal"
-                f" move; the engine moved instead {tally.fallbacks} times ({tally.fallbacks / max(1, tally.moves):.1%})."
-            )
+        for name, tally, against in (
+            (match.first, match.tally, match.second),
+            (match.second, match.other, match.first),
+        ):
+            if tally.first_asked or tally.attempts > tally.moves or tally.fallbacks:
+                yield _laddered(name, tally, against)
+
+
+def _laddered(name: str, tally: Tally, against: str) -> str:
+    first = (
+        f"legal at the first try {percent(share(tally.first_legal, tally.first_asked))}; " if tally.first_asked else ""
+    )
+    return (
+        f"On the ladder, {name} against {against}: {tally.moves} moves, {tally.attempts} tries, {tally.illegal} of them no legal"
+        f" move, {tally.unanswered} without an answer; {first}the engine moved instead {tally.fallbacks} times"
+        f" ({tally.fallbacks / max(1, tally.moves):.1%})."
+    )
 
 
 def _retries(of: Measured) -> Iterator[str]:
@@ -183,7 +202,7 @@ def _heldout(of: Measured) -> Iterator[str]:
         yield f"| {group.group} | {group.count:,} | {percent(group.top1)} | {percent(group.top3)} | {group.loss:.3f} |"
     yield (
         f"\nopening: before ply {OPENING_PLIES}; endgame: at most {ENDGAME_PIECES} pieces besides kings and pawns; unseen: in no"
-        " game of the training data."
+        " training game of this dataset."
     )
 
 
@@ -247,6 +266,18 @@ def _pgns(evaluation: Evaluation) -> Iterator[str]:
     for match in evaluation.matches:
         for played in evaluation.games.get(match.name, []):
             yield pgn_of(played, match.first_name, match.second_name, match.name)
+
+
+def difference(elo: Interval) -> str:
+    """With its interval. At ELO_MAX a score says only that the difference is not smaller."""
+    value, low, high = (_difference(each) for each in (elo.value, elo.low, elo.high))
+    return f"{value} ({low} to {high})"
+
+
+def _difference(elo: float) -> str:
+    if elo >= ELO_MAX:
+        return f"+{ELO_MAX:.0f} or more"
+    return f"-{ELO_MAX:.0f} or less" if elo <= -ELO_MAX else f"{elo:+.0f}"
 
 
 def percent(interval: Interval, digits: int = 1) -> str:

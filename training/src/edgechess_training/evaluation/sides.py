@@ -27,6 +27,7 @@ from edgechess_training.evaluation.network import Floats, Network, NetworkSource
 Choice = Literal["pure", "lookahead", "ladder"]
 """The network's best legal move; with one ply of lookahead; a player of the registry with whatever it brings."""
 
+NO_LEGAL_MOVE = ("no-move", "ambiguous", "illegal")  # failures of an attempt that was answered
 ANSWER_S = 120.0  # of players that are asked through their port
 
 
@@ -34,8 +35,9 @@ ANSWER_S = 120.0  # of players that are asked through their port
 class Chosen:
     """A legal move, and how it came about. `raw_legal`: the best of all 4,162 moves was a legal one; None: nobody knows.
 
-    `attempts` and `illegal`: what a text model proposed, and how much of that was no legal move. `fallback`: an engine
-    moved in its place.
+    `attempts`: how often a text model was asked; `illegal`: what it then said was no legal move; `unanswered`: it said nothing,
+    not in time, or was not there; `first_legal`: its first try was legal (None: no text model, or never asked). `fallback`: an
+    engine moved in its place.
     """
 
     uci: str
@@ -43,6 +45,8 @@ class Chosen:
     attempts: int = 1
     illegal: int = 0
     fallback: bool = False
+    unanswered: int = 0
+    first_legal: bool | None = None
 
 
 class Side(Protocol):
@@ -151,5 +155,7 @@ def _accounted(answer: Answer, uci: str) -> Chosen:
         return Chosen(uci)
     account = answer.account
     own = [attempt for attempt in account.attempts if not (account.fallback and attempt is account.attempts[-1])]
-    failed = sum(attempt.failure is not None for attempt in own)
-    return Chosen(uci, attempts=len(own), illegal=failed, fallback=account.fallback)
+    illegal = sum(attempt.failure in NO_LEGAL_MOVE for attempt in own)
+    unanswered = sum(attempt.failure is not None for attempt in own) - illegal
+    first_legal = own[0].failure is None if own else None
+    return Chosen(uci, None, len(own), illegal, account.fallback, unanswered, first_legal)
