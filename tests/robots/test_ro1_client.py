@@ -29,7 +29,9 @@ def http(body: bytes, status: str = "200 OK", kind: str = "application/json") ->
 class Server:
     """Answers every request with the next of `answers`; None: never; b"": hangs up."""
 
-    def __init__(self, answers: list[bytes | None], group: anyio.abc.TaskGroup) -> None:
+    def __init__(self, answers: list[bytes | None], group: anyio.abc.TaskGroup, whole: bool) -> None:
+        """`whole`: answers go out in one piece, not byte by byte."""
+        self._whole = whole
         self.heard: list[bytes] = []
         self.connections = 0
         self._answers, self._group = answers, group
@@ -52,7 +54,7 @@ class Server:
                     await stream.aclose()
                     return
                 else:
-                    size = 1 if len(answer) < 1000 else 60_000
+                    size = 60_000 if self._whole or len(answer) >= 1000 else 1
                     for at in range(0, len(answer), size):
                         await stream.send(answer[at : at + size])
         except (anyio.EndOfStream, anyio.BrokenResourceError):
@@ -72,9 +74,9 @@ async def request(stream: MemoryStream) -> bytes:
 
 
 @asynccontextmanager
-async def serving(*answers: bytes | None) -> AsyncIterator[tuple[Client, Server]]:
+async def serving(*answers: bytes | None, whole: bool = False) -> AsyncIterator[tuple[Client, Server]]:
     async with anyio.create_task_group() as group:
-        server = Server(list(answers), group)
+        server = Server(list(answers), group, whole)
         async with Client(server.connect, SITE) as client:
             yield client, server
         group.cancel_scope.cancel()
@@ -92,6 +94,31 @@ async def test_what_is_sent_and_what_comes_back_byte_by_byte() -> None:
         assert line in first
     assert second.startswith(b"POST /api/v1/status/control-mode HTTP/1.1\r\n")
     assert second.endswith(b'\r\n\r\n{"kind": "api"}')
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n42\r\n" + HEALTHY + b"\r\n0\r\n\r\n"
+CLOSING = http(HEALTHY).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+OLD = http(HEALTHY).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+EARLY = b"HTTP/1.1 100 Continue\r\n\r\n" + http(HEALTHY)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_whatever_an_answer_looks_like_it_is_read_to_its_end(whole: bool) -> None:
+    """And the connection is used again where the robot leaves it open."""
+    answers = (http(HEALTHY), CHUNKED, EARLY, http(HEALTHY), CLOSING, http(HEALTHY), OLD, http(HEALTHY))
+    async with serving(*answers, whole=whole) as (client, server):
+        connections = []
+        for _ in answers:
+            assert (await client.health()).build == "release/2025.08.01.44"
+            connections.append(server.connections)
+    assert connections == [1, 1, 1, 1, 1, 2, 2, 3]
+
+
+async def test_more_than_one_answer_to_one_request_is_not_the_next_ones() -> None:
+    async with serving(http(HEALTHY) + http(b"{}"), http(HEALTHY), whole=True) as (client, server):
+        assert (await client.health()).health == "ok"
+        assert (await client.health()).health == "ok"
+        assert server.connections == 2
 
 
 async def test_a_silent_robot_is_a_lost_one_after_the_deadline() -> None:

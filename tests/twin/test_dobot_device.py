@@ -96,12 +96,13 @@ async def bench(
     seed: int = 5,
     hidden: HiddenError | None = EXACT,
     wire: WireFaults | None = None,
+    quiet_feedback_s: float | None = None,
 ) -> AsyncIterator[Bench]:
     pieces = {square_index(square): letter for square, letter in (placement or {}).items()}
     world = World(LAYOUT, STAUNTON_6, seed=seed, faults=faults, speed=speed, placement=Placement.from_mapping(pieces))
     device = DobotDevice(
         "white", world, LAYOUT.site("white"), seed=seed, faults=faults, speed=speed, firmware=firmware, hidden=hidden,
-        wire=wire,
+        wire=wire, quiet_feedback_s=quiet_feedback_s,
     )  # fmt: skip
     async with anyio.create_task_group() as group:
         group.start_soon(device.run)
@@ -824,3 +825,33 @@ def test_hidden_errors_stay_within_their_bounds() -> None:
         assert all(abs(a - n) <= 0.3 for a, n in zip(arm.chain.a_mm, model.CR10A.a_mm, strict=True))
         assert all(abs(a - n) <= 0.3 for a, n in zip(arm.chain.d_mm, model.CR10A.d_mm, strict=True))
         assert all(abs(zero) <= 0.02 for zero in arm.chain.offset_deg)
+
+
+async def test_in_virtual_time_only_news_is_told_and_as_soon_as_ever() -> None:
+    """Mode, command and speed of every frame that says something else than the one before, and when it came."""
+
+    async def told(quiet_feedback_s: float | None) -> tuple[list[tuple[float, int, int]], int]:
+        news: list[tuple[float, int, int]] = []
+        async with bench(quiet_feedback_s=quiet_feedback_s) as b:
+            near, far = memory_stream_pair()
+            b.group.start_soon(b.device.serve, 30005, far)
+            began, made = anyio.current_time(), b.device.frames_made
+
+            async def listen() -> None:
+                while True:
+                    frame = (await near.receive(1440))[-1440:]
+                    said = (u64(frame, 24), u64(frame, 1112))  # RobotMode, CurrentCommandId
+                    if not news or news[-1][1:] != said:
+                        news.append((round(anyio.current_time() - began, 3), *said))
+
+            b.group.start_soon(listen)
+            await b.ok("MovJ(joint={-60,18,-132,24,90,-84},v=20)")
+            await b.idle()
+            await anyio.sleep(5.0)
+            return news, b.device.frames_made - made
+
+    always, frames = await told(None)
+    seldom, fewer = await told(1.0)
+    assert seldom == always
+    assert [mode for _, mode, _ in always] == [5, 7, 5]
+    assert fewer < frames / 2
