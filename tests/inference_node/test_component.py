@@ -11,7 +11,7 @@ import anyio
 import chess
 import pytest
 
-from edgechess_kit.messages import InferenceResponse, InferenceStatus
+from edgechess_kit.messages import InferenceControl, InferenceResponse, InferenceStatus
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +203,24 @@ async def test_commands_that_cannot_be_leave_everything_as_it_was(
             (model.model, model.state, model.weights) for model in before
         ]
         assert (await asker.ask("a", "model:chess")).fallback is False
+
+
+async def test_one_new_name_is_loaded_once_however_many_ask_at_once(rig: Any, stores: Any) -> None:
+    one, two = stores("one", 1), stores("two", 2)
+    async with rig.node(models=(one,)) as asker:
+        await until_serving(asker, "one")
+        for number in range(3):
+            control = InferenceControl(request_id=f"l{number}", command="load", model="new", source=two)
+            await asker.bus.publish(asker.topics.inference_control, control)
+        await asker.until(lambda: len(asker.controls) == 3)
+        assert sorted(answer.status for answer in asker.controls) == [200, 400, 400]
+
+
+async def test_a_command_too_many_is_answered_too(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgechess_inference_node.component.CONTROLS_MAX", 0)
+    async with rig.node() as asker:
+        answer = await asker.command("c", "list")
+        assert (answer.status, answer.reason) == (500, "0 commands are in work; ask again later")
 
 
 async def test_a_node_loads_only_from_where_it_may(rig: Any, stores: Any) -> None:

@@ -35,6 +35,21 @@ async def test_both_pages_are_served_and_gone_afterwards() -> None:
         await anyio.connect_tcp("127.0.0.1", port)
 
 
+def test_a_counter_keeps_every_digit() -> None:
+    metrics = Metrics()
+    metrics.requests[(("player", "p"), ("status", "200"))] = 12_345_678
+    text = metrics.text({"share": {(): 0.1234567}, "in_work": {(): 3.0}})
+    assert 'edgechess_inference_requests_total{player="p",status="200"} 12345678\n' in text
+    assert "edgechess_inference_share 0.1234567\n" in text
+    assert "edgechess_inference_in_work 3\n" in text
+
+
+def test_a_mirror_is_a_folder_that_has_all_models() -> None:
+    Settings(mirrors=("https://other/store", "/mnt/store"))
+    with pytest.raises(ValueError, match="name the folder"):
+        Settings(mirrors=("https://other/store/chess.json",))
+
+
 @pytest.mark.anyio
 async def test_who_is_not_ready_says_503() -> None:
     async with pages("127.0.0.1", 0, lambda: (False, {}), str) as port, httpx.AsyncClient() as client:

@@ -51,6 +51,8 @@ def _done(node: NodeOptions, asked: m.InferenceControl, timeout_s: float, said: 
 
 
 def _line(state: m.AdapterState) -> str:
-    used = f"{state.requests} requests, {state.legal} legal, {state.illegal} not" if state.requests else "not used"
+    used = "not used"
+    if state.requests:
+        used = f"{state.requests} requests, {state.legal} legal, {state.illegal} not, {state.latency_mean_s:.3f} s each"
     loads = f"; {state.loads} loads, {state.load_max_s:.3f} s at most" if state.loads else ""
     return f"{state.adapter:24} {state.tier:7} {state.weights[:12]}  {used}{loads}  {state.source}"

@@ -172,6 +172,21 @@ async def test_where_two_do_not_fit_the_slot_says_so_and_comes_back(
         assert (await slot.rank(PositionRequest(START))).weights == second.weights
 
 
+async def test_a_failed_exchange_without_room_for_two_leaves_the_way_back_as_it_was(
+    two: tuple[Path, Path], tmp_path: Path, networks: Any
+) -> None:
+    networks.pack(tmp_path / "three.json", networks.architectures["residual"], seed=3)
+    for chunk in parse((tmp_path / "three.json").read_bytes()).shards[0].chunks:
+        (tmp_path / chunk_key(chunk.address)).unlink()
+    async with ModelSlot(TORCH, settings=SlotSettings(memory_bytes=1)) as slot:
+        first = await slot.load(str(two[0]))
+        second = await slot.load(str(two[1]))
+        with pytest.raises(SourceError):
+            await slot.load(str(tmp_path / "three.json"))
+        assert slot.describe().weights == second.weights
+        assert (await slot.rollback()).weights == first.weights
+
+
 async def test_one_bad_request_spoils_no_other_of_its_batch(two: tuple[Path, Path]) -> None:
     outcomes: list[Any] = []
     async with ModelSlot(TORCH) as slot:

@@ -125,6 +125,8 @@ class FaultyServer:
         self._tls = tls
         self.manifest_bytes = (folder / "tiny.json").stat().st_size
         self.fault: Fault = lambda key, before: ""
+        self.of_all: Fault = lambda key, before: ""
+        """Of manifests and signatures too."""
         self.sent = 0
         self.requests: list[str] = []
         self.asked: dict[str, int] = {}
@@ -174,7 +176,7 @@ class FaultyServer:
             before = self.asked.get(key, 0)
             self.asked[key] = before + 1
             self.requests.append(f"{key} {begin}")
-            fault = self.fault(key, before) if "chunks/" in key else ""
+            fault = self.of_all(key, before) or (self.fault(key, before) if "chunks/" in key else "")
         path = self.folder / key
         if fault.isdecimal() or not path.is_file():
             status = fault or "404"

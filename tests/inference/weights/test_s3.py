@@ -75,13 +75,13 @@ async def test_a_bucket_that_does_not_exist(s3: S3Options) -> None:
 
 @pytest.mark.slow
 async def test_a_key_that_does_not_exist(s3: S3Options) -> None:
-    with pytest.raises(SourceError, match=r"s3://models has no key 'else\.json'"):
-        await open_model("s3://models/else.json", ModelOptions(s3=s3))
+    with pytest.raises(SourceError, match=r"s3://models has no key 'some/else\.json'"):
+        await open_model("s3://models/some/else.json", ModelOptions(s3=s3))
 
 
 @pytest.mark.slow
 async def test_pushing_to_no_bucket(s3: S3Options, packed: Path) -> None:
-    with pytest.raises(SourceError, match="NoSuchBucket"):
+    with pytest.raises(SourceError, match="there is no bucket nowhere"):
         await push(packed, "s3://nowhere/tiny.json", s3)
     with pytest.raises(SourceError, match="pushed to s3"):
         await push(packed, "/tmp/tiny.json", s3)
@@ -128,6 +128,21 @@ def test_another_region_is_named() -> None:
     assert "region us-east-2, not in eu-west-1" in by_body.text
     assert by_header is not None
     assert "ap-south-1" in by_header.text
+
+
+def test_pushing_says_in_the_same_words_what_may_not_be_done() -> None:
+    errors = S3Errors("models", "eu-west-1")
+    assert errors.reason("AccessDenied", {}, doing="write to") == "these credentials may not write to s3://models"
+    assert "is in the region ap-south-1" in str(
+        errors.reason("PermanentRedirect", {"x-amz-bucket-region": "ap-south-1"})
+    )
+
+
+@pytest.mark.parametrize("inside", ["a/b", ""])
+def test_a_key_is_told_as_it_stands_in_the_bucket(inside: str) -> None:
+    failed = S3Errors("models", "eu-west-1", inside)("k.json", 404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
+    assert failed is not None
+    assert failed.text == f"s3://models has no key {(inside + '/k.json').strip('/')!r}"
 
 
 def test_what_passes_is_tried_again() -> None:

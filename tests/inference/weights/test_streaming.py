@@ -10,21 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from edgechess_inference.weights import chunk_cache
+from edgechess_inference.weights import chunk_cache, manifest_memory
 from edgechess_inference.weights import manifest as m
 from edgechess_inference.weights.copying import pull
-from edgechess_inference.weights.errors import DamageError, ManifestError, SourceError, StreamStopped, WeightsError
+from edgechess_inference.weights.errors import (
+    DamageError,
+    ManifestError,
+    SignatureError,
+    SourceError,
+    StreamStopped,
+    WeightsError,
+)
 from edgechess_inference.weights.fetch_plan import Fault, Limits, Tally
 from edgechess_inference.weights.host_buffer import HostBuffer
 from edgechess_inference.weights.http_adapter import HttpSource
 from edgechess_inference.weights.manifest import CHUNK_BYTES
+from edgechess_inference.weights.manifest_memory import ManifestMemory
 from edgechess_inference.weights.model import ModelOptions, open_model
 from edgechess_inference.weights.packing import pack
 from edgechess_inference.weights.source import FetchFailed
 from edgechess_inference.weights.streamer import open_stream
 from edgechess_inference.weights.transfer import StreamSettings
+from edgechess_inference.weights.unpacking import unpack
+from edgechess_inference.weights.verifying import verify
 
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
@@ -303,6 +314,72 @@ async def test_with_a_cache_the_second_start_needs_no_network(
     tally = await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
     assert workshop.digest(buffer) == image
     assert tally.by_source["cache"] == buffer.bytes
+
+
+async def test_with_a_cache_a_start_needs_nobody_at_all(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str, tmp_path: Path
+) -> None:
+    await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    server.close()
+    with pytest.raises(SourceError, match="refused"):
+        await open_model(f"{server.url}/tiny.json")
+    with pytest.raises(SourceError, match="refused"):
+        await open_model(f"{server.url}/other.json", ModelOptions(cache=tmp_path))
+    await streamed(f"{server.url}/tiny.json", buffer, cache=tmp_path)
+    assert workshop.digest(buffer) == image
+    with pytest.raises(SignatureError):  # it was kept without a signature, and now one is asked for
+        await open_model(f"{server.url}/tiny.json", ModelOptions(cache=tmp_path, trust=("ab" * 32,)))
+
+
+async def test_a_store_that_says_no_is_believed_whatever_the_cache_remembers(server: Any, tmp_path: Path) -> None:
+    await open_model(f"{server.url}/tiny.json", ModelOptions(cache=tmp_path))
+    for status in ("404", "403"):
+        server.of_all = lambda key, before, status=status: status
+        with pytest.raises(SourceError, match=status):
+            await open_model(f"{server.url}/tiny.json", ModelOptions(cache=tmp_path))
+
+
+@pytest.mark.parametrize("fault", ["drop", "503"])
+async def test_a_manifest_and_a_side_file_are_asked_for_again(server: Any, fault: str) -> None:
+    server.of_all = lambda key, before: fault if before < 2 else ""
+    model = await open_model(f"{server.url}/tiny.json")
+    assert await model.file("tokenizer.json") == b'{"a": 1}'
+
+
+async def test_a_damaged_side_file_is_asked_for_again(server: Any) -> None:
+    model = await open_model(f"{server.url}/tiny.json")
+    server.fault = lambda key, before: "damage" if before < 2 else ""
+    assert await model.file("tokenizer.json") == b'{"a": 1}'
+
+
+async def test_a_broken_connection_is_no_finding_of_verify(server: Any) -> None:
+    server.fault = lambda key, before: "drop" if before < 2 else ""
+    model = await open_model(f"{server.url}/tiny.json")
+    assert await anyio.to_thread.run_sync(verify, model.manifest, model.sources[0]) == []
+    server.fault = lambda key, before: "404"
+    assert len(await anyio.to_thread.run_sync(verify, model.manifest, model.sources[0])) == 5
+
+
+async def test_unpacked_into_a_folder_that_is_not_there_yet(packed: Path, tmp_path: Path) -> None:
+    await unpack(await open_model(str(packed)), tmp_path / "new" / "folder" / "tiny.safetensors")
+    assert (tmp_path / "new" / "folder" / "tokenizer.json").read_text() == '{"a": 1}'
+
+
+@pytest.mark.parametrize("as_folder", [False, True])
+async def test_a_mirror_has_the_manifest_too(server: Any, packed: Path, as_folder: bool) -> None:
+    mirror = str(packed.parent if as_folder else packed)
+    server.close()
+    model = await open_model(f"{server.url}/tiny.json", ModelOptions(mirrors=(mirror,)))
+    assert await model.file("tokenizer.json") == b'{"a": 1}'
+
+
+def test_what_is_remembered_of_manifests_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_memory, "KEPT_MAX", 2)
+    memory = ManifestMemory(tmp_path)
+    for number in range(4):
+        memory.keep(f"http://a/{number}.json", b"{}", None)
+        os.utime(memory._path(f"http://a/{number}.json"), (number, number))
+    assert [memory.recall(f"http://a/{number}.json") for number in range(4)] == [None, None, (b"{}", b""), (b"{}", b"")]
 
 
 @pytest.mark.parametrize("harm", ["torn", "flipped", "empty", "gone"])

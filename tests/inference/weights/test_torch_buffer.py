@@ -68,3 +68,9 @@ def test_a_device_that_is_not_there_says_so() -> None:
         pytest.skip("there is one")
     with pytest.raises(WeightsError, match="cuda"):
         TorchBuffer(16, "cuda")
+
+
+@pytest.mark.parametrize(("device", "text"), [("nonsense", "no device of torch's"), ("meta", "holds no bytes")])
+def test_what_is_no_device_is_said_in_a_line(device: str, text: str) -> None:
+    with pytest.raises(WeightsError, match=text):
+        TorchBuffer(10, device)

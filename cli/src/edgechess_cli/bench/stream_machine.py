@@ -46,7 +46,8 @@ def why_no_device(device: str) -> str | None:
     except ImportError:
         return f"--device {device} needs torch: install edgechess-inference[torch]"
     try:
-        torch.zeros(1, device=device)
+        if torch.zeros(1, device=device).is_meta:
+            return f"--device {device} holds no bytes: there is nothing to measure"
     except (RuntimeError, AssertionError) as error:  # a torch without CUDA raises the second
         return f"--device {device}: torch {torch.__version__} cannot use it here: {str(error).splitlines()[0]}"
     return None

@@ -230,7 +230,12 @@ class _Node:
         if earlier is not None:
             await self._answer_control(earlier[1])
         elif self._controls.in_work >= CONTROLS_MAX:
-            LOG.warning("control command %s is passed over: %d are in work", control.command, CONTROLS_MAX)
+            busy = f"{CONTROLS_MAX} commands are in work; ask again later"
+            await self._answer_control(
+                InferenceControlResponse(
+                    request_id=control.request_id, command=control.command, status=500, reason=busy
+                )
+            )
         else:
             self._controls.open(control.request_id, fingerprint(control))
             self._tasks.start_soon(self._obey, control, name=f"control {control.command}")

@@ -116,7 +116,12 @@ def _head(name: str, help_text: str, kind: str) -> Iterator[str]:
 
 def _sample(name: str, labels: Iterable[tuple[str, str]], value: float) -> str:
     inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
-    return f"{PREFIX}_{name}{{{inside}}} {value:g}" if inside else f"{PREFIX}_{name} {value:g}"
+    return f"{PREFIX}_{name}{{{inside}}} {_number(value)}" if inside else f"{PREFIX}_{name} {_number(value)}"
+
+
+def _number(value: float) -> str:
+    """Every digit: a counter that is rounded stands still, and then jumps."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _histogram(name: str, labels: Labels, histogram: Histogram) -> Iterator[str]:

@@ -123,6 +123,7 @@ class NodeModels:
         self._context = context
         self._tasks = Background()
         self._served: dict[str, Served] = {}
+        self._making = anyio.Lock()  # of slots: two commands that load one new name must not make two
         self._expected = frozenset(self.wanted())
         self._table: AdapterTable | None = None
 
@@ -210,7 +211,11 @@ class NodeModels:
         self._permitted(source)
         if not self._context.settings.inline:
             await anyio.to_thread.run_sync(_import_backends, self._context.settings.device)
-        served = served or await self._new_slot(name, source)
+        if served is None:
+            async with self._making:
+                if name in self._served:
+                    raise RequestRefused(f"a model {name!r} is being loaded already")
+                served = await self._new_slot(name, source)
         before = served.address if served.slot.status().serving is not None else None
         served.problem = None
         try:

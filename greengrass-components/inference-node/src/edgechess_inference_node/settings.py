@@ -39,7 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trust: Annotated[
         tuple[str, ...], Meta(description="public keys; given: every model must be signed by one of them")
     ] = ()
-    mirrors: Annotated[tuple[str, ...], Meta(description="further folders or URLs of the same stores")] = ()
+    mirrors: Annotated[
+        tuple[str, ...], Meta(description="further folders or URLs that have the models under the same names")
+    ] = ()
     cache: Annotated[str, Meta(description="folder that keeps chunks between starts; empty: none")] = ""
     memory_mb: Annotated[
         int, Meta(description="what weights may take while two models are swapped; 0: both always fit", ge=0)
@@ -65,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 f"http_host is {self.http_host!r}: the pages have no password, so they are served on loopback only"
                 f" ({', '.join(LOOPBACK)}); put a proxy before them to show them elsewhere"
             )
+        for mirror in self.mirrors:
+            if mirror.endswith(".json"):
+                raise ValueError(f"mirrors: {mirror!r} is one model; name the folder that has them all")
         for key in ("models", "adapters"):
             names = [named_address(text)[0] for text in getattr(self, key)]
             twice = sorted({name for name in names if names.count(name) > 1})

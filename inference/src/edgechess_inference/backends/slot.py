@@ -264,13 +264,13 @@ class ModelSlot:
         """There is no room for two."""
         name = model.manifest.card.name
         await self._vacate(f"there is no memory for two models: {name} is being loaded instead of the old one")
+        earlier, self._previous = self._previous, before.model  # as long as nothing serves, one can go back to that
         try:
             return await self._first(model)
         except InferenceError:
             await self._first(before.model)
+            self._previous = earlier
             raise
-        finally:
-            self._previous = before.model
 
     async def _vacate(self, reason: str) -> None:
         self._state, self._problem = "draining", reason

@@ -18,7 +18,14 @@ class SignatureError(WeightsError):
 
 
 class SourceError(WeightsError):
-    """A store cannot be reached, refuses us, or lacks what we ask for. The text says which (bucket, key, credentials …)."""
+    """A store cannot be reached, refuses us, or lacks what we ask for. The text says which (bucket, key, credentials …).
+
+    `passing`: it could not be asked now, and may answer the next time; else it has answered, and this is its answer.
+    """
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
 class DamageError(WeightsError):

@@ -1,27 +1,39 @@
 """`open_model`: an address becomes a checked manifest and the sources of its chunks.
 
 Addresses: a path (`models/tiny.json`), `http://…/tiny.json`, `https://…`, `s3://bucket/folder/tiny.json`. Chunks lie in
-`chunks/` beside the manifest. Mirrors are further addresses of the same model: used where the first one fails.
+`chunks/` beside the manifest. Mirrors are further addresses of the same model, or folders that have it under the same
+name: used where the first one fails, for the manifest and for each chunk.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 
 from edgechess_inference.weights.chunk_cache import ChunkCache
 from edgechess_inference.weights.digests import Rigour, intact
 from edgechess_inference.weights.disk_adapter import DiskSource
 from edgechess_inference.weights.errors import DamageError, ManifestError, SourceError, WeightsError
+from edgechess_inference.weights.fetch_plan import Fault
 from edgechess_inference.weights.http_adapter import HttpSource
 from edgechess_inference.weights.local_store import SIGNATURE_SUFFIX, chunk_key
 from edgechess_inference.weights.manifest import CHUNK_BYTES, Chunk, Manifest, parse
+from edgechess_inference.weights.manifest_memory import ManifestMemory
 from edgechess_inference.weights.s3_store import S3Options, s3_source
 from edgechess_inference.weights.signing import verify_signature
 from edgechess_inference.weights.source import FetchFailed, Source
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+PAUSES_S = (0.1, 0.3, 0.9)  # before a manifest or a side file is asked for again: one dropped connection ends no start
+PASSING = (Fault.RESET, Fault.THROTTLED)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,13 +65,33 @@ class Model:
         if found is None:
             names = ", ".join(file.name for file in self.manifest.files) or "none"
             raise ManifestError(f"{self.manifest.card.name} has no file {name!r}; it has {names}")
-        parts = [await anyio.to_thread.run_sync(chunk_blocking, self, chunk) for chunk in found.chunks]
-        return b"".join(parts)
+        return b"".join([await _patiently(chunk_blocking, self, chunk) for chunk in found.chunks])
 
 
 async def open_model(address: str, options: ModelOptions = ModelOptions()) -> Model:
-    """Reads and checks the manifest. Raises SourceError, ManifestError or SignatureError."""
-    return await anyio.to_thread.run_sync(open_blocking, address, options)
+    """Reads and checks the manifest, again after a pause where nobody answers; then, with a cache, what it said the last
+    time. Raises SourceError, ManifestError or SignatureError."""
+    try:
+        return await _patiently(_open_now, address, options)
+    except SourceError as error:
+        recalled = await anyio.to_thread.run_sync(_recalled, address, options, error)
+        if recalled is None:
+            raise
+        return recalled
+
+
+async def _patiently(work: Callable[..., T], *given: object) -> T:
+    """In a thread; a few times, where what failed may fare better the next time."""
+    for pause_s in PAUSES_S:
+        try:
+            return await anyio.to_thread.run_sync(work, *given)
+        except SourceError as error:
+            if not error.passing:
+                raise
+        except DamageError:
+            pass
+        await anyio.sleep(pause_s)
+    return await anyio.to_thread.run_sync(work, *given)
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -83,26 +115,78 @@ def source_of(folder: str, options: ModelOptions) -> Source:
 
 
 def open_blocking(address: str, options: ModelOptions) -> Model:
-    """`open_model` for worker threads, and for virtual time, in which nothing may wait outside the scheduler."""
+    """`open_model` in one attempt: for worker threads, and for virtual time, in which nothing may wait outside the
+    scheduler."""
+    try:
+        return _open_now(address, options)
+    except SourceError as error:
+        recalled = _recalled(address, options, error)
+        if recalled is None:
+            raise
+        return recalled
+
+
+def _open_now(address: str, options: ModelOptions) -> Model:
+    """From the first place that has it. Raises SourceError: what the first place said."""
+    sources, failures = _places(address, options)
+    for source, name in sources:
+        try:
+            data = _read(source, name)
+            signature = _signature(source, name) if options.trust else None
+        except SourceError as error:
+            failures.append(error)
+            continue
+        model = _checked(data, signature, [source for source, _ in sources], options)
+        if options.cache is not None and "://" in address:
+            ManifestMemory(options.cache).keep(address, data, signature)
+        return model
+    raise failures[0]
+
+
+def _recalled(address: str, options: ModelOptions, error: SourceError) -> Model | None:
+    """What was read at this address the last time, if it cannot be asked now."""
+    found = ManifestMemory(options.cache).recall(address) if options.cache is not None and error.passing else None
+    if found is None:
+        return None
+    log.warning("%s; %s is taken as it was when it was last read", error, address)
+    return _checked(*found, [source for source, _ in _places(address, options)[0]], options)
+
+
+def _places(address: str, options: ModelOptions) -> tuple[list[tuple[Source, str]], list[SourceError]]:
+    """Sources with the manifest's name in each, best first; and why some cannot be had now. Raises SourceError for one
+    that never will be."""
     folder, name = split_address(address)
-    first = source_of(folder, options)
-    data = _read(first, name)
+    sources: list[tuple[Source, str]] = []
+    failures: list[SourceError] = []
+    for place, called in [(folder, name), *(_mirrored(mirror, name) for mirror in options.mirrors)]:
+        try:
+            sources.append((source_of(place, options), called))
+        except SourceError as error:
+            if not error.passing:
+                raise
+            failures.append(error)
+    return sources, failures
+
+
+def _mirrored(mirror: str, name: str) -> tuple[str, str]:
+    """A mirror is an address, or a folder that has the model under the same name."""
+    return split_address(mirror) if mirror.endswith(".json") else (mirror.rstrip("/") or "/", name)
+
+
+def _checked(data: bytes, signature: bytes | None, places: list[Source], options: ModelOptions) -> Model:
+    """Raises ManifestError, SignatureError."""
     if options.trust:
-        verify_signature(data, _signature(first, name), options.trust)
-    mirrors = [source_of(split_address(mirror)[0], options) for mirror in options.mirrors]
+        verify_signature(data, signature or b"", options.trust)
     cache = ChunkCache(options.cache) if options.cache else None
-    sources: Sequence[Source] = [*([cache.source()] if cache else []), first, *mirrors]
+    sources = [*([cache.source()] if cache else []), *places]
     return Model(parse(data), tuple(sources), "tampering" if options.trust else "damage", cache)
 
 
 def _signature(source: Source, name: str) -> bytes:
-    connection = source.connect()
     try:
-        return connection.read(name + SIGNATURE_SUFFIX)
-    except FetchFailed as failed:
-        raise SourceError(f"the signature: {failed.text}") from failed
-    finally:
-        connection.close()
+        return _read(source, name + SIGNATURE_SUFFIX)
+    except SourceError as error:
+        raise SourceError(f"the signature: {error}", passing=error.passing) from error
 
 
 def _read(source: Source, key: str) -> bytes:
@@ -110,7 +194,7 @@ def _read(source: Source, key: str) -> bytes:
     try:
         return connection.read(key)
     except FetchFailed as failed:
-        raise SourceError(failed.text) from failed
+        raise SourceError(failed.text, passing=failed.fault in PASSING) from failed
     finally:
         connection.close()
 
@@ -125,7 +209,7 @@ def chunk_blocking(model: Model, chunk: Chunk) -> bytes:
         try:
             connection.fetch(chunk_key(chunk.address), memoryview(into))
         except FetchFailed as failed:
-            reason = SourceError(failed.text)
+            reason = SourceError(failed.text, passing=failed.fault in PASSING)
             continue
         finally:
             connection.close()

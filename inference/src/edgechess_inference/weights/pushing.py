@@ -18,7 +18,14 @@ from edgechess_inference.weights.errors import ManifestError, SourceError
 from edgechess_inference.weights.local_store import CHUNKS, SIGNATURE_SUFFIX, LocalStore, chunk_key
 from edgechess_inference.weights.manifest import Chunk, parse
 from edgechess_inference.weights.model import split_address
-from edgechess_inference.weights.s3_store import S3Options, endpoint_of, open_session, region_of, split_s3
+from edgechess_inference.weights.s3_store import (
+    S3Errors,
+    S3Options,
+    endpoint_of,
+    open_session,
+    region_of,
+    split_s3,
+)
 
 UPLOADS = 4  # at a time; each holds one chunk in memory
 
@@ -91,6 +98,7 @@ class _Bucket:
 
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
+        self._reasons = S3Errors(bucket, region_of(session, options))
         self._errors: tuple[type[Exception], ...] = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
         try:
             self._client: Any = boto3.Session(botocore_session=session).client(
@@ -110,7 +118,7 @@ class _Bucket:
                 for row in page.get("Contents", ()):
                     found[row["Key"].rpartition("/")[2]] = row["Size"]
         except self._errors as error:
-            raise SourceError(f"s3://{self._bucket}: {error}") from error
+            raise self._failed(error, "list") from error
         return found
 
     def put(self, key: str, data: bytes, address: str | None) -> None:
@@ -119,4 +127,11 @@ class _Bucket:
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, **extra)
         except self._errors as error:
-            raise SourceError(f"s3://{self._bucket}: {error}") from error
+            raise self._failed(error, "write to") from error
+
+    def _failed(self, error: Exception, doing: str) -> SourceError:
+        """In the words that reading has for it."""
+        answer: dict[str, Any] = getattr(error, "response", {})
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        told = self._reasons.reason(answer.get("Error", {}).get("Code", ""), headers, doing=doing)
+        return SourceError(told or f"s3://{self._bucket}: {error}")

@@ -67,7 +67,7 @@ def s3_source(folder: str, options: S3Options, ca_file: Path | None = None) -> H
         url = f"https://s3.{region}.amazonaws.com/{bucket}"
     else:
         url = f"https://{bucket}.s3.{region}.amazonaws.com"
-    errors = S3Errors(bucket, region)
+    errors = S3Errors(bucket, region, prefix)
     return HttpSource(
         f"{url}/{prefix}" if prefix else url,
         name=f"s3://{bucket}",
@@ -121,7 +121,7 @@ class _Signer:
         try:
             self._credentials: Any = session.get_credentials()
         except self._errors as error:
-            raise SourceError(f"S3: {error}") from error
+            raise SourceError(f"S3: {error}", passing=True) from error  # whoever hands them out does not answer
         if self._credentials is None:
             raise SourceError("S3: there are no credentials (AWS_ACCESS_KEY_ID, a profile, or a role)")
 
@@ -138,9 +138,10 @@ class _Signer:
 class S3Errors:
     """Which of the many reasons to refuse it was, in one sentence that names what to change."""
 
-    def __init__(self, bucket: str, region: str) -> None:
+    def __init__(self, bucket: str, region: str, prefix: str = "") -> None:
         self._bucket = bucket
         self._region = region
+        self._prefix = f"{prefix}/" if prefix else ""
 
     def __call__(self, key: str, status: int, headers: Mapping[str, str], body: bytes) -> FetchFailed | None:
         found = _CODE.search(body)
@@ -150,11 +151,12 @@ class S3Errors:
         if code in PASSING:
             return FetchFailed(Fault.RESET, f"s3://{self._bucket} answers {code}")
         if status == 404 and code != "NoSuchBucket":
-            return FetchFailed(Fault.MISSING, f"s3://{self._bucket} has no key {key!r}")
-        text = self._reason(code, headers, body)
+            return FetchFailed(Fault.MISSING, f"s3://{self._bucket} has no key {self._prefix + key!r}")
+        text = self.reason(code, headers, body)
         return FetchFailed(Fault.DENIED, text) if text else None
 
-    def _reason(self, code: str, headers: Mapping[str, str], body: bytes) -> str | None:
+    def reason(self, code: str, headers: Mapping[str, str], body: bytes = b"", *, doing: str = "read") -> str | None:
+        """What S3's error code means; None for those that are told as they come."""
         bucket, found = self._bucket, _REGION.search(body)
         region = headers.get("x-amz-bucket-region") or (found.group(1).decode() if found else None)
         if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
@@ -163,7 +165,7 @@ class S3Errors:
             return f"the bucket {bucket} is in the region {region}, not in {self._region}"
         return {
             "NoSuchBucket": f"there is no bucket {bucket}",
-            "AccessDenied": f"these credentials may not read s3://{bucket}",
+            "AccessDenied": f"these credentials may not {doing} s3://{bucket}",
             "AllAccessDisabled": f"the bucket {bucket} is closed by its owner",
             "InvalidAccessKeyId": "the access key id is not known to S3",
             "SignatureDoesNotMatch": "the secret access key is wrong (or a proxy changes our requests)",

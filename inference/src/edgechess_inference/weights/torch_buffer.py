@@ -43,7 +43,7 @@ class TorchBuffer:
     def __init__(self, size: int, device: str | torch.device = "cpu", *, staged: bool | None = None) -> None:
         """Raises WeightsError where the device has not that much memory, or is not there."""
         self.bytes = size
-        self.device = torch.device(device)
+        self.device = _known(device)
         self._host: HostBuffer | None = None
         self._stages: dict[int, _Stage] = {}
         if self.device.type == "cpu":
@@ -91,6 +91,17 @@ class TorchBuffer:
     def release_staging(self) -> None:
         """Gives the pinned memory back once the stream has ended."""
         self._stages.clear()
+
+
+def _known(device: str | torch.device) -> torch.device:
+    """Raises WeightsError for no device of torch's, and for the one that keeps no bytes."""
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise WeightsError(f"{device!r} is no device of torch's: cpu, cuda, cuda:1 …") from error
+    if found.type == "meta":
+        raise WeightsError("the device meta holds no bytes: weights cannot be there")
+    return found
 
 
 class _Stage:

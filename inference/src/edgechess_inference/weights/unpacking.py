@@ -96,6 +96,7 @@ async def unpack(
     for name, dtype, shape in rows:
         places[name] = size
         size += byte_length(dtype, shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
         with _written(beside, size) as file:

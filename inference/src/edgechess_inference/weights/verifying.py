@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 
 from edgechess_inference.weights.digests import intact
+from edgechess_inference.weights.fetch_plan import Fault
 from edgechess_inference.weights.host_buffer import HostBuffer
 from edgechess_inference.weights.local_store import chunk_key
 from edgechess_inference.weights.manifest import CHUNK_BYTES, Chunk, Manifest
 from edgechess_inference.weights.source import Connection, FetchFailed, Source
+
+PAUSES_S = (0.0, 0.2, 1.0)  # before a chunk is asked for again: a connection that broke says nothing about the store
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all."""
@@ -44,13 +48,28 @@ def verify(manifest: Manifest, source: Source, progress: Progress = lambda done,
 
 
 def _fault(connection: Connection, chunk: Chunk, into: memoryview) -> str | None:
-    try:
-        connection.fetch(chunk_key(chunk.address), into)
-    except FetchFailed as failed:
+    failed = _failure(connection, chunk, into)
+    if failed is not None:
         return failed.text
     if not intact(into, chunk.address, chunk.check, "tampering"):
         return "does not match its digests"
     return None
+
+
+def _failure(connection: Connection, chunk: Chunk, into: memoryview) -> FetchFailed | None:
+    """Why it cannot be read, not even the third time after the first."""
+    failure: FetchFailed | None = None
+    for pause_s in (*PAUSES_S, None):
+        try:
+            connection.fetch(chunk_key(chunk.address), into)
+        except FetchFailed as failed:
+            failure = failed
+            if pause_s is None or failed.fault not in (Fault.RESET, Fault.THROTTLED):
+                return failure
+            time.sleep(pause_s)
+        else:
+            return None
+    return failure
 
 
 def _users(manifest: Manifest) -> dict[str, tuple[str, ...]]:
