@@ -126,8 +126,8 @@ class Report:
 class ArmState:
     """What is measured. `tool` is in the board frame (None without calibration); `age_s` is that of the last frame.
 
-    `emergency`: an emergency stop is pressed. A word of release that is given meanwhile counts for nothing: turning a
-    button free must never set an arm in motion.
+    `emergency`: an emergency stop is pressed, and not by the driver itself. A word of release that is given meanwhile
+    counts for nothing: turning a button free must never set an arm in motion.
     """
 
     mode: Mode
