@@ -188,7 +188,8 @@ async def test_what_control_brought_serves_again_after_a_restart_until_the_setti
         ("swap", {"model": "chess", "source": "/nowhere/x.json"}, 500, "there is no file"),
         ("rollback", {"model": "chess"}, 400, "no other model has served"),
         ("adapter-add", {"adapter": "x", "source": "/nowhere/x.json"}, 500, "there is no file"),
-        ("adapter-remove", {"adapter": "x"}, 500, "there is no adapter"),
+        ("adapter-update", {"adapter": "x", "source": "/nowhere/x.json"}, 500, "there is no file"),
+        ("adapter-remove", {"adapter": "x"}, 400, "there is no adapter"),
     ],
 )
 async def test_commands_that_cannot_be_leave_everything_as_it_was(

@@ -68,6 +68,23 @@ async def test_a_port_in_use_is_named() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_node_tells_how_long_adapters_take_and_how_far_weights_are(rig: Any) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with rig.node(inline=False, http_port=port), httpx.AsyncClient() as client:
+        text = ""
+        with anyio.fail_after(30):
+            while not text:
+                try:
+                    text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+                except httpx.ConnectError:
+                    await anyio.sleep(0.01)
+    for name in ("adapter_latency_mean_seconds", "model_landed_bytes", "adapter_requests", "model_swaps"):
+        assert f"# TYPE edgechess_inference_{name} gauge\n" in text
+
+
+@pytest.mark.anyio
 async def test_a_node_whose_port_is_in_use_answers_all_the_same_and_says_so(rig: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -316,11 +316,19 @@ class _Node:
                 "in_work": {(): float(self._answers.in_work)},
                 "model_serving": {(("model", state.model),): float(state.name is not None) for state in states},
                 "model_swaps": {(("model", state.model),): float(state.swaps) for state in states},
+                "model_landed_bytes": {
+                    (("model", state.model),): float(state.landed_bytes)
+                    for state in states
+                    if state.landed_bytes is not None
+                },
                 "model_waiting": {(("model", state.model),): float(state.waiting) for state in states},
                 "adapter_requests": {(("adapter", state.adapter),): float(state.requests) for state in adapters},
                 "adapter_legal": {(("adapter", state.adapter),): float(state.legal) for state in adapters},
                 "adapter_illegal": {(("adapter", state.adapter),): float(state.illegal) for state in adapters},
                 "adapter_loads": {(("adapter", state.adapter),): float(state.loads) for state in adapters},
+                "adapter_latency_mean_seconds": {
+                    (("adapter", state.adapter),): state.latency_mean_s for state in adapters
+                },
                 "adapter_load_max_seconds": {(("adapter", state.adapter),): state.load_max_s for state in adapters},
             }
         )

@@ -8,6 +8,7 @@ from typing import assert_never
 import msgspec
 
 from edgechess_inference.errors import InferenceError
+from edgechess_inference.move_model import AdapterError
 from edgechess_inference_node.errors import RequestRefused
 from edgechess_inference_node.models import NodeModels, why
 from edgechess_kit.messages import SIZE_LIMIT_BYTES, AdapterState, InferenceControl, InferenceControlResponse
@@ -21,7 +22,7 @@ async def obey(control: InferenceControl, models: NodeModels) -> InferenceContro
     """The answer; never raises for what the command asks."""
     try:
         await _do(control, models)
-    except RequestRefused as error:
+    except (RequestRefused, AdapterError) as error:
         return _response(control, REFUSED, why(error), models)
     except InferenceError as error:
         return _response(control, FAILED, why(error), models)
