@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from edgechess_training.dataset.building import build
 from edgechess_training.dataset.errors import DatasetError
 from edgechess_training.dataset.game_filter import Filter
 from edgechess_training.dataset.gathering import first_of_each
+from edgechess_training.dataset.llm_records import rendered
 from edgechess_training.dataset.pgn_files import RawGame
 from edgechess_training.dataset.split import game_key, held_out
 from edgechess_training.dataset.unit import Part, Recipe, digest, recipe_of
@@ -150,6 +152,48 @@ def test_other_options_begin_anew_and_other_files_are_never_overwritten(games: P
     build([games], out, TRAIN_ONLY, jobs=1)
     with pytest.raises(DatasetError, match="is not empty"):
         build([games], out, TRAIN_ONLY, jobs=1)
+    half, others = tmp_path / "half", Recipe(fraction=0.0, filter=Filter(players=("Scholar",)))
+    for plan_is_lost in (False, True):
+        stopped(games, half)
+        if plan_is_lost:  # as when the removal of another build's parts was killed
+            (half / NAME / "plan.json").unlink()
+        build([games], half, others, jobs=1)
+        build([games], tmp_path / f"whole-{plan_is_lost}", others, jobs=1)
+        assert everything(half) == everything(tmp_path / f"whole-{plan_is_lost}")
+        shutil.rmtree(half)
+
+
+def stopped(games: Path, out: Path) -> None:
+    """A build whose parts are made and no more."""
+
+    def stop(progress: building.Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build([games], out, TRAIN_ONLY, jobs=1, watch=stop)
+
+
+def test_a_plan_is_removed_before_its_parts(games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped(games, tmp_path / "out")
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build([games], tmp_path / "out", TRAIN_ONLY, jobs=1)
+    assert not (tmp_path / "out" / NAME / "plan.json").exists()
+
+
+def test_a_position_that_was_trained_on_is_not_unseen_whatever_was_played(tmp_path: Path) -> None:
+    path = tmp_path / "x.pgn"
+    sans = ["a3", "b3", "c3", "d3", "e3", "h3", "a4", "c4"]
+    path.write_text("\n".join(f'[White "{n}"]\n\n1. {san} *\n' for n, san in enumerate(sans)))
+    recipe = Recipe(fraction=0.5, seed=5, unique="move")
+    counts = build([path], tmp_path / "out", recipe, jobs=1).counts
+    assert 0 < counts["evaluation_positions"] < len(sans)
+    assert counts["evaluation_positions_unseen"] == 0  # all are the start
+    assert not np.load(tmp_path / "out" / "evaluation-unseen.npy").any()
 
 
 def test_nothing_left_says_why(games: Path, tmp_path: Path) -> None:
@@ -176,6 +220,9 @@ def test_records_for_language_models(shape: str, games: Path, tmp_path: Path) ->
     ready = json.loads((tmp_path / "huggingface" / "train.jsonl").read_text().splitlines()[1])
     assert ready["completion"] == " <move>Qh4#</move>"
     assert ready["prompt"] == template["prompt"].format(**second)
+    beside = json.loads((tmp_path / "huggingface" / "template.json").read_text())
+    assert rendered(ready, beside) == ready  # it fits the records beside it, as whoever trains there fills it
+    assert beside["completion"].format(**ready) == " <move>Qh4#</move> </s>"
 
 
 def test_records_of_many_positions_are_those_of_the_encoding(games: Path, tmp_path: Path) -> None:

@@ -39,6 +39,19 @@ def test_which_games(wanted: dict[str, Any], why: str | None) -> None:
     assert dropped_for(Filter(**wanted), TAGS) == why
 
 
+def test_accents_do_not_matter() -> None:
+    for player in ("Polgár", "Polgar", "POLGÁR J", "Polga\u0301r"):
+        for name in ("Polgár, Judit", "Polgar, Judit"):
+            assert dropped_for(Filter(players=(player,)), {"White": name}) is None
+
+
+def test_a_date_in_another_tag_is_a_date() -> None:
+    since = Filter(since="2016.01")
+    assert dropped_for(since, {"UTCDate": "2016.03.01"}) is None
+    assert dropped_for(since, {"Date": "????.??.??", "UTCDate": "2016.03.01"}) is None
+    assert dropped_for(since, {"Date": "2015.12.31", "UTCDate": "2016.01.01"}) == "date"
+
+
 def test_unrated_and_undated_games_fit_no_such_filter() -> None:
     assert dropped_for(Filter(min_elo=1), {"WhiteElo": "2600", "BlackElo": "?"}) == "elo"
     assert dropped_for(Filter(since="1900"), {"Date": "????.??.??"}) == "date"

@@ -33,6 +33,26 @@ def test_a_compressed_file_with_a_long_window_gives_the_same(games: Path, tmp_pa
     assert [game.text for game in read_games(packed)] == [game.text for game in read_games(games)]
 
 
+@pytest.mark.parametrize("count", [1, 256, 257])
+def test_a_file_of_any_number_of_games_is_read_to_its_end(count: int, tmp_path: Path) -> None:
+    path, heard = tmp_path / "x.pgn", list[int]()
+    path.write_text('[White "A"]\n\n1. e4 *\n\n' * count)
+    assert len(list(read_games(path, heard.append))) == count
+    assert heard[-1] == path.stat().st_size
+
+
+def test_a_game_without_moves_keeps_its_tags_to_itself() -> None:
+    lines = ['[Event "a"]\n', '[White "Tal"]\n', "\n", '[Event "b"]\n', '[White "B"]\n', "1. d4\n"]
+    assert [game.tags()[0]["White"] for game in split_games(lines, "x")] == ["Tal", "B"]
+
+
+def test_names_in_the_standard_s_own_encoding_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.PGN"
+    path.write_bytes(b'\xef\xbb\xbf[White "H\xfcbner"]\r\n[Black "Polg\xc3\xa1r"]\r\n\r\n1. e4 *\r\n')
+    [game] = read_games(pgn_files([tmp_path])[0])
+    assert (game.tags()[0]["White"], game.tags()[0]["Black"]) == ("Hübner", "Polgár")
+
+
 def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.pgn.zst"
     path.write_bytes(b"no archive at all")

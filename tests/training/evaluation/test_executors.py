@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edgechess_training.dataset.errors import DatasetError
+from edgechess_training.dataset.parallel import in_order
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.executors import Here, Processes, Ray, executor_of
 from edgechess_training.evaluation.work import Task
@@ -52,6 +56,32 @@ def test_processes_do_what_is_asked_for_and_no_more() -> None:
             list(executor.results(tasks(1, -1)))
     finally:
         executor.close()
+
+
+@dataclass(frozen=True)
+class Killed:
+    """As the kernel does it to whoever takes too much memory."""
+
+    def run(self) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+
+@pytest.mark.slow  # processes are started
+def test_a_killed_process_ends_an_evaluation_and_a_build_with_a_word() -> None:
+    executor = Processes(2)
+    try:
+        with pytest.raises(TrainingError, match="one of the processes was killed"):
+            list(executor.results([Task("killed", number, Killed()) for number in range(3)]))
+    finally:
+        executor.close()
+    with pytest.raises(DatasetError, match="one of the processes was killed"):
+        list(in_order([0, 1, 2], _kill_the_second, lambda number: False, 2))
+
+
+def _kill_the_second(number: int, unit: int) -> None:
+    if number == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class StubRay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 
 import chess
@@ -22,7 +23,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`players`: any of them; all words of one must stand in the tag ("Polgar, Judit", "carlsen magnus"), in any order;
-    a word of one letter stands for every name that begins so. Dates: YYYY[.MM[.DD]], both ends count; games without a
+    a word of one letter stands for every name that begins so; accents do not matter. Dates: YYYY[.MM[.DD]], both ends count; games without a
     year are then left out, as are games without both ratings where `min_elo` is set."""
 
     players: tuple[str, ...] = ()
@@ -72,11 +73,16 @@ def dropped_for(wanted: Filter, tags: Mapping[str, str]) -> str | None:
     """The word under which a game that is not wanted is counted; None: it is wanted."""
     if wanted.min_elo and min(elo_of(tags, chess.WHITE), elo_of(tags, chess.BLACK)) < wanted.min_elo:
         return "elo"
-    if (wanted.since or wanted.until) and not _within(tags.get("Date", ""), wanted.since, wanted.until):
+    if (wanted.since or wanted.until) and not _within(date_of(tags), wanted.since, wanted.until):
         return "date"
     if wanted.players and not any(_named(wanted, tags, color) for color in chess.COLORS):
         return "player"
     return None
+
+
+def date_of(tags: Mapping[str, str]) -> str:
+    """As the tag has it; UTCDate where there is no other, as in Lichess's older files. Empty: no year is known."""
+    return next((tags[name] for name in ("Date", "UTCDate") if _DATE.match(tags.get(name, "").strip())), "")
 
 
 def movers(wanted: Filter, tags: Mapping[str, str], results: tuple[int, int]) -> tuple[bool, bool]:
@@ -95,7 +101,10 @@ def _named(wanted: Filter, tags: Mapping[str, str], color: chess.Color) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(text)]
+    plain = unicodedata.normalize("NFKD", text)
+    return [
+        word.casefold() for word in _WORD.findall("".join(mark for mark in plain if not unicodedata.combining(mark)))
+    ]
 
 
 def _stands(word: str, name: list[str]) -> bool:

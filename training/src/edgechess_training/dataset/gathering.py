@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgechess_training.dataset import folder as f
-from edgechess_training.dataset.bitboards import Keys
+from edgechess_training.dataset.bitboards import Keys, keys
 from edgechess_training.dataset.card import card
 from edgechess_training.dataset.llm_records import write_template
 from edgechess_training.dataset.statistics import Tally
@@ -39,12 +39,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def gather(work: WorkFolder, units: int, target: Path, plan: Plan, report: Report, licence: str) -> f.Summary:
     """Writes all files of `target` beside it first; `dataset.json` last of all."""
     first_times, held_out = _games(work, units, report.games)
-    keys, trains, evaluates = _positions(work, units, first_times, held_out)
+    stored, trains, evaluates = _positions(work, units, first_times, held_out)
     if plan.recipe.unique != "none":
-        trains &= first_of_each(keys, trains)
-    unseen = ~np.isin(keys[evaluates], keys[trains])
+        trains &= first_of_each(stored, trains)
+    named = _position_keys(work, units) if plan.recipe.unique == "move" else stored
+    unseen = ~np.isin(named[evaluates], named[trains])
     np.save(work.path / f.UNSEEN_FILE, unseen)
-    del keys
+    del stored, named
     statistics = _write(work, units, trains, evaluates)
     summary = f.Summary(
         made_by="edgechess dataset build",
@@ -69,7 +70,7 @@ def gather(work: WorkFolder, units: int, target: Path, plan: Plan, report: Repor
     for name in f.DATA_FILES:
         if (work.path / name).is_file():
             (work.path / name).replace(target / name)
-    write_template(target, plan.recipe.records)
+    write_template(target, plan.recipe.records, plan.recipe.form)
     (target / f.CARD_FILE).write_text(card(summary), encoding="utf-8")
     f.write_summary(target, summary)
     return summary
@@ -87,23 +88,29 @@ def _games(work: WorkFolder, units: int, count: int) -> tuple[Mask, Mask]:
 
 def _positions(work: WorkFolder, units: int, first_times: Mask, held_out: Mask) -> tuple[Keys, Mask, Mask]:
     """Of all positions: their keys, which may train, which evaluate."""
-    keys, trains, evaluates = [], [], []
+    stored, trains, evaluates = [], [], []
     for unit in range(units):
         games = work.array(unit, "positions")["game"]
-        keys.append(work.array(unit, "keys"))
+        stored.append(work.array(unit, "keys"))
         trains.append(first_times[games] & ~held_out[games])
         evaluates.append(first_times[games] & held_out[games])
-    return np.concatenate(keys), np.concatenate(trains), np.concatenate(evaluates)
+    return np.concatenate(stored), np.concatenate(trains), np.concatenate(evaluates)
 
 
-def first_of_each(keys: Keys, among: Mask) -> Mask:
+def _position_keys(work: WorkFolder, units: int) -> Keys:
+    """Of positions alone, where the parts name them with their moves: a position that was trained on is no unseen one, whatever
+    was played there."""
+    return np.concatenate([keys(work.array(unit, "positions")["record"]) for unit in range(units)])
+
+
+def first_of_each(named: Keys, among: Mask) -> Mask:
     """Where a key stands for the first time. Keys are sorted a share at a time, by their highest bits."""
-    bits = max(0, (len(keys) // PARTITION).bit_length())
-    shares = (keys >> np.uint64(64 - bits)).astype(np.uint32) if bits else np.zeros(len(keys), np.uint32)
-    found = np.zeros(len(keys), np.bool_)
+    bits = max(0, (len(named) // PARTITION).bit_length())
+    shares = (named >> np.uint64(64 - bits)).astype(np.uint32) if bits else np.zeros(len(named), np.uint32)
+    found = np.zeros(len(named), np.bool_)
     for share in range(1 << bits):
         places = np.flatnonzero(among & (shares == share))
-        _, firsts = np.unique(keys[places], return_index=True)
+        _, firsts = np.unique(named[places], return_index=True)
         found[places[firsts]] = True
     return found
 

@@ -27,6 +27,7 @@ Template = dict[str, str]
 
 END = " </s>"  # the template's; who trains by himself puts his tokenizer's own end there
 COMPLETION = " <move>{move}</move>" + END
+READY_MADE = {"prompt": "{prompt}", "completion": "{completion}" + END}
 PROMPT_SETS = {"concise": "concise-1", "history": "history-1"}
 
 
@@ -59,9 +60,12 @@ def teller(records: Records, form: Form) -> Teller | None:
     return tell
 
 
-def write_template(folder: Path, records: Records) -> None:
-    """`template.json` fits the records beside it (SageMaker JumpStart reads this name); the other shape's prompt lies
-    beside it under its own. Without records there is nothing to prompt for."""
+def write_template(folder: Path, records: Records, form: Form) -> None:
+    """`template.json` fits the records beside it (SageMaker JumpStart reads this name): ready made ones are put where they are
+    wanted. The other shape's prompt lies beside it under its own name. Without records there is nothing to prompt for."""
+    if records != "none" and form == "huggingface":
+        (folder / TEMPLATE_FILE).write_text(json.dumps(READY_MADE, indent=2) + "\n", encoding="utf-8")
+        return
     for shape in PROMPT_SETS if records != "none" else ():
         name = TEMPLATE_FILE if shape == records else f"template-{shape}.json"
         content = json.dumps(template("history" if shape == "history" else "concise"), indent=2)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import collections
 import itertools
-import multiprocessing
-import multiprocessing.pool
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from edgechess_training.dataset.errors import DatasetError
+from edgechess_training.processes import KILLED, ended, started
 
 AHEAD = 2  # units that wait per process: enough to keep all busy, few enough to stay small
 
 U = TypeVar("U")
-Pending = multiprocessing.pool.AsyncResult[None]
+Pending = Future[None]
 
 
 def in_order(
@@ -23,7 +25,7 @@ def in_order(
     """Yields the number of each unit once it is made, or at once where it is `ready`. `jobs` 0: one per processor.
 
     `make` is called in another process unless `jobs` is 1 or there is but one unit: starting processes takes longer than
-    a small unit does. What it raises ends the iteration.
+    a small unit does. What it raises ends the iteration, as does DatasetError where a process was killed.
     """
     jobs, coming = jobs or os.cpu_count() or 1, iter(units)
     begun = list(itertools.islice(coming, 2))
@@ -34,21 +36,22 @@ def in_order(
                 make(number, unit)
             yield number
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, _leave_interrupts_to_the_parent) as pool:
+    pool = started(jobs)
+    try:
         waiting = collections.deque[tuple[int, Pending | None]]()
         for number, unit in enumerate(units):
-            waiting.append((number, None if ready(number) else pool.apply_async(make, (number, unit))))
+            waiting.append((number, None if ready(number) else pool.submit(make, number, unit)))
             if len(waiting) > AHEAD * jobs:
                 yield _awaited(*waiting.popleft())
         while waiting:
             yield _awaited(*waiting.popleft())
+    except BrokenProcessPool as error:
+        raise DatasetError(KILLED) from error
+    finally:
+        ended(pool)
 
 
 def _awaited(number: int, pending: Pending | None) -> int:
     if pending is not None:
-        pending.get()
+        pending.result()
     return number
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

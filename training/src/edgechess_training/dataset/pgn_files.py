@@ -50,7 +50,9 @@ def pgn_files(sources: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
-            below = sorted(path for path in source.rglob("*") if path.name.endswith(SUFFIXES) and path.is_file())
+            below = sorted(
+                path for path in source.rglob("*") if path.name.lower().endswith(SUFFIXES) and path.is_file()
+            )
             if not below:
                 raise DatasetError(f"{source}: no file in this folder ends in {' or '.join(SUFFIXES)}")
             found += below
@@ -66,49 +68,59 @@ def pgn_files(sources: Iterable[Path]) -> list[Path]:
 def read_games(path: Path, told: Callable[[int], None] = lambda stored_bytes: None) -> Iterator[RawGame]:
     """The games of one file. `told` hears now and then how much of the stored file is read. Raises DatasetError."""
     try:
-        with path.open("rb") as stored:
-            for number, game in enumerate(split_games(_lines(path, stored), str(path))):
+        with path.open("rb") as stored, open_text(path, stored, "surrogateescape") as text:
+            for number, game in enumerate(split_games(map(_readable, text), str(path))):
                 if number % 256 == 0:
                     told(stored.tell())
                 yield game
-            told(path.stat().st_size)  # the wrapper around it has closed it
+            told(stored.tell())
     except zstandard.ZstdError as error:
         raise DatasetError(f"{path}: zstd cannot unpack it: {error}") from error
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
 
 
-def open_text(path: Path, stored: IO[bytes]) -> io.TextIOWrapper:
-    """The text of a file that may be compressed. Old files are Latin-1 in names only: what is not UTF-8 is replaced."""
+def open_text(path: Path, stored: IO[bytes], errors: str = "replace") -> io.TextIOWrapper:
+    """The text of a file that may be compressed. `errors`: what becomes of that which is not UTF-8."""
     plain: Any = stored
-    if path.suffix == ".zst":
+    if path.suffix.lower() == ".zst":
         plain = unpacked(stored)
-    return io.TextIOWrapper(plain, encoding="utf-8-sig", errors="replace")
+    return io.TextIOWrapper(plain, encoding="utf-8-sig", errors=errors)
 
 
-def _lines(path: Path, stored: IO[bytes]) -> Iterator[str]:
-    yield from open_text(path, stored)
+def _readable(line: str) -> str:
+    """A line with escaped bytes is of an older file: Latin-1, as the PGN standard demands (section 4.1)."""
+    if line.isascii():
+        return line
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return line.encode("utf-8", "surrogateescape").decode("latin-1")
+    return line
 
 
 def split_games(lines: Iterable[str], file: str) -> Iterator[RawGame]:
     """A tag after moves begins the next game, unless it stands in a comment, which may span lines; FIRST_TAG begins one
-    even there, so that a comment without its end costs one game and not all that follow.
+    even there, so that a comment without its end costs one game and not all that follow; and after a game without moves,
+    which else would give its tags to the next.
 
     What is longer than GAME_CHARACTERS_MAX is cut there: its reader will find it malformed.
     """
     gathered: list[str] = []
-    first, size, moves, comment = 1, 0, False, False
+    first, size, moves, comment, named = 1, 0, False, False, False
     for number, line in enumerate(lines, 1):
         tag = line.startswith(FIRST_TAG if comment else "[")
-        if (tag and moves) or size > GAME_CHARACTERS_MAX:
+        event = tag and line.startswith(FIRST_TAG)
+        if (tag and moves) or (event and named) or size > GAME_CHARACTERS_MAX:
             yield RawGame(file, first, "".join(gathered))
-            gathered, size, moves, comment = [], 0, False, False
+            gathered, size, moves, comment, named = [], 0, False, False, False
         if not gathered:
             if not line.strip():
                 continue
             first = number
         gathered.append(line)
         size += len(line)
+        named = named or event
         if not tag:
             moves = moves or not line.isspace()
             if "{" in line or "}" in line:

@@ -54,8 +54,8 @@ class WorkFolder:
         stored = self.path / PLAN
         if not self.path.is_dir() and target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise DatasetError(f"{target} is not empty: name another folder with --out, or remove it")
-        if stored.is_file() and stored.read_bytes() != text:
-            shutil.rmtree(self.path)
+        if self.path.is_dir() and (not stored.is_file() or stored.read_bytes() != text):
+            self.remove()
         self.path.mkdir(parents=True, exist_ok=True)
         _write(stored, text)
 
@@ -85,6 +85,8 @@ class WorkFolder:
                 yield from lines
 
     def remove(self) -> None:
+        """The plan first: parts without one are trusted by nobody, should this end half-way."""
+        (self.path / PLAN).unlink(missing_ok=True)
         shutil.rmtree(self.path)
 
     def _file(self, number: int, ending: str) -> Path:

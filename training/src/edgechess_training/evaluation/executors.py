@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import multiprocessing
 import os
-import queue
-import signal
 from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.work import Result, Task, do
+from edgechess_training.processes import KILLED, ended, started
 
 RAY_AHEAD = 2  # tasks per processor that wait on the cluster, so that none of it is idle
 
@@ -32,26 +32,26 @@ class Processes:
 
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
-        self._pool = multiprocessing.get_context("spawn").Pool(jobs, _leave_interrupts_to_the_parent)
+        self._pool = started(jobs)
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Result]:
-        done: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
-        waiting, running = iter(tasks), 0
-        while True:
-            for task in itertools.islice(waiting, self._jobs + 1 - running):
-                self._pool.apply_async(do, (task,), callback=done.put, error_callback=done.put)
-                running += 1
-            if not running:
-                return
-            found = done.get()
-            running -= 1
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+        """Raises TrainingError where a process was killed."""
+        waiting, running = iter(tasks), set[Future[Result]]()
+        try:
+            while True:
+                coming = list(itertools.islice(waiting, self._jobs + 1 - len(running)))
+                running |= {self._pool.submit(do, task) for task in coming}
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for found in done:
+                    yield found.result()
+        except BrokenProcessPool as error:
+            raise TrainingError(KILLED) from error
 
     def close(self) -> None:
-        self._pool.terminate()
-        self._pool.join()
+        """What still runs is wanted by nobody."""
+        ended(self._pool)
 
 
 class Ray:
@@ -97,7 +97,3 @@ def _installed_ray() -> Any:
         raise TrainingError(
             "--ray needs Ray, which is not installed: `pip install ray` here and on the cluster, or use --jobs"
         ) from error
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -57,7 +57,7 @@ def _positions(games: Sequence[RawGame], player: str) -> Positions:
 
 def _date(tags: dict[str, str]) -> str:
     """Sorts as time does."""
-    date = tags.get("Date", "")
+    date = tags.get("Date", "") if DATE.match(tags.get("Date", "")) else tags.get("UTCDate", "")
     return date.replace("?", "0") if DATE.match(date) else ""
 
 
