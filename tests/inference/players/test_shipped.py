@@ -6,13 +6,15 @@ import chess
 import pytest
 
 from edgechess_inference import model_word
-from edgechess_inference.model_word import address_of
+from edgechess_inference.model_word import SHIPPED_NAME, address_of, shipped
 from edgechess_inference.player import Answer, PlayerOptions, Question
 from edgechess_inference.registry import seated
+from edgechess_inference.weights.manifest import parse
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.anyio
 MOST_BYTES = 14 * 1024 * 1024
+MOST_BYTES_OF_A_STYLE = 400 * 1024
 
 FREE_QUEEN = "rnb1kbnr/ppp2ppp/8/3qp3/8/2N5/PPPP1PPP/R1BQKBNR w KQkq - 0 4"
 """The knight on c3 takes the queen on d5; any other move leaves it."""
@@ -32,6 +34,13 @@ async def choice(fen: str) -> Answer:
 def test_it_is_there_and_small() -> None:
     assert address_of("edgechess") == str(model_word.SHIPPED_FOLDER / "edgechess.json")
     assert 0 < sum(file.stat().st_size for file in model_word.SHIPPED_FOLDER.rglob("*") if file.is_file()) < MOST_BYTES
+
+
+def test_ten_styles_come_with_it_and_each_is_small() -> None:
+    styles = [path for name, path in shipped().items() if name != SHIPPED_NAME]
+    assert len(styles) >= 10
+    for path in styles:
+        assert 0 < path.stat().st_size + parse(path.read_bytes()).bytes < MOST_BYTES_OF_A_STYLE
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
