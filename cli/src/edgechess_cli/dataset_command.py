@@ -97,7 +97,7 @@ def puzzles(
 
     without = HELD_OUT_SOURCES if without_source is None else tuple(name for name in without_source if name)
     options = PuzzleOptions(without_sources=without, seed=seed, fraction=evaluation)
-    with _told():
+    with _told(again="begins again"):
         summary = build_puzzles(source, out, options, licence)
     _finish(out, summary.counts, as_json, summary.malformed)
 
@@ -150,11 +150,11 @@ def _finish(out: Path, counts: dict[str, int], as_json: bool, malformed: list[st
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """A user's mistake is one line; an interrupted run says how to go on."""
+def _told(again: str = "goes on from here") -> Iterator[None]:
+    """A user's mistake is one line; an interrupted run says what the same command then does."""
     with told("dataset"):
         try:
             yield
         except KeyboardInterrupt:
-            typer.echo("\nedgechess dataset: stopped; the same command goes on from here", err=True)
+            typer.echo(f"\nedgechess dataset: stopped; the same command {again}", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -110,6 +110,7 @@ def test_evaluation_holds_every_ply_and_knows_what_is_unseen(games: Path, tmp_pa
 def test_the_split_is_the_documented_one() -> None:
     # computed with hashlib apart: blake2b("1:e4 e5 Nf3", 8 bytes), big-endian
     assert game_key(["e4", "e5", "Nf3"], 1) == KEY_OF_E4_E5_NF3
+    assert game_key(["e4", "e5", "Nf3"], 1, "8/8/8/8/8/8/8/8 w - - 0 1") != KEY_OF_E4_E5_NF3
     assert held_out(0, 0.02)
     assert not held_out(2**64 - 1, 0.999)
     assert not held_out(0, 0.0)
@@ -194,6 +195,14 @@ def test_a_position_that_was_trained_on_is_not_unseen_whatever_was_played(tmp_pa
     assert 0 < counts["evaluation_positions"] < len(sans)
     assert counts["evaluation_positions_unseen"] == 0  # all are the start
     assert not np.load(tmp_path / "out" / "evaluation-unseen.npy").any()
+
+
+def test_studies_with_one_solution_are_different_games(tmp_path: Path) -> None:
+    path = tmp_path / "studies.pgn"
+    fens = ["6k1/5ppp/8/8/8/8/8/R5K1 w - - 0 1", "7k/6pp/8/8/8/8/8/R6K w - - 0 1"]
+    path.write_text("\n".join(f'[White "x"]\n[FEN "{fen}"]\n\n1. Ra8# 1-0\n' for fen in fens))
+    counts = build([path], tmp_path / "out", TRAIN_ONLY, jobs=1).counts
+    assert (counts["games_kept"], counts["games_repeated"]) == (2, 0)
 
 
 def test_nothing_left_says_why(games: Path, tmp_path: Path) -> None:

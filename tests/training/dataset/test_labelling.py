@@ -15,7 +15,8 @@ from edgechess_training.dataset import labelling
 from edgechess_training.dataset.errors import DatasetError
 from edgechess_training.dataset.labelling import LabelOptions, LabelReport, label
 from edgechess_training.dataset.uci_engine import UciEngine
-from edgechess_training.positions import POSITION
+from edgechess_training.errors import TrainingError
+from edgechess_training.positions import POSITION, open_outlooks
 
 ENGINE = """#!{python}
 import sys, chess
@@ -113,6 +114,17 @@ def test_a_part_is_usable_and_a_stopped_job_goes_on(
     label(dataset, out, OPTIONS, program=program, jobs=1)
     label(dataset, tmp_path / "whole", OPTIONS, program=program, jobs=1)
     assert (out / "train.npy").read_bytes() == (tmp_path / "whole" / "train.npy").read_bytes()
+
+
+def test_outlooks_that_have_grown_already_belong_to_the_positions(dataset: Path) -> None:
+    shares = np.arange(36, dtype=np.uint16).reshape(12, 3)
+    np.save(dataset / "train-wdl.npy", shares)
+    found = open_outlooks(dataset / "train.npy")
+    assert found is not None
+    assert found.tolist() == shares[:10].tolist()
+    np.save(dataset / "train-wdl.npy", shares[:9])
+    with pytest.raises(TrainingError, match="does not belong to train"):
+        open_outlooks(dataset / "train.npy")
 
 
 def test_engines_that_cannot_do_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import chess
 import numpy as np
 import pytest
+import zstandard
 
 from edgechess_inference.policy.encoding import decode, encode
 from edgechess_inference.policy.moves import move_at
@@ -59,6 +60,35 @@ def test_a_theme_of_equality_is_a_draw(tmp_path: Path) -> None:
     row = DRAWN.replace("5K2 w", "7K w").replace("f1g1 f2f1q", "h1h2 f2f1q")
     build_puzzles(table(tmp_path, row), tmp_path / "out", OPTIONS)
     assert np.load(tmp_path / "out" / "train.npy")["outcome"].tolist() == [1]
+
+
+def test_a_damaged_table_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv.zst"
+    path.write_bytes(zstandard.compress((HEADER + MATE * 1000).encode())[:-20])
+    with pytest.raises(DatasetError, match=r"x\.csv\.zst: zstd cannot unpack it"):
+        build_puzzles(path, tmp_path / "out", OPTIONS)
+    path = tmp_path / "y.csv"
+    path.write_text(HEADER + f'a,"{"x" * 200_000}"\n')
+    with pytest.raises(DatasetError, match=r"y\.csv: no table of puzzles: field larger"):
+        build_puzzles(path, tmp_path / "out", OPTIONS)
+
+
+def test_who_was_stopped_begins_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out, save = table(tmp_path, MATE, LONG), tmp_path / "out", np.save
+
+    def stopped(path: Path, array: np.ndarray) -> None:
+        if path.name == "train.npy":
+            raise KeyboardInterrupt
+        save(path, array)
+
+    monkeypatch.setattr(np, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build_puzzles(path, out, OPTIONS)
+    assert [left.name for left in out.iterdir()] == [".building"]
+    monkeypatch.undo()
+    build_puzzles(path, out, OPTIONS)
+    assert len(np.load(out / "train.npy")) == 3
+    assert not (out / ".building").exists()
 
 
 def test_what_is_no_table(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def test_a_tag_ends_no_comment_and_endless_text_is_cut() -> None:
         ("1. e4\n% escaped e5\nc5 1/2-1/2", ["e4", "c5"], "1/2-1/2"),
         ("12.   ... Nf6 13.O-O-O", ["Nf6", "O-O-O"], None),
         ("", [], None),
+        ("1 e4 e5 2 Nf3 N Nc6 = 1/2", ["e4", "e5", "Nf3", "Nc6"], "1/2-1/2"),
+        ("1. e4 e5 D 2. exd6 e.p. +- e8(Q)+ (2. a8(N)) ½-½", ["e4", "e5", "exd6", "e8=Q"], "1/2-1/2"),
     ],
 )
 def test_the_main_line(text: str, moves: list[str], result: str | None) -> None:
@@ -101,7 +103,7 @@ def test_the_main_line(text: str, moves: list[str], result: str | None) -> None:
     ("text", "said"),
     [
         ("1. e4 {open", "other brace"), ("1. e4 } e5", "other brace"), ("1. e4 (1. d4", "other bracket"),
-        ("1. e4 ) e5", "other bracket"), ("1. e4 1-0 e5", "after the result 1-0"),
+        ("1. e4 ) e5", "other bracket"), ("1. e4 " + "(" * 5000 + ")" * 5000, "other bracket"), ("1. e4 1-0 e5", "after the result 1-0"),
     ],
 )  # fmt: skip
 def test_what_is_no_main_line(text: str, said: str) -> None:

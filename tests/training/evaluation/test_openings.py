@@ -95,6 +95,16 @@ def test_pgn_in_every_packing(packing: str, tmp_path: Path) -> None:
         book.draw(4, seed=1)
 
 
+def test_variations_in_variations_are_no_moves(tmp_path: Path) -> None:
+    path = tmp_path / "book.pgn"
+    path.write_text('[Event "x"]\n\n1. e4 (1. d4 d5 (1... Nf6)) e5 $1 {good} 2. Nf3! *\n')
+    [opening] = read_book(path).draw(1, 1)
+    assert opening.moves == ("e2e4", "e7e5", "g1f3")
+    path.write_text('[Event "x"]\n\n1. e4 (1. d4 e5\n')
+    with pytest.raises(TrainingError, match=r"opening 1 of the book book\.pgn: a variation without its other bracket"):
+        read_book(path).draw(1, 1)
+
+
 def test_lines_of_fen_are_positions_as_well(tmp_path: Path) -> None:
     path = tmp_path / "book.epd"
     path.write_text("r1bqkbnr/1ppp1ppp/p1n5/1B2p3/4P3/5N2/PPPP1PPP/RNBQK2R w KQkq - 0 4\n")

@@ -13,6 +13,7 @@ import zstandard
 
 from edgechess_inference.policy.encoding import encode
 from edgechess_inference.policy.moves import MOVES, legal_indices
+from edgechess_training.dataset.bitboards import keys
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import heldout, judged, puzzles, reliability
 from edgechess_training.evaluation.network import NetworkSource
@@ -78,7 +79,7 @@ def test_figures_by_rating() -> None:
 def test_a_position_is_known_again_whatever_its_clock() -> None:
     boards = [chess.Board(), chess.Board("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 7 9")]
     boards += [chess.Board("rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQk - 0 1")]
-    same, again, other = heldout.keys_of(np.frombuffer(b"".join(map(encode, boards)), np.uint8).reshape(-1, 33))
+    same, again, other = keys(np.frombuffer(b"".join(map(encode, boards)), np.uint8).reshape(-1, 33))
     assert same == again
     assert same != other
 

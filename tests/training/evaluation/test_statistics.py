@@ -64,6 +64,15 @@ def test_the_sequential_test_decides_for_what_is_true() -> None:
     assert verdicts[-20].count("elo0") >= 19
 
 
+def test_its_risks_are_what_was_asked_for() -> None:
+    """With the truth at either hypothesis: at most one in twenty is wrong, in the long run; 100 draws may have some more."""
+    test = Sprt(0, 100)
+    at_zero, at_hundred = ([_until_decided(test, elo, seed) for seed in range(100)] for elo in (0, 100))
+    assert at_zero.count("elo1") <= 10
+    assert at_hundred.count("elo0") <= 10
+    assert None not in at_zero + at_hundred
+
+
 def _until_decided(test: Sprt, elo: float, seed: int) -> str | None:
     draw, p, pairs = random.Random(seed), expected(elo), []
     for _ in range(5000):

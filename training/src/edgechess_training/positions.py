@@ -55,7 +55,10 @@ def outlooks_path(path: Path) -> Path:
 
 
 def open_outlooks(path: Path) -> NDArray[np.uint16] | None:
-    """Those that belong to the positions of `path`, or None where there are none. Raises TrainingError."""
+    """Those that belong to the positions of `path`, or None where there are none. Raises TrainingError.
+
+    `dataset label` lets both files grow at their ends, this one first: what it has more belongs to positions that are coming.
+    """
     beside = outlooks_path(path)
     try:
         found: NDArray[np.uint16] = np.load(beside, mmap_mode="r", allow_pickle=False)
@@ -63,6 +66,7 @@ def open_outlooks(path: Path) -> NDArray[np.uint16] | None:
         return None
     except (OSError, ValueError) as error:
         raise TrainingError(f"{beside} cannot be read: {error}") from error
-    if found.dtype != np.uint16 or found.shape != (len(open_positions(path)), 3):
+    count = len(open_positions(path))
+    if found.dtype != np.uint16 or found.shape[1:] != (3,) or len(found) < count:
         raise TrainingError(f"{beside} does not belong to {path.name}: it is {found.dtype} {list(found.shape)}")
-    return found
+    return found[:count]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from edgechess_training.dataset.folder import Summary
+from edgechess_training.dataset.unit import MALFORMED_NAMED_MAX, UNIT_GAMES
 
 MALFORMED_SHOWN = 50
 
@@ -37,13 +38,16 @@ def card(summary: Summary) -> str:
     ]
     if malformed:
         shown = "" if len(malformed) == len(summary.malformed) else f" (the first {MALFORMED_SHOWN})"
+        if "games_malformed" in summary.counts:
+            shown += f"; of every {UNIT_GAMES} games at most {MALFORMED_NAMED_MAX} are named, all are counted"
         parts.append(f"## Malformed games{shown}\n" + "\n".join(f"- {line}" for line in malformed))
     return "\n\n".join(parts) + "\n"
 
 
 HOW = """\
 Every move was checked by python-chess; the moves before a bad one were kept. Games were split as wholes, by a digest of their own
-moves and the seed: the same game in another file falls on the same side, and games that come again are left out. Repeated positions were left out of
+moves as they are written and the seed: the same text in another file falls on the same side, and games that come again are left out;
+one that was cut short or written otherwise counts as another game. Repeated positions were left out of
 training only, where `unique` says so; evaluation holds every ply that the filter wants."""
 
 

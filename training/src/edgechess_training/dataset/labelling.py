@@ -32,14 +32,13 @@ from edgechess_training.dataset.split import FRACTION, game_key, held_out
 from edgechess_training.dataset.statistics import Tally
 from edgechess_training.dataset.uci_engine import OPTIONS, UciEngine
 from edgechess_training.dataset.work_folder import Source, WorkFolder, source_of
-from edgechess_training.positions import EVALUATION_FILE, POSITION, TRAIN_FILE, Positions, open_positions
+from edgechess_training.positions import EVALUATION_FILE, POSITION, TRAIN_FILE, Positions, open_positions, outlooks_path
 
 UNIT_POSITIONS = 2000  # seconds of work; starting an engine takes a third of one
 PUBLISHED_EVERY = 10  # units: a trainer can begin while the rest is made
 NODES_DEFAULT = 1000
 
-TRAIN_WDL = "train-wdl.npy"
-EVALUATION_WDL = "evaluation-wdl.npy"
+TRAIN_WDL, EVALUATION_WDL = (outlooks_path(Path(name)).name for name in (TRAIN_FILE, EVALUATION_FILE))
 """[positions, 3]: win, draw, loss per mille of the mover, beside the positions of the same name."""
 
 
@@ -100,11 +99,12 @@ def label(
     with UciEngine(engine) as introduced:
         name = introduced.name
     source = dataset / TRAIN_FILE
+    stored = source_of(source)
     chosen = _draw(len(open_positions(source)), options)
-    work = WorkFolder(target, LabelPlan(source=source_of(source), options=options, engine=name, engine_options=OPTIONS))
+    work = WorkFolder(target, LabelPlan(source=stored, options=options, engine=name, engine_options=OPTIONS))
     units = [chosen[begin : begin + UNIT_POSITIONS] for begin in range(0, len(chosen), UNIT_POSITIONS)]
     make = partial(_make, work, source, engine, options)
-    whole, gather = LabelReport(), partial(_gather, work, target, dataset, source, options, name, licence)
+    whole, gather = LabelReport(), partial(_gather, work, target, dataset, stored, options, name, licence)
     for number in in_order(units, make, work.has, jobs):
         whole.add(work.report(number, LabelReport))
         watch(min((number + 1) * UNIT_POSITIONS, len(chosen)), len(chosen), whole)
@@ -198,10 +198,11 @@ def _outcome(wdl: tuple[int, int, int]) -> int:
 
 
 def _gather(
-    work: WorkFolder, target: Path, dataset: Path, source: Path, options: LabelOptions, engine: str, licence: str,
+    work: WorkFolder, target: Path, dataset: Path, source: Source, options: LabelOptions, engine: str, licence: str,
     units: int, report: LabelReport,
 ) -> f.Summary:  # fmt: skip
-    """Writes the folder from the first `units` parts; what was there before is replaced file by file."""
+    """Writes the folder from the first `units` parts; what was there before is replaced file by file, and is the beginning of
+    what comes in its place: who opens it meanwhile finds outlooks for all positions, and perhaps some more."""
     positions: Positions = np.concatenate([work.array(number, "positions") for number in range(units)])
     wdl = np.concatenate([work.array(number, "wdl") for number in range(units)])
     keys = bitboards.keys(positions["record"])
@@ -221,7 +222,7 @@ def _gather(
     tally.add(positions[train])
     summary = f.Summary(
         made_by="edgechess dataset label",
-        sources=[msgspec.to_builtins(source_of(source))],
+        sources=[msgspec.to_builtins(source)],
         options={
             **msgspec.to_builtins(options),
             "engine": engine,

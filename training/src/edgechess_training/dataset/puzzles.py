@@ -15,6 +15,7 @@ from pathlib import Path
 import chess
 import msgspec
 import numpy as np
+import zstandard
 
 from edgechess_inference.policy.moves import index_of
 from edgechess_training.dataset import bitboards
@@ -27,7 +28,7 @@ from edgechess_training.dataset.pgn_files import open_text
 from edgechess_training.dataset.replay import start_of
 from edgechess_training.dataset.split import game_key, held_out
 from edgechess_training.dataset.statistics import Tally
-from edgechess_training.dataset.work_folder import source_of
+from edgechess_training.dataset.work_folder import Source, WorkFolder, source_of
 from edgechess_training.positions import EVALUATION_FILE, POSITION, TRAIN_FILE, UNKNOWN_OUTCOME, Positions
 
 HELD_OUT_SOURCES = ("jorgenwh/alpha-nonzero",)
@@ -42,6 +43,13 @@ class PuzzleOptions(msgspec.Struct, frozen=True, kw_only=True):
     without_sources: tuple[str, ...] = HELD_OUT_SOURCES
     seed: int = 1
     fraction: float = 0.02
+
+
+class PuzzlePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is made of what."""
+
+    source: Source
+    options: PuzzleOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,12 +84,15 @@ def read_puzzles(path: Path) -> Iterator[tuple[int, Puzzle]]:
                 )
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror or error}") from error
+    except zstandard.ZstdError as error:
+        raise DatasetError(f"{path}: zstd cannot unpack it: {error}") from error
+    except csv.Error as error:
+        raise DatasetError(f"{path}: no table of puzzles: {error}") from error
 
 
 def build_puzzles(path: Path, target: Path, options: PuzzleOptions, licence: str = "unknown") -> f.Summary:
-    """Raises DatasetError."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise DatasetError(f"{target} is not empty: name another folder with --out, or remove it")
+    """Nothing of it stands in `target` before all is made; who was stopped begins again. Raises DatasetError."""
+    work = WorkFolder(target, PuzzlePlan(source=source_of(path), options=options))
     held, taken = _Lines(), _Lines()
     counts = {"puzzles_read": 0, "puzzles_held_out_by_source": 0}
     malformed: list[str] = []
@@ -93,7 +104,9 @@ def build_puzzles(path: Path, target: Path, options: PuzzleOptions, licence: str
             (held if away else taken).add(number, puzzle, options)
         except MalformedGame as error:
             malformed.append(f"{path.name}:{line}: {error}")
-    return _write(path, target, options, licence, counts, malformed, taken, held)
+    summary = _write(work.path, path, target, options, licence, counts, malformed, taken, held)
+    work.remove()
+    return summary
 
 
 class _Lines:
@@ -101,10 +114,8 @@ class _Lines:
 
     def __init__(self) -> None:
         self._words = array("Q")
-        self._flags: list[tuple[bool, int]] = []  # Black to move, halfmove clock
-        self._columns: list[tuple[int, int, int, int, int]] = []  # move, outcome, game, ply, elo
-        self._solver: list[bool] = []
-        self._evaluation: list[bool] = []
+        self._flags = bytearray()  # by four: Black to move, halfmove clock, the solver's, held out
+        self._columns = array("I")  # by five: move, outcome, game, ply, elo
 
     def add(self, number: int, puzzle: Puzzle, options: PuzzleOptions) -> None:
         """Raises MalformedGame; nothing of the puzzle is then kept."""
@@ -121,26 +132,24 @@ class _Lines:
         board = chess.Board(puzzle.fen)
         for ply, move in enumerate(moves):
             self._words.extend(bitboards.words_of(board))
-            self._flags.append((not board.turn, min(board.halfmove_clock, 255)))
             solver = ply % 2 == 1
+            self._flags += bytes((not board.turn, min(board.halfmove_clock, 255), solver, away))
             outcome = _outcome(puzzle) if solver else UNKNOWN_OUTCOME
-            self._columns.append((index_of(move, board.turn), outcome, number, ply, puzzle.rating))
-            self._solver.append(solver)
-            self._evaluation.append(away)
+            self._columns.extend((index_of(move, board.turn), outcome, number, ply, puzzle.rating))
             board.push(move)
 
     def positions(
         self,
     ) -> tuple[Positions, np.ndarray[tuple[int], np.dtype[np.bool_]], np.ndarray[tuple[int], np.dtype[np.bool_]]]:
         """All positions; which are the solver's; which are held out."""
-        words = np.array(self._words, np.uint64).reshape(-1, bitboards.WORDS)
-        flags = np.array(self._flags, np.uint8).reshape(-1, 2)
-        columns = np.array(self._columns, np.int64).reshape(-1, 5)
+        words = np.frombuffer(self._words, np.uint64).reshape(-1, bitboards.WORDS)
+        flags = np.frombuffer(bytes(self._flags), np.uint8).reshape(-1, 4)
+        columns = np.frombuffer(self._columns, np.uint32).reshape(-1, 5)
         found = np.empty(len(words), POSITION)
         found["record"] = bitboards.records(words, flags[:, 0].astype(np.bool_), flags[:, 1])
         for place, name in enumerate(("move", "outcome", "game", "ply", "elo")):
             found[name] = columns[:, place]
-        return found, np.array(self._solver, np.bool_), np.array(self._evaluation, np.bool_)
+        return found, flags[:, 2].astype(np.bool_), flags[:, 3].astype(np.bool_)
 
 
 def _outcome(puzzle: Puzzle) -> int:
@@ -151,7 +160,7 @@ def _outcome(puzzle: Puzzle) -> int:
 
 
 def _write(
-    path: Path, target: Path, options: PuzzleOptions, licence: str, counts: dict[str, int], malformed: Sequence[str],
+    beside: Path, path: Path, target: Path, options: PuzzleOptions, licence: str, counts: dict[str, int], malformed: Sequence[str],
     taken: _Lines, held: _Lines,
 ) -> f.Summary:  # fmt: skip
     positions, solver, evaluates = taken.positions()
@@ -162,11 +171,12 @@ def _write(
     train &= first_of_each(keys, train)
     if not train.any():
         raise DatasetError(f"{path}: no position is left of {counts['puzzles_read']:,} puzzles")
-    target.mkdir(parents=True, exist_ok=True)
     unseen = ~np.isin(keys[evaluation], keys[train])
-    np.save(target / TRAIN_FILE, positions[train])
-    np.save(target / EVALUATION_FILE, positions[evaluation])
-    np.save(target / f.UNSEEN_FILE, unseen)
+    made = {EVALUATION_FILE: positions[evaluation], f.UNSEEN_FILE: unseen, TRAIN_FILE: positions[train]}
+    for name, content in made.items():
+        np.save(beside / name, content)
+    for name in made:
+        (beside / name).replace(target / name)
     tally = Tally()
     tally.add(positions[train])
     summary = f.Summary(

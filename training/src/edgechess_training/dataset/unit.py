@@ -129,12 +129,14 @@ class _Work:
         if not any(wanted):
             self._report.drop("result")
             return
-        board = start_of(tags.get("FEN"))
+        start = tags.get("FEN")
+        board = start_of(start)
         before = len(plies)
         try:
             self._report.plies += replay(board, sans, wanted, plies, self._tell)
         finally:
-            self._keep(number, game_key(sans, recipe.seed), len(plies) - before, results, tags)
+            key = game_key(sans, recipe.seed, None if start == chess.STARTING_FEN else start)
+            self._keep(number, key, len(plies) - before, results, tags)
 
     def _keep(self, number: int, key: int, count: int, results: tuple[int, int], tags: dict[str, str]) -> None:
         elos = (game_filter.elo_of(tags, chess.WHITE), game_filter.elo_of(tags, chess.BLACK))

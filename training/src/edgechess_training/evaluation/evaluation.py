@@ -5,12 +5,15 @@ Every section can be stopped and taken up again; a section whose sizes grow keep
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import chess
 
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import heldout, judged, latency, matches, puzzles, retries
@@ -178,7 +181,9 @@ class Evaluation:
     def _decided(self, match: Match, tasks: Sequence[Task]) -> bool:
         if match.sprt is None:
             return False
-        games = matches.games_of(self._values(match.name, tasks))
+        kept = self._values(match.name, tasks)
+        unbroken = itertools.takewhile(lambda task: task.number in kept, tasks)  # else short games would speak first
+        games = matches.games_of({task.number: kept[task.number] for task in unbroken})
         return match.sprt.verdict(matches.pair_points(games)) is not None
 
     def _fit(self) -> None:
@@ -196,7 +201,8 @@ class Evaluation:
     def _retries(self, executor: Executor, watch: Watch) -> None:
         assert self.engine is not None
         assert self.subject.source is not None
-        openings = self.book.draw(self.wanted.sizes.retries, self.wanted.seed)
+        drawn = self.book.draw(self.wanted.sizes.retries, self.wanted.seed)
+        openings = [opening for opening in drawn if opening.board().turn == chess.WHITE]  # the engine begins
         engine = EngineSource(self.engine.path, RETRIES_ELO, nodes_for(RETRIES_ELO, self.wanted.nodes))
         tasks = list(retries.tasks_of("retries", openings, self.subject.source, engine))
         self._do("retries", tasks, executor, watch)

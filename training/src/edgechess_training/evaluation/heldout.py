@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgechess_inference.policy.encoding import decode
 from edgechess_inference.policy.moves import legal_indices
+from edgechess_training.dataset.bitboards import keys
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation import reliability
 from edgechess_training.evaluation.network import Floats, NetworkSource, network_of, scores
@@ -49,25 +50,13 @@ def draw_sample(folder: Path, count: int, seed: int, *, compare: bool = True) ->
     train = folder / TRAIN_FILE
     if not compare or not train.is_file():
         return Sample(tuple(rows.tolist()), None)
-    seen = np.isin(keys_of(positions["record"][rows]), _keys_of_file(open_positions(train)))
+    seen = np.isin(keys(positions["record"][rows]), _keys_of_file(open_positions(train)))
     return Sample(tuple(rows.tolist()), tuple(seen.tolist()))
-
-
-def keys_of(rows: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """64 bits that tell positions apart, the clock left out: splitmix64 over the record's four words."""
-    words = np.ascontiguousarray(rows[:, :32]).view("<u8").astype(np.uint64)
-    found = np.zeros(len(words), np.uint64)
-    for column in range(4):
-        found ^= words[:, column]
-        found = (found ^ (found >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(0x9E3779B97F4A7C15)
-        found = (found ^ (found >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        found ^= found >> np.uint64(31)
-    return found
 
 
 def _keys_of_file(train: Positions) -> NDArray[np.uint64]:
     starts = range(0, len(train), READ_AT_ONCE)
-    return np.concatenate([keys_of(train["record"][start : start + READ_AT_ONCE]) for start in starts])
+    return np.concatenate([keys(train["record"][start : start + READ_AT_ONCE]) for start in starts])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ import chess
 import zstandard
 
 from edgechess_training.compressed import unpacked
+from edgechess_training.dataset.errors import MalformedGame
+from edgechess_training.dataset.movetext import main_line
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.quiet_plies import extended
 
@@ -50,13 +52,10 @@ OWN = (
     "b3 e5 Bb2 Nc6 e3 Nf6 Bb5 d6", "f4 d5 Nf3 g6 g3 Bg7 Bg2 c5", "g3 d5 Bg2 e5 d3 Nf6 Nf3 Nc6",
     "Nc3 d5 e4 d4 Nce2 e5 Ng3 Be6",
 )  # fmt: skip
-"""Main roads of opening theory, seven to ten plies, put together for this file. Used up, each is followed by quiet moves."""
+"""Main roads of opening theory, eight or ten plies, put together for this file. Used up, each is followed by quiet moves."""
 OWN_ROUNDS = 40  # times that each of them is followed by others: some 2,500 openings, 5,000 games
 
-_NUMBER = re.compile(r"\d+\.+|[!?]+|\$\d+")
 _FEN = re.compile(r"(\S+\s+){4}\d+\s+\d+")
-_NOT_MOVES = re.compile(r"\{[^}]*\}|;[^\n]*|\([^()]*\)")
-_RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +124,8 @@ class Book:
             if self.positions:
                 return Opening(name, _position(entry).fen(), ())
             board = chess.Board()
-            moves = tuple(board.push_san(token).uci() for token in _tokens(entry))
-        except ValueError as error:
+            moves = tuple(board.push_san(token).uci() for token in main_line(entry)[0])
+        except (ValueError, MalformedGame) as error:
             raise TrainingError(f"opening {number + 1} of the book {self.name}: {error}") from error
         return Opening(name, chess.STARTING_FEN, moves)
 
@@ -191,8 +190,3 @@ def _epds(text: str) -> Iterator[str]:
 def _position(entry: str) -> chess.Board:
     """Of a line of EPD, or of FEN, which books of positions hold as often. Raises ValueError."""
     return chess.Board(entry) if _FEN.fullmatch(entry) else chess.Board.from_epd(entry)[0]
-
-
-def _tokens(movetext: str) -> Iterator[str]:
-    plain = _NUMBER.sub(" ", _NOT_MOVES.sub(" ", movetext))
-    return (token for token in plain.split() if token not in _RESULTS)

@@ -119,7 +119,7 @@ class Sprt:
         return math.log(self.beta / (1 - self.alpha)), math.log((1 - self.beta) / self.alpha)
 
     def ratio(self, pairs: Sequence[tuple[float, float]]) -> float:
-        """Log-likelihood ratio of what was seen, by the normal approximation over pairs; half a pair of every kind is
+        """Log-likelihood ratio of what was seen, by the normal approximation over pairs; a tenth of a pair of every kind is
         added, so that a one-sided beginning has a spread at all."""
         scores = [(first + second) / 2 for first, second in pairs]
         if not scores:
