@@ -20,9 +20,13 @@ DOCUMENT = {
     "TrainingScriptUri": "s3://jumpstart/script/sourcedir.tar.gz",
     "DefaultTrainingInstanceType": "ml.g5.12xlarge",
     "Hyperparameters": [
-        {"Name": "epoch", "DefaultValue": "1"},
-        {"Name": "instruction_tuned", "DefaultValue": "False"},
-        {"Name": "int8_quantization", "DefaultValue": "False"},
+        # the shape of sagemaker-python-sdk's JumpStartHyperparameter, read from a hub's document
+        {"Name": "epoch", "Type": "int", "Default": 1, "Min": 1, "Max": 1000, "Scope": "algorithm"},
+        {"Name": "instruction_tuned", "Type": "text", "Default": "False", "Scope": "algorithm"},
+        {"Name": "int8_quantization", "Type": "text", "Default": "False", "Scope": "algorithm"},
+        {"Name": "lora_r", "Type": "int", "Scope": "algorithm"},
+        {"Name": "max_steps", "Type": "int", "Scope": "algorithm"},
+        {"Name": "sagemaker_container_log_level", "Type": "text", "Default": "20", "Scope": "container"},
     ],
 }
 
@@ -56,6 +60,7 @@ def test_the_model_s_own_settings_are_kept_and_ours_put_where_it_knows_them() ->
         "epoch": "3",
         "instruction_tuned": "True",
         "int8_quantization": "False",
+        "lora_r": "16",
         "sagemaker_program": "transfer_learning.py",
         "sagemaker_submit_directory": "s3://jumpstart/script/sourcedir.tar.gz",
     }

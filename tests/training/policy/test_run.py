@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 from edgechess_inference.policy.architecture import Architecture  # noqa: E402
 from edgechess_inference.policy.checkpoint import load  # noqa: E402
 from edgechess_training.errors import TrainingError  # noqa: E402
+from edgechess_training.evaluation.milestones import milestones_of  # noqa: E402
 from edgechess_training.policy import metrics, run, trainer  # noqa: E402
 from edgechess_training.policy.network_weights import WEIGHTS_FILE, arrays_of, packed_network, weights_of_word  # noqa: E402
 from edgechess_training.policy.presets import PRESETS  # noqa: E402
@@ -142,10 +143,31 @@ def test_a_folder_holds_one_run(tmp_path: Path, dataset: Path, toy: Architecture
         begun(tmp_path / "run", dataset, recipe_of(toy))
 
 
+def test_a_run_that_was_killed_before_its_first_save_goes_on(tmp_path: Path, dataset: Path, toy: Architecture) -> None:
+    begun(tmp_path / "run", dataset, recipe_of(toy))
+    with pytest.raises(TrainingError, match="has learnt nothing yet"):
+        run.pack(tmp_path / "run", tmp_path / "toy.json", "MIT")
+    made = run.resume(tmp_path / "run", None, CPU, PACE)
+    trained(made, steps=2)
+    run.pack(tmp_path / "run", tmp_path / "toy.json", "MIT")  # no line of figures is told yet
+    assert packed_network(str(tmp_path / "toy.json")).manifest.card.extra["positions"] == "32"
+
+
+def test_a_torn_last_line_of_figures_is_told_again(tmp_path: Path, dataset: Path, toy: Architecture) -> None:
+    folder = tmp_path / "run"
+    trained(begun(folder, dataset, recipe_of(toy)), steps=20)
+    whole = (folder / metrics.METRICS_FILE).read_text()
+    (folder / metrics.METRICS_FILE).write_text(whole + '{"positions": 4')
+    assert milestones_of(folder)[-1].positions == 320
+    trained(run.resume(folder, None, CPU, PACE), steps=1)
+    assert (folder / metrics.METRICS_FILE).read_text() == whole
+
+
 def test_what_is_no_run_is_told(tmp_path: Path, dataset: Path, toy: Architecture) -> None:
     with pytest.raises(TrainingError, match="is no run"):
         run.resume(tmp_path, None, CPU, PACE)
     begun(tmp_path / "run", dataset, recipe_of(toy))
+    (tmp_path / "run" / STATE_FILE).unlink()
     with pytest.raises(TrainingError, match="nothing to go on from"):
         run.resume(tmp_path / "run", None, CPU, PACE)
 

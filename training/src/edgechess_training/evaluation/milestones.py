@@ -15,6 +15,7 @@ from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.measured import Measured
 from edgechess_training.evaluation.statistics import Interval
 from edgechess_training.evaluation.subject import WEIGHTS_FILE
+from edgechess_training.json_lines import whole_lines
 
 METRICS = "metrics.jsonl"
 FOLDER = "milestones"
@@ -58,7 +59,7 @@ def milestones_of(run: Path) -> list[Milestone]:
 
 def _lines(path: Path) -> list[_Line]:
     try:
-        lines = [msgspec.json.decode(line, type=_Line) for line in path.read_bytes().splitlines()]
+        lines = [msgspec.json.decode(line, type=_Line) for line in whole_lines(path)]
     except FileNotFoundError:
         raise TrainingError(f"{path} is missing: is this the folder of `edgechess train policy`?") from None
     except msgspec.DecodeError as error:

@@ -21,6 +21,7 @@ from edgechess_training.lora.recipe import LoraRecipe
 
 HUB = "SageMakerPublicHub"
 SCRIPT = "transfer_learning.py"  # the entry point of every JumpStart training script
+ALGORITHM = "algorithm"  # the scope of a hyperparameter that the training script reads
 VOLUME_GB = 256
 RUNTIME_MAX_S = 24 * 3600
 NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}\Z")
@@ -112,13 +113,17 @@ def job_request(
             "VolumeSizeInGB": int(document.get("TrainingVolumeSize") or VOLUME_GB),
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": int(document.get("MaxRuntimeInSeconds") or RUNTIME_MAX_S)},
-        "EnableNetworkIsolation": bool(document.get("TrainingEnableNetworkIsolation", True)),
+        "EnableNetworkIsolation": bool(document.get("TrainingEnableNetworkIsolation", False)),
     }
 
 
 def hyperparameters(document: Mapping[str, Any], recipe: LoraRecipe) -> dict[str, str]:
-    """The model's defaults, and of ours what the model knows; the service takes text only."""
-    known = {str(item["Name"]): str(item.get("DefaultValue", "")) for item in document.get("Hyperparameters", ())}
+    """The model's defaults, and of ours what the model knows; the service takes text only.
+
+    A setting without a default is the model's own business; one whose scope is the container's is none of the training's.
+    """
+    listed = [item for item in document.get("Hyperparameters", ()) if item.get("Scope", ALGORITHM) == ALGORITHM]
+    known = {str(item["Name"]): item.get("Default") for item in listed}
     ours = {
         "instruction_tuned": "True",
         "chat_dataset": "False",
@@ -131,11 +136,15 @@ def hyperparameters(document: Mapping[str, Any], recipe: LoraRecipe) -> dict[str
         "lora_dropout": f"{recipe.dropout:g}",
         "seed": str(recipe.seed),
     }
-    chosen = known | {name: value for name, value in ours.items() if name in known or not known}
-    return chosen | {
-        "sagemaker_program": SCRIPT,
-        "sagemaker_submit_directory": str(document["TrainingScriptUri"]),
-    }
+    defaults = {name: str(value) for name, value in known.items() if value is not None}
+    return (
+        defaults
+        | {name: value for name, value in ours.items() if name in known or not known}
+        | {
+            "sagemaker_program": SCRIPT,
+            "sagemaker_submit_directory": str(document["TrainingScriptUri"]),
+        }
+    )
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from edgechess_training.errors import TrainingError
+from edgechess_training.json_lines import whole_lines, write_whole
 from edgechess_training.policy import curves
 from edgechess_training.policy.report import Report
 
@@ -26,13 +27,13 @@ def append(folder: Path, report: Report) -> None:
 
 def write_seen(folder: Path, drawn: dict[str, int]) -> None:
     """`drawn`: positions of each dataset so far; a run that goes on may have been given others on its way."""
-    (folder / SEEN_FILE).write_text(json.dumps(drawn, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / SEEN_FILE, json.dumps(drawn, indent=2) + "\n")
 
 
 def read(folder: Path) -> list[Report]:
     """Raises TrainingError."""
     try:
-        lines = (folder / METRICS_FILE).read_bytes().splitlines()
+        lines = whole_lines(folder / METRICS_FILE)
     except FileNotFoundError:
         return []
     try:
@@ -45,7 +46,7 @@ def forget_after(folder: Path, positions: int) -> None:
     """A run goes on from an older state than its last line: what comes after will be told again. Raises TrainingError."""
     kept = [report for report in read(folder) if report.positions <= positions]
     text = "".join(json.dumps(_rounded(asdict(report))) + "\n" for report in kept)
-    (folder / METRICS_FILE).write_text(text, encoding="utf-8")
+    write_whole(folder / METRICS_FILE, text)
 
 
 def draw(folder: Path) -> None:

@@ -41,9 +41,11 @@ def begin(
         raise TrainingError(f"{folder} holds a run already: go on with it by --resume, or give another folder")
     mixture, scorer = _opened(data, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    write_recipe(folder, recipe)
     _write_data(folder, data)
-    return Trainer(folder, recipe, new_state(recipe, device, weights), mixture, scorer, pace)
+    begun = Trainer(folder, recipe, new_state(recipe, device, weights), mixture, scorer, pace)
+    begun.save()
+    write_recipe(folder, recipe)  # last: where it lies there is something to go on from
+    return begun
 
 
 def resume(folder: Path, data: Data | None, device: torch.device, pace: Pace, decay: int | None = None) -> Trainer:
@@ -69,7 +71,10 @@ def resume(folder: Path, data: Data | None, device: torch.device, pace: Pace, de
 def pack(folder: Path, address: Path, licence: str) -> int:
     """The run's averaged weights, in 8 bits, as a packed model; returns its bytes. Raises TrainingError."""
     recipe = read_recipe(folder)
-    extra = {"positions": str(metrics.read(folder)[-1].positions), "recipe": msgspec.json.encode(recipe).decode()}
+    positions = load_state(folder, recipe, torch.device("cpu")).positions
+    if not positions:
+        raise TrainingError(f"{folder} has learnt nothing yet: go on with it by --resume")
+    extra = {"positions": str(positions), "recipe": msgspec.json.encode(recipe).decode()}
     try:
         weights = load(folder / WEIGHTS_FILE, recipe.architecture)
         return pack_policy(address, recipe.architecture, quantised(weights), licence=licence, extra=extra).bytes
