@@ -6,17 +6,14 @@ import collections
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from edgechess_training.dataset.errors import DatasetError
-from edgechess_training.processes import KILLED, ended, started
+from edgechess_training.processes_adapter import KILLED, Pending, ProcessKilled, ended, started
 
 AHEAD = 2  # units that wait per process: enough to keep all busy, few enough to stay small
 
 U = TypeVar("U")
-Pending = Future[None]
 
 
 def in_order(
@@ -38,20 +35,20 @@ def in_order(
         return
     pool = started(jobs)
     try:
-        waiting = collections.deque[tuple[int, Pending | None]]()
+        waiting = collections.deque[tuple[int, Pending[None] | None]]()
         for number, unit in enumerate(units):
             waiting.append((number, None if ready(number) else pool.submit(make, number, unit)))
             if len(waiting) > AHEAD * jobs:
                 yield _awaited(*waiting.popleft())
         while waiting:
             yield _awaited(*waiting.popleft())
-    except BrokenProcessPool as error:
+    except ProcessKilled as error:
         raise DatasetError(KILLED) from error
     finally:
         ended(pool)
 
 
-def _awaited(number: int, pending: Pending | None) -> int:
+def _awaited(number: int, pending: Pending[None] | None) -> int:
     if pending is not None:
         pending.result()
     return number

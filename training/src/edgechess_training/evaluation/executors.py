@@ -6,13 +6,11 @@ import importlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.work import Result, Task, do
-from edgechess_training.processes import KILLED, ended, started
+from edgechess_training.processes_adapter import KILLED, Pending, ProcessKilled, ended, first_of, started
 
 RAY_AHEAD = 2  # tasks per processor that wait on the cluster, so that none of it is idle
 
@@ -36,17 +34,17 @@ class Processes:
 
     def results(self, tasks: Iterable[Task]) -> Iterator[Result]:
         """Raises TrainingError where a process was killed."""
-        waiting, running = iter(tasks), set[Future[Result]]()
+        waiting, running = iter(tasks), set[Pending[Result]]()
         try:
             while True:
                 coming = list(itertools.islice(waiting, self._jobs + 1 - len(running)))
                 running |= {self._pool.submit(do, task) for task in coming}
                 if not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                done, running = first_of(running)
                 for found in done:
                     yield found.result()
-        except BrokenProcessPool as error:
+        except ProcessKilled as error:
             raise TrainingError(KILLED) from error
 
     def close(self) -> None:
