@@ -75,6 +75,10 @@ def lora(
             )
             _submit(data, recipe, options, region, dry_run)
             return
+        if four_bit and merge:
+            raise TrainingError(
+                "weights of four bits cannot be merged: leave out --merge and serve the adapter beside its base, or --four-bit"
+            )
         target = Path(_wanted(None if out is None else str(out), "--out"))
         records = Examples(data / TRAIN_RECORDS)
         from edgechess_training.lora.tuning import Tuning

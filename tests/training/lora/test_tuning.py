@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from edgechess_cli.main import app
 from edgechess_training.errors import TrainingError
 from edgechess_training.lora.examples import Examples
 from edgechess_training.lora.recipe import LoraRecipe
@@ -103,6 +106,47 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(base: Path, data: P
     rest = trained(Tuning(str(base), tmp_path / "parts", RECIPE, CPU, resume=True), data, stop_at=6)
     assert [step.step for step in rest] == [4, 5, 6]
     assert [step.loss for step in rest] == pytest.approx([step.loss for step in whole[3:]], rel=1e-4)
+
+
+def test_dropout_goes_on_as_well(base: Path, data: Path, tmp_path: Path) -> None:
+    recipe = msgspec.structs.replace(RECIPE, dropout=0.3)
+    whole = trained(Tuning(str(base), tmp_path / "whole", recipe, CPU), data, stop_at=4)
+    trained(Tuning(str(base), tmp_path / "parts", recipe, CPU), data, stop_at=2)
+    rest = trained(Tuning(str(base), tmp_path / "parts", recipe, CPU, resume=True), data, stop_at=4)
+    assert [step.loss for step in rest] == pytest.approx([step.loss for step in whole[2:]], rel=1e-4)
+
+
+def test_a_kill_at_any_moment_leaves_what_goes_on(base: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = Tuning(str(base), out, RECIPE, CPU)
+    assert Tuning(str(base), out, RECIPE, CPU, resume=True).step == 0  # before its first step
+    trained(run, data, stop_at=2)
+    (out / "adapter_model.safetensors").write_bytes(b"torn")  # while the next one was written
+    found = Tuning(str(base), out, RECIPE, CPU, resume=True)
+    assert found.step == 2
+    ours, theirs = (dict(each.model.named_parameters()) for each in (run, found))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    (out / "state.pt").unlink()
+    assert Tuning(str(base), out, RECIPE, CPU, resume=True).step == 0
+
+
+def test_epochs_are_of_the_records_that_fit(base: Path, tmp_path: Path) -> None:
+    short, long = ({"prompt": "a" * count, "completion": "b"} for count in (3, 300))
+    made = Examples(record(tmp_path / "x.jsonl", *[short, long] * 4))
+    seen: list[Step] = []
+    recipe = msgspec.structs.replace(RECIPE, epochs=1, batch=2)
+    run = Tuning(str(base), tmp_path / "other", recipe, CPU)
+    run.train(made, None, lambda: run.step >= 1, seen.append)
+    assert [step.steps for step in seen] == [2]
+    with pytest.raises(TrainingError, match="every record has more than 200 tokens"):
+        run.train(Examples(record(tmp_path / "y.jsonl", long)), None, lambda: False, seen.append)
+
+
+def test_four_bits_and_a_merge_are_refused_at_once(data: Path, tmp_path: Path) -> None:
+    words = ["train", "lora", "--data", data, "--base", "x", "--out", tmp_path / "o", "--four-bit", "--merge"]
+    found = CliRunner().invoke(app, [str(word) for word in words])
+    assert found.exit_code == 2
+    assert "weights of four bits cannot be merged" in found.output
 
 
 def test_what_cannot_be_done_is_one_line(base: Path, data: Path, tmp_path: Path) -> None:

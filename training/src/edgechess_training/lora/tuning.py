@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import json
 import math
+import pickle
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -63,15 +64,17 @@ class Tuning:
         self._learns = [p for p in self.model.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._learns, lr=recipe.rate, weight_decay=0.0)
         self.step = self._restore() if resume else 0
-        out.mkdir(parents=True, exist_ok=True)
-        (out / RECIPE_FILE).write_bytes(_stored(recipe, base))
+        if not resume:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / RECIPE_FILE).write_bytes(_stored(recipe, base))
+            self.save()
 
     def train(
         self, records: Examples, evaluation: Examples | None, stop: Callable[[], bool], watch: Callable[[Step], None]
     ) -> bool:
         """True: to the end. False: `stop` said so; what was learnt is saved. Raises TrainingError."""
         recipe = self.recipe
-        steps = max(1, math.ceil(len(records) * recipe.epochs / recipe.batch))
+        steps = max(1, math.ceil(self._fitting(records) * recipe.epochs / recipe.batch))
         batches = self._batches(records, self.step)
         self.model.train()
         while self.step < steps and not stop():
@@ -87,12 +90,25 @@ class Tuning:
         return self.step >= steps
 
     def save(self) -> None:
-        """Adapter, tokenizer and what the run needs to go on."""
-        self.model.save_pretrained(self.out)
-        self.tokenizer.save_pretrained(self.out)
-        fresh = self.out / f"{STATE_FILE}.new"
-        torch.save({"step": self.step, "optimizer": self._optimizer.state_dict()}, fresh)
-        fresh.replace(self.out / STATE_FILE)
+        """Adapter, tokenizer, and in one file, whole or not at all, what the run needs to go on."""
+        from peft import get_peft_model_state_dict
+
+        values = {
+            "step": self.step,
+            "optimizer": self._optimizer.state_dict(),
+            "adapter": get_peft_model_state_dict(self.model),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+        }
+        state = self.out / f"{STATE_FILE}.new"
+        torch.save(values, state)
+        fresh = self.out / "adapter.new"
+        self.model.save_pretrained(fresh)
+        self.tokenizer.save_pretrained(fresh)
+        for file in sorted(fresh.iterdir()):
+            file.replace(self.out / file.name)
+        fresh.rmdir()
+        state.replace(self.out / STATE_FILE)
 
     def merge(self) -> Path:
         """The whole model with the adapter in it, in OUT/merged: what Bedrock imports and `edgechess model pack` packs."""
@@ -106,15 +122,31 @@ class Tuning:
         return target
 
     def _restore(self) -> int:
-        from peft import load_peft_weights, set_peft_model_state_dict
+        """All from one file: adapter and optimizer are of the same step. A run that was killed before it was whole begins."""
+        from peft import set_peft_model_state_dict
 
         try:
             state = torch.load(self.out / STATE_FILE, map_location=self._device, weights_only=True)
-        except OSError as error:
-            raise TrainingError(f"{self.out} holds no run to go on with: leave out --resume") from error
-        set_peft_model_state_dict(self.model, load_peft_weights(str(self.out), device=str(self._device)))
+        except FileNotFoundError:
+            return 0
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise TrainingError(f"{self.out / STATE_FILE} cannot be read: {error}") from error
+        if "adapter" not in state:
+            raise TrainingError(f"{self.out / STATE_FILE} is of an older edgechess: begin again in another folder")
+        set_peft_model_state_dict(self.model, state["adapter"])
         self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_cuda"] is not None and self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"].cpu(), self._device)
         return int(state["step"])
+
+    def _fitting(self, records: Examples) -> int:
+        """How many are short enough: epochs are counted over these. Raises TrainingError where there are none."""
+        rows = (row_of(self.tokenizer, *records[number], self.recipe.length) for number in range(len(records)))
+        count = sum(row is not None for row in rows)
+        if not count:
+            raise TrainingError(f"every record has more than {self.recipe.length} tokens: raise --length")
+        return count
 
     def _batches(self, records: Examples, step: int) -> Iterator[list[Row]]:
         """Endless; from `step` on the same as in a run that was never stopped."""
@@ -132,8 +164,6 @@ class Tuning:
                     if skipped >= step:
                         yield gathered
                     skipped, gathered = skipped + 1, []
-            if epoch == 0 and not gathered and not skipped:
-                raise TrainingError(f"every record has more than {recipe.length} tokens: raise --length")
             epoch += 1
 
     def _learn(self, rows: Sequence[Row], rate: float) -> float:
