@@ -113,6 +113,35 @@ def test_a_decided_test_plays_no_further(tiny: Path, short: Path, tmp_path: Path
     assert f"- tiny (pure) against model:{tiny} (pure): SPRT of -300 against -200 Elo" in told
 
 
+class Backwards(Here):
+    """The last tasks are ready first, as long games are ready last."""
+
+    def results(self, tasks: Iterable[Task]) -> Iterator[Result]:
+        return super().results(reversed(list(tasks)))
+
+
+def test_games_that_end_early_do_not_decide_before_those_that_began_before_them(
+    tiny: Path, short: Path, tmp_path: Path
+) -> None:
+    sizes = e.Sizes(games=80, puzzles=0, positions=0, centipawns=0, evals=0, retries=0)
+    plan = wanted(against=(f"model:{tiny}",), sprt=Sprt(-300, -200), sizes=sizes, book=short)
+    found = e.Evaluation(subject_of(str(tiny), tmp_path), plan, tmp_path / "out")
+    found.run(Backwards(), nothing)
+    assert found.figures.matches[0].score.games == 80
+
+
+def test_a_whole_match_is_asked_for_its_verdict_afterwards(tiny: Path, short: Path, tmp_path: Path) -> None:
+    """What docs/train.md advises: all games first, then the test over all of them."""
+    sizes = e.Sizes(games=80, puzzles=0, positions=0, centipawns=0, evals=0, retries=0)
+    plan = wanted(against=(f"model:{tiny}",), sizes=sizes, book=short)
+    subject = subject_of(str(tiny), tmp_path)
+    e.Evaluation(subject, plan, tmp_path / "out").run(Here(), nothing)
+    again = e.Evaluation(subject, dataclasses.replace(plan, sprt=Sprt(-300, -200)), tmp_path / "out")
+    again.run(StopsAfter(0), nothing)  # nothing is played
+    [match] = again.figures.matches
+    assert (match.score.games, match.verdict) == (80, "elo1")
+
+
 def test_words_become_sides(tiny: Path, tmp_path: Path) -> None:
     subject = subject_of(f"model:{tiny}", tmp_path)
     assert (subject.name, subject.word) == ("tiny", f"model:{tiny}")

@@ -34,7 +34,7 @@ GAMES = """[Event "?"]
 def test_our_own_openings_are_legal_and_all_different() -> None:
     drawn = own_book().draw(len(OWN), seed=1)
     assert len({opening.board().epd() for opening in drawn}) == len(OWN) == 64
-    assert {len(opening.moves) for opening in drawn} <= {8, 9, 10}
+    assert {len(opening.moves) for opening in drawn} <= {8, 10}
 
 
 def test_our_own_book_suffices_for_four_hundred_games_and_the_first_64_stay_what_they_were() -> None:

@@ -239,7 +239,7 @@ def _latency(of: Measured) -> Iterator[str]:
     if not found:
         return
     yield "## Time for one move\n"
-    yield f"From a position to a legal move, one at a time, on this machine ({of.machine}), busy or not.\n"
+    yield f"From a position to a legal move, one at a time, on this machine ({of.machine}), with whatever else it was doing: a busy machine only makes it longer.\n"
     yield "| backend | threads | choice | p50 ms | p95 ms |"
     yield "| --- | --- | --- | --- | --- |"
     for each in found:
