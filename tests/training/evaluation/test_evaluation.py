@@ -256,3 +256,22 @@ def test_an_opponent_s_engine_is_told_too(clumsy: str, tiny: Path, short: Path, 
     [line] = [line for line in found.output.splitlines() if line.startswith("On the ladder")]
     assert line.startswith(f"On the ladder, model:{clumsy} against tiny (pure): 6 moves, 12 tries")
     assert "the engine moved instead 2 times (33.3%)" in line
+
+
+@pytest.mark.skipif(find_stockfish() is None, reason="Stockfish is not installed")
+def test_the_demo_s_test_of_a_text_model(clumsy: str, tmp_path: Path) -> None:
+    words = [
+        "--choice",
+        "ladder",
+        "--only",
+        "retries",
+        "--retries",
+        "1",
+        "--nodes",
+        "200",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    found = CliRunner().invoke(app, ["evaluate", clumsy, *words])
+    assert found.exit_code == 0, found.output
+    assert "which begins; the ladder's own tries: 1 games, " in found.output

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
+import anyio.lowlevel
 import chess
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from edgechess_inference.policy.moves import legal_indices
 from edgechess_training.evaluation import retries
 from edgechess_training.evaluation.openings import Opening
+from edgechess_training.evaluation.sides import Chosen, PlayerSide
 
 NAMES = 4162  # moves that a network can name
 
@@ -40,6 +42,37 @@ class Engine:
     def move(self, board: chess.Board) -> str:
         self.asked += 1
         return self._draw.choice(sorted(move.uci() for move in board.legal_moves))
+
+
+class Ladder:
+    """Every third move by the engine after two illegal ones, every third at the second try."""
+
+    def __init__(self) -> None:
+        self._asked, self._draw = 0, random.Random(7)
+
+    async def choose(self, boards: Sequence[chess.Board]) -> list[Chosen]:
+        await anyio.lowlevel.checkpoint()
+        self._asked += 1
+        [board] = boards
+        uci = self._draw.choice(sorted(move.uci() for move in board.legal_moves))
+        attempts, illegal, fallback = ((1, 0, False), (2, 1, False), (2, 2, True))[self._asked % 3]
+        return [Chosen(uci, None, attempts, illegal, fallback, first_legal=attempts == 1)]
+
+
+def test_a_text_model_s_tries_are_its_ladder_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def opened(source: object) -> Iterator[Engine]:
+        yield Engine()
+
+    @asynccontextmanager
+    async def side_of(source: object) -> AsyncIterator[Ladder]:
+        yield Ladder()
+
+    monkeypatch.setattr(retries, "opened", opened)
+    monkeypatch.setattr(retries, "side_of", side_of)
+    start = Opening("start", chess.STARTING_FEN, ())
+    sums = retries.RetriesWork((start,), PlayerSide("openai:x"), cast(Any, None)).run()
+    assert (sums["moves"], sums["proposals"], sums["legal"], sums["first"]) == (25, 9 * 2 + 8 * 2 + 8, 25 - 8, 8)
 
 
 @pytest.mark.parametrize(

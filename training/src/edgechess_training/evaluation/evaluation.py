@@ -22,7 +22,7 @@ from edgechess_training.evaluation.games import Played
 from edgechess_training.evaluation.matches import Match, MatchFigures
 from edgechess_training.evaluation.network import network_of
 from edgechess_training.evaluation.openings import Book, own_book, read_book
-from edgechess_training.evaluation.sides import Choice, NetworkSide
+from edgechess_training.evaluation.sides import Choice, NetworkSide, PlayerSide
 from edgechess_training.evaluation.statistics import Interval, Logistic, Sprt, even_level
 from edgechess_training.evaluation.store import Store
 from edgechess_training.evaluation.subject import Subject, opponent_of
@@ -200,11 +200,11 @@ class Evaluation:
 
     def _retries(self, executor: Executor, watch: Watch) -> None:
         assert self.engine is not None
-        assert self.subject.source is not None
         drawn = self.book.draw(self.wanted.sizes.retries, self.wanted.seed)
         openings = [opening for opening in drawn if opening.board().turn == chess.WHITE]  # the engine begins
         engine = EngineSource(self.engine.path, RETRIES_ELO, nodes_for(RETRIES_ELO, self.wanted.nodes))
-        tasks = list(retries.tasks_of("retries", openings, self.subject.source, engine))
+        source = self.subject.source or PlayerSide(self.subject.ladder_word, self.wanted.seed)
+        tasks = list(retries.tasks_of("retries", openings, source, engine))
         self._do("retries", tasks, executor, watch)
         self.figures.retries = retries.figures_of(self._values("retries", tasks))
 
@@ -295,7 +295,7 @@ class Evaluation:
     def _why_not(self, name: str) -> str | None:
         """None: it can be done."""
         wanted, sizes = self.wanted, self.wanted.sizes
-        if self.subject.source is None:
+        if self.subject.source is None and (name != "retries" or "ladder" not in wanted.choices):
             return "not a policy network"
         files = {
             "puzzles": wanted.puzzle_file,

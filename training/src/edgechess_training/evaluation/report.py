@@ -155,8 +155,9 @@ def _retries(of: Measured) -> Iterator[str]:
     found = of.figures.retries
     if found is not None:
         yield "## The reference demo's own test"
+        how = f"up to {TRIES} proposals a move, without a mask" if of.weights is not None else "the ladder's own tries"
         yield (
-            f"\nUp to {PLIES} plies against UCI_Elo {RETRIES_ELO}, which begins; up to {TRIES} proposals a move, without a mask:"
+            f"\nUp to {PLIES} plies against UCI_Elo {RETRIES_ELO}, which begins; {how}:"
             f" {found.games} games, {found.moves} moves, {found.legal} of {found.proposals} proposals legal, first try legal"
             f" {percent(found.first)}; {found.won} games mated, {found.lost} were lost to mate."
         )

@@ -32,10 +32,15 @@ class Subject:
     word: str
     source: NetworkSource | None
 
+    @property
+    def ladder_word(self) -> str:
+        """As it plays at a table, but that it is waited for."""
+        return _patient(self.word)
+
     def side(self, choice: Choice, seed: int) -> SideSource:
         """Raises TrainingError: without a policy network there is only the ladder."""
         if choice == "ladder":
-            return PlayerSide(_patient(self.word), seed)
+            return PlayerSide(self.ladder_word, seed)
         if self.source is None:
             raise TrainingError(f"{self.name} is no policy network: it plays through its ladder (--choice ladder)")
         return NetworkSide(self.source, choice)
