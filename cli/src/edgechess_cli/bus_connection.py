@@ -98,7 +98,6 @@ class Connection:
             alpn=self.alpn,
         )
 
-
     def checked(self) -> BusSettings:
         """Settings that a bus can be opened with by somebody else. Raises SettingsError in the words of the options."""
         settings = self.settings()
