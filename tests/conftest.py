@@ -35,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
         # a short name: sockets are made in it, see short_path
         config.stash[OWN_FOLDER] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="ec-")
+        os.chmod(
+            tempfile.tempdir, 0o755
+        )  # as /tmp is: a mosquitto that root starts reads its papers there as another user
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

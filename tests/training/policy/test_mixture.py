@@ -101,7 +101,7 @@ def test_an_engines_outlook_goes_before_the_outcome(tmp_path: Path) -> None:
 
 def test_outlooks_of_another_length_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / TRAIN_FILE, numbered(2))
-    np.save(outlooks_path(tmp_path / TRAIN_FILE), np.zeros((3, 3), np.uint16))
+    np.save(outlooks_path(tmp_path / TRAIN_FILE), np.zeros((1, 3), np.uint16))
     with pytest.raises(TrainingError, match=r"train-wdl.npy does not belong to train.npy"):
         open_sources(str(tmp_path))
 
