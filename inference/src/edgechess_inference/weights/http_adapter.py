@@ -7,6 +7,7 @@ what libraries offer costs two to ten times the processor time, and memory for w
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import select
@@ -29,7 +30,10 @@ STALL_TIMEOUT_S = 10.0  # without one byte: the connection is dead, whatever TCP
 HEAD_READ_BYTES = 2048  # a head has some 500 bytes; what is read beyond it has to be copied
 ERROR_BODY_BYTES_MAX = 65_536
 THROTTLED = (429, 503)
-CIPHERTEXT_BYTES = 1 << 20  # read at once under TLS: up to sixty-four records for one call into the kernel
+CIPHERTEXT_BYTES = (
+    512 << 10
+)  # read at once under TLS: thirty-two records for one call into the kernel; 256 KiB are slower
+TURNS = max(1, min(4, (os.cpu_count() or 1) // 2))  # half the processors decrypt, the others receive
 
 
 class Signer(Protocol):
@@ -74,17 +78,12 @@ class HttpSource:
         self.sign = sign
         self.explain = explain
         self._addresses: list[Address] = []
-        self._turns = itertools.cycle([_Turn() for _ in range(max(1, (os.cpu_count() or 1) // 2))] if self.tls else [])
 
     def addresses(self) -> list[Address]:
         """Asked of the resolver once: it cannot be interrupted, and must not stand before each connection."""
         if not self._addresses:
             self._addresses = list(socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
         return self._addresses
-
-    def turn(self) -> _Turn:
-        """Of a new connection under TLS: half the processors decrypt, the others receive."""
-        return next(self._turns)
 
     def connect(self) -> HttpConnection:
         return HttpConnection(self)
@@ -116,7 +115,6 @@ class _Turn:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ciphertext = memoryview(bytearray(CIPHERTEXT_BYTES))
 
     def __enter__(self) -> memoryview:
         """Memory for ciphertext, until the turn ends."""
@@ -125,6 +123,15 @@ class _Turn:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    @functools.cached_property
+    def _ciphertext(self) -> memoryview:
+        """Made in the first turn, by the one whose turn it is."""
+        return memoryview(bytearray(CIPHERTEXT_BYTES))
+
+
+_turns = itertools.cycle([_Turn() for _ in range(TURNS)])
+"""Of the whole process, as the interpreter's lock is: each connection takes the next one."""
 
 
 class _Tls:
@@ -373,7 +380,7 @@ class HttpConnection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
         source = self._source
-        return _Tls(sock, source.tls, source.host, source.turn()) if source.tls else _Plain(sock)
+        return _Tls(sock, source.tls, source.host, next(_turns)) if source.tls else _Plain(sock)
 
     def _drop(self) -> None:
         held, self._socket, self._link = self._socket, None, None
