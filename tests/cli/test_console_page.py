@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgechess_cli.console_page import open_page
-from edgechess_console.listening import listening
+from edgechess_kit.listening import listening
 
 
 @pytest.fixture(autouse=True)

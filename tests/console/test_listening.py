@@ -17,9 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from edgechess_console import server_adapter
 from edgechess_console.errors import ServerFailed
-from edgechess_console.listening import address_of, listening
+from edgechess_console.listening import address_of
 from edgechess_console.server_adapter import serving
 from edgechess_console.settings import Settings
+from edgechess_kit.listening import listening
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgechess_cli.match_folder import state_home
-from edgechess_console.listening import address_of, listening
+from edgechess_console.listening import address_of
 from edgechess_console.settings import Settings
+from edgechess_kit.listening import listening
 
 CONSOLE = "console"
 HOST = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The page's listening socket: opened here, or before this process was started by whoever started it."""
+"""The page's address, and its listening socket where whoever started this process opened it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,12 @@ import socket
 
 from edgechess_console.settings import LOOPBACK
 
-BACKLOG = 128  # connections that wait while a console is started anew
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Port 0: any free one. Nobody else can take the port from now on. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
 
 def inherited(descriptor: int, host: str) -> socket.socket:
-    """The socket that `listening` made in the process that started this one. Raises OSError for one that is none, and for one
-    that others can reach though `host` is loopback."""
+    """The socket that `edgechess_kit.listening` made in the process that started this one.
+
+    Raises OSError for one that is none, and for one that others can reach though `host` is loopback.
+    """
     sock = socket.socket(fileno=descriptor)
     try:
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

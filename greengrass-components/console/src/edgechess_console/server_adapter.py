@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edgechess_console.errors import ServerFailed
-from edgechess_console.listening import BACKLOG, address_of, inherited, listening
+from edgechess_console.listening import address_of, inherited
 from edgechess_console.settings import Settings
+from edgechess_kit.listening import BACKLOG, listening
 
 LOG = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from edgechess_inference_node.errors import PageServerFailed
+from edgechess_kit.listening import listening
 
 STOP_S = 2.0  # an answer under way is a few kilobytes
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -59,18 +60,13 @@ async def _serve(server: _Server, sock: socket.socket) -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
+        return listening(host, port)
     except OSError as error:
-        sock.close()
         raise PageServerFailed(
             f"/healthz and /metrics are not served: port {port} of {host}: {error.strerror};"
             " set http_port to another one, or to 0 for none"
         ) from error
-    return sock
 
 
 def _application(healthz: Healthz, metrics: Callable[[], str]) -> Starlette:
