@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgechess_training.dataset.folder import SUMMARY_FILE
 from edgechess_training.errors import TrainingError
 from edgechess_training.evaluation.milestones import milestones_of
+from edgechess_training.policy.metrics import SEEN_FILE
+from edgechess_training.policy.recipe import RECIPE_FILE
 from edgechess_training.positions import TRAIN_FILE, open_positions
-
-RECIPE_FILE = "recipe.json"
-SEEN_FILE = "seen.json"  # positions drawn of each dataset, by its folder
-CARD_FILE = "dataset.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def read(run: Path) -> RunFacts:
 
 
 def _source(folder: Path, share: float) -> Source:
-    card = _json(folder / CARD_FILE) if (folder / CARD_FILE).is_file() else {}
+    card = _json(folder / SUMMARY_FILE) if (folder / SUMMARY_FILE).is_file() else {}
     positions = len(open_positions(folder / TRAIN_FILE))
     files = tuple(str(each["name"]) for each in card.get("sources", []))
     return Source(folder.name, share, positions, card.get("made_by"), card.get("options", {}), files)
