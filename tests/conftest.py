@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,22 @@ def short_path() -> Iterator[Path]:
     """For Unix sockets, whose paths have room for 107 bytes: pytest's own folders have long names."""
     with tempfile.TemporaryDirectory(prefix="s-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`installed(group, entries, folders…)`: entry points as an installed package would bring them, for modules in these
+    folders and in this one. The package lies in `tmp_path`."""
+
+    def install(group: str, entries: str, *folders: Path) -> None:
+        info = tmp_path / "brought-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brought\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{entries}\n")
+        for folder in (tmp_path, *folders, TESTS):
+            monkeypatch.syspath_prepend(str(folder))
+
+    return install
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,9 @@ def hasty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`model:scripted`, as an installed package would bring it."""
-    info = tmp_path / "scripted_model-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted-model\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgechess.models]\nscripted = scripted_model:open_model\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+def scripted(installed: Callable[..., None]) -> None:
+    """`model:scripted`."""
+    installed("edgechess.models", "scripted = scripted_model:open_model", Path(__file__).parent)
 
 
 class Asker:

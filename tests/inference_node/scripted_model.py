@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import chess
+from planned_model import PlannedModel
 
-from edgechess_inference.move_model import (
-    Completion,
-    Description,
-    Memory,
-    ModelUnavailable,
-    PositionRequest,
-    PromptRequest,
-    Ranking,
-)
+from edgechess_inference.move_model import ModelUnavailable
 
 PLAN = ("good", "illegal first", "prose", "nothing", "late", "json", "away", "never legal", "two moves first", "uci")
-FEN = re.compile(r"FEN\)?: (.+)")
 
 
 def plan_of(board: chess.Board) -> str:
@@ -34,36 +25,12 @@ def good_move(board: chess.Board) -> chess.Move:
     return draw.choice(sorted(board.legal_moves, key=chess.Move.uci))
 
 
-class ScriptedModel:
+class ScriptedModel(PlannedModel):
     """The prompt says which attempt it is: the first, a further one, or the last with the list of legal moves."""
 
-    def __init__(self, loaded: anyio.Event) -> None:
-        self._loaded = loaded
+    name = "scripted"
 
-    def describe(self) -> Description:
-        return Description("scripted", "text", "none", "none", "script", "cpu", "0" * 64, 1, None, None, {})
-
-    def memory(self) -> Memory:
-        return Memory(0, 0)
-
-    async def rank(self, requests: Sequence[PositionRequest]) -> list[Ranking]:
-        raise NotImplementedError
-
-    async def ready(self) -> None:
-        return
-
-    async def close(self) -> None:
-        return
-
-    async def complete(self, requests: Sequence[PromptRequest]) -> list[Completion]:
-        texts = [await self._answer(request) for request in requests]
-        return [Completion(text, "end", False, 1, 1, "0" * 64, None, None, 0.0) for text in texts]
-
-    async def _answer(self, request: PromptRequest) -> str:
-        prompt = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
-        found = FEN.search(prompt)
-        assert found is not None
-        board = chess.Board(found[1])
+    async def answer(self, board: chess.Board, prompt: str) -> str:
         first, last = "be used" not in prompt, "The legal moves are" in prompt
         san = board.san(good_move(board))
         await anyio.sleep(0.05)
@@ -94,4 +61,4 @@ class ScriptedModel:
 
 @asynccontextmanager
 async def open_model(options: Any, adapters: Any) -> AsyncIterator[ScriptedModel]:
-    yield ScriptedModel(anyio.Event())
+    yield ScriptedModel()

@@ -162,7 +162,8 @@ async def test_a_model_that_misbehaves_plays_both_sides_over_mqtt(
     """Broker, node, director, manager, sensor, arms: each a process, wires and deadlines true."""
     monkeypatch.setenv("EDGECHESS_STATE", str(tmp_path / "state"))
     pgn = tmp_path / "match.pgn"
-    paths = (str(tmp_path), str(Path(__file__).parent))  # where the `scripted` plug-in is
+    here = Path(__file__).parent
+    paths = (str(tmp_path), str(here), str(here.parent))  # where the `scripted` plug-in is, and what it derives from
     environment = {
         **ENVIRONMENT,
         "EDGECHESS_STATE": str(tmp_path / "state"),

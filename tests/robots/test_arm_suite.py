@@ -253,14 +253,8 @@ def test_the_example_is_as_short_as_promised() -> None:
     assert len(code) < 130
 
 
-def test_an_arm_is_brought_by_an_installed_package(
-    example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    info = tmp_path / "gantry_demo-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gantry-demo\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgechess.arms]\ngantry = gantry_arm:GANTRY\nbad = gantry_arm:PARK\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+def test_an_arm_is_brought_by_an_installed_package(example: ModuleType, installed: Callable[..., None]) -> None:
+    installed("edgechess.arms", "gantry = gantry_arm:GANTRY\nbad = gantry_arm:PARK")
     registry._installed.cache_clear()
     try:
         assert registry.arm_names() == ("bad", "dobot", "gantry", "ro1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import chess
@@ -220,14 +220,9 @@ def test_the_command_itself(tiny: Path, short: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def clumsy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A text model, as an installed package would bring it."""
-    info = tmp_path / "clumsy_model-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clumsy-model\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgechess.models]\nclumsy = clumsy_model:open_model\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+def clumsy(installed: Callable[..., None]) -> str:
+    """A text model."""
+    installed("edgechess.models", "clumsy = clumsy_model:open_model", Path(__file__).parent)
     return "clumsy:engine=builtin"
 
 
