@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -27,8 +29,11 @@ TIMEOUT_S = 20.0
 class Held:
     """The process, and the other end of the link that it holds."""
 
-    def __init__(self) -> None:
-        ours, self.controller = socket.socketpair()
+    def __init__(self, least: int = 0) -> None:
+        """`least`: the smallest number that the link may have among the parent's open files."""
+        made, self.controller = socket.socketpair()
+        ours = socket.socket(fileno=fcntl.fcntl(made, fcntl.F_DUPFD, least))
+        made.close()
         ours.setblocking(False)
         self.process = subprocess.Popen(
             [sys.executable, "-m", dead_man_process.__name__, str(ours.fileno())],
@@ -49,16 +54,19 @@ class Held:
         self.parents.close()
         self.process.stdin.close()
 
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self.controller.close()
+
 
 @pytest.fixture
 def held() -> Iterator[Held]:
     held = Held()
     yield held
-    held.process.kill()
-    held.process.wait()
-    assert held.process.stdout is not None
-    held.process.stdout.close()
-    held.controller.close()
+    held.close()
 
 
 def test_a_parent_that_dies_is_followed_by_a_stop(held: Held) -> None:
@@ -82,6 +90,30 @@ def test_what_ends_a_whole_group_does_not_end_it_first(held: Held) -> None:
     assert held.controller.recv(64) == b"Stop()"
     held.controller.send(b"0,{},Stop();")
     assert held.process.wait(TIMEOUT_S) == 0
+
+
+MANY = 1100  # open files: more than `select` has numbers for
+
+
+def test_a_parent_with_many_open_files_is_followed_by_a_stop(many_files: None) -> None:
+    held = Held(least=MANY)
+    try:
+        held.end()
+        assert held.controller.recv(64) == b"Stop()"
+        held.controller.send(b"0,{},Stop();")
+        assert held.process.wait(TIMEOUT_S) == 0
+    finally:
+        held.close()
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard <= MANY:
+        pytest.skip(f"this machine allows {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MANY + 100), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_controller_that_is_gone_too_ends_it(held: Held) -> None:

@@ -62,9 +62,9 @@ def stop(link: socket.socket) -> bool:
 
 def _ready(link: socket.socket, limit_s: float, *, write: bool) -> bool:
     """The link does not block: the process that opened it wants it so, and the two share that."""
-    wait_s = max(0.0, limit_s - time.monotonic())
-    readable, writable, _ = select.select([] if write else [link], [link] if write else [], [], wait_s)
-    return bool(readable or writable)
+    poll = select.poll()  # not select.select, which knows no descriptor beyond 1023
+    poll.register(link, select.POLLOUT if write else select.POLLIN)
+    return bool(poll.poll(1000.0 * max(0.0, limit_s - time.monotonic())))
 
 
 def main() -> int:
