@@ -130,6 +130,16 @@ async def test_a_gripper_that_was_never_initialised_is(arm: DobotArm, controller
         assert 'SetHoldRegs(0,256,1,{165},"U16")' in controller.texts()
 
 
+async def test_an_absent_gripper_is_named_with_the_cure(arm: DobotArm, controller: Controller) -> None:
+    controller.answers["GetHoldRegs"] = lambda text: f"-1,{{}},{text};".encode()
+    async with running(arm, ready=False):
+        with pytest.raises(ArmRefused, match=r"no gripper answers .*\(GetHoldRegs.*plugged in.*gripper_slave"):
+            await arm.ensure_ready()
+        assert arm.state().mode == "starting", "once it is plugged in the arm can be made ready"
+        del controller.answers["GetHoldRegs"]
+        await arm.ensure_ready()
+
+
 async def test_an_arm_that_restarts_while_it_holds_something_says_so(arm: DobotArm, controller: Controller) -> None:
     controller.registers.update({0x0201: 2, 0x0202: 200})
     async with running(arm):

@@ -53,11 +53,24 @@ class Gripper:
         if created is None:
             raise ArmProtocolError(f"ModbusCreate answered {index_reply.value!r}: expected an index")
         self._index = created
-        if (await self.read()).init != InitState.DONE:
+        if (await self._first_reading()).init != InitState.DONE:
             await self._write(registers.REGISTER_INIT, registers.INIT_FULL)
             await self._until_initialised()
         await self._write(registers.REGISTER_FORCE, settings.gripper_force_percent)
         return (await self.read()).grip == GripState.CAUGHT
+
+    async def _first_reading(self) -> Reading:
+        """Raises ArmRefused in words: the controller's own say only that a command failed."""
+        try:
+            return await self.read()
+        except ArmRefused as refused:
+            settings = self._settings
+            raise ArmRefused(
+                f"no gripper answers at the tool's RS485 connector ({refused}): is one fitted and plugged in there, and"
+                f" is it at address {settings.gripper_slave} with {settings.gripper_baud} baud (gripper_slave,"
+                f" gripper_baud)?",
+                refused.code,
+            ) from refused
 
     async def read(self) -> Reading:
         reply = await self._ask(protocol.get_hold_regs(self._index, registers.REGISTER_INIT_STATE, 3))
