@@ -18,6 +18,21 @@ def test_this_machine_needs_none(host: str) -> None:
     connect_tcp_to(host)
 
 
+@pytest.mark.parametrize(
+    "host", ["http://192.168.1.40:3000", "192.168.1.40:3000", "192..1", "a" * 64, "robot local", ""]
+)
+def test_what_is_no_host_is_named_before_anything_is_opened(host: str) -> None:
+    """A URL copied from a robot's page is the usual one."""
+    with pytest.raises(ValueError, match=f"host is {host!r}".replace("[", r"\[")):
+        connect_tcp_to(host, live=True)
+
+
+@pytest.mark.anyio
+async def test_a_port_that_cannot_be_is_told_like_one_that_does_not_answer() -> None:
+    with pytest.raises(OSError, match="no port 69999: port_offset 40000"):
+        await connect_tcp_to("127.0.0.1", 40_000)(29999)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_ports_are_offset() -> None:

@@ -44,7 +44,7 @@ def claimed(name: str, host: str, port: int, who: str) -> Iterator[None]:
 def _path(host: str, port: int) -> Path:
     try:
         number = socket.gethostbyname(host)
-    except OSError:
+    except (OSError, UnicodeError):
         number = host  # a name that nobody knows now: the connection will say so
     return Path(tempfile.gettempdir()) / f"edgechess-arm-{number}-{port}.lock"
 
