@@ -254,15 +254,17 @@ def test_the_example_is_as_short_as_promised() -> None:
 
 
 def test_an_arm_is_brought_by_an_installed_package(example: ModuleType, installed: Callable[..., None]) -> None:
-    installed("edgechess.arms", "gantry = gantry_arm:GANTRY\nbad = gantry_arm:PARK")
+    installed("edgechess.arms", "gantry = gantry_arm:GANTRY\nbad = gantry_arm:PARK\ngone = no_such_package:ARM")
     registry._installed.cache_clear()
     try:
-        assert registry.arm_names() == ("bad", "dobot", "gantry", "ro1")
+        assert registry.arm_names() == ("bad", "dobot", "gantry", "gone", "ro1")
         arms = build_arms(
             Settings(arms=(ArmSettings(name="white", kind="gantry"), ArmSettings(name="black", host="127.0.0.2")))
         )
         assert [arm.kind for arm in arms.values()] == ["gantry", "dobot"]
         with pytest.raises(ValueError, match="gantry_arm:PARK registers arm 'bad', but it is not an ArmKind"):
             arm_kind("bad")
+        with pytest.raises(ValueError, match="'gone' is registered as no_such_package:ARM, which cannot be imported"):
+            arm_kind("gone")
     finally:
         registry._installed.cache_clear()

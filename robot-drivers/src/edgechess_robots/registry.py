@@ -114,11 +114,15 @@ def arm_names() -> tuple[str, ...]:
 
 
 def arm_kind(name: str) -> ArmKind[Any]:
-    """Raises ValueError naming the kinds that there are, or the package that registers something else than one."""
+    """Raises ValueError naming the kinds that there are, or the package that registers something else than one, or that
+    cannot be imported."""
     point = _installed().get(name)
     if point is None:
         raise ValueError(f"there is no arm of kind {name!r}; there are {', '.join(arm_names())}")
-    found = point.load()
+    try:
+        found = point.load()
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise ValueError(f"arm {name!r} is registered as {point.value}, which cannot be imported: {error}") from error
     if not isinstance(found, ArmKind) or found.name != name:
         raise ValueError(f"{point.value} registers arm {name!r}, but it is not an ArmKind of that name")
     return found
