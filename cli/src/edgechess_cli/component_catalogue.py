@@ -113,7 +113,7 @@ CATALOGUE = (
         "Players for any number of tables: streamed models and adapters, an engine behind them, every move in time.",
         says=("inference_response", "inference_control_response", "inference_status"),
         hears=("inference_request", "inference_control"),
-        requires=("edgechess-kit[greengrass]", "edgechess-inference[onnx,s3]"),
+        requires=("edgechess-kit[greengrass]", "edgechess-inference[onnx,s3,sign]"),
     ),
     Room(
         "Console",

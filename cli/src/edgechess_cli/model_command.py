@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
@@ -18,6 +17,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from edgechess_cli.import_bedrock_command import app as import_bedrock
 from edgechess_cli.model_list import list_models
+from edgechess_cli.model_signing import SignOption, sign_packed
+from edgechess_cli.model_store_options import Cached, Manifested, Mirrored, S3Place
 from edgechess_cli.option_group import grouped
 from edgechess_cli.run_packing import is_run, pack_run
 from edgechess_inference.errors import InferenceError
@@ -26,13 +27,10 @@ from edgechess_inference.weights.copying import pull as pull_model
 from edgechess_inference.weights.cutting import DEFAULT_RULES, parse_rule
 from edgechess_inference.weights.errors import ManifestError
 from edgechess_inference.weights.host_buffer import HostBuffer
-from edgechess_inference.weights.local_store import SIGNATURE_SUFFIX, write_whole
 from edgechess_inference.weights.model import Model, ModelOptions, open_model
 from edgechess_inference.weights.packing import pack as pack_model
 from edgechess_inference.weights.pushing import push as push_model
-from edgechess_inference.weights.s3_store import S3Options
 from edgechess_inference.weights.signing import new_key
-from edgechess_inference.weights.signing import sign as sign_manifest
 from edgechess_inference.weights.streamer import open_stream
 from edgechess_inference.weights.transfer import CONNECTIONS, StreamSettings, Transfer
 from edgechess_inference.weights.unpacking import unpack as unpack_model
@@ -50,64 +48,6 @@ app.add_typer(import_bedrock, name="import-bedrock")
 app.command("list")(list_models)
 
 AddressArgument = Annotated[str, typer.Argument(help="Address of a packed model: …/NAME.json.", metavar="MODEL")]
-MirrorOption = Annotated[list[str] | None, typer.Option("--mirror", help="Another address of the same model.")]
-CacheOption = Annotated[Path | None, typer.Option("--cache", help="Folder that keeps chunks between starts.")]
-TrustOption = Annotated[
-    list[str] | None,
-    typer.Option("--trust", help="Public key that must have signed the manifest; every SHA-256 is then verified."),
-]
-EndpointOption = Annotated[str | None, typer.Option("--s3-endpoint", help="An S3 that is not Amazon's.")]
-RegionOption = Annotated[str | None, typer.Option("--s3-region", help="Region of the bucket.")]
-ProfileOption = Annotated[str | None, typer.Option("--s3-profile", help="Profile of the AWS configuration.")]
-CaOption = Annotated[Path | None, typer.Option("--ca", help="Certificates to trust for https, a PEM file.")]
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class S3Place:
-    """Where S3 is."""
-
-    endpoint: EndpointOption = None
-    region: RegionOption = None
-    profile: ProfileOption = None
-
-    def s3(self) -> S3Options:
-        return S3Options(self.endpoint, self.region, self.profile)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Manifested(S3Place):
-    """How a manifest is read."""
-
-    trust: TrustOption = None
-    ca: CaOption = None
-
-    def opening(self, mirrors: list[str] | None = None, cache: Path | None = None) -> ModelOptions:
-        return ModelOptions(
-            mirrors=tuple(mirrors or ()), cache=cache, trust=tuple(self.trust or ()), s3=self.s3(), ca_file=self.ca
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Mirrored(Manifested):
-    """And its chunks, from one of several places."""
-
-    mirror: MirrorOption = None
-
-    def options(self) -> ModelOptions:
-        return self.opening(self.mirror)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Cached(Manifested):
-    """Or from a cache before that."""
-
-    mirror: MirrorOption = None
-    cache: CacheOption = None
-
-    def options(self) -> ModelOptions:
-        return self.opening(self.mirror, self.cache)
-
-
 ConnectionsOption = Annotated[int, typer.Option("--connections", help="Chunks in flight.", min=1, max=64)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 
@@ -133,7 +73,7 @@ def pack(
     cut: Annotated[
         list[str] | None, typer.Option("--cut", help="PATTERN=AXIS (or PATTERN=whole), before the usual rules.")
     ] = None,
-    key: Annotated[Path | None, typer.Option("--sign", help="Sign with the private key in this file.")] = None,
+    key: SignOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Cut a safetensors checkpoint into 8 MiB chunks, named by their content; chunks already stored are shared."""
@@ -143,6 +83,7 @@ def pack(
             raise ManifestError(f"{source} does not exist")
         if is_run(source):
             size = pack_run(source, target, licence)
+            sign_packed(target, key)
             _say(as_json, {"model": str(target), "bytes": size}, f"{target}: {_size(size)} of weights")
             return
         card = m.Card(
@@ -156,10 +97,7 @@ def pack(
         )
         rules = (*(parse_rule(word) for word in cut or ()), *DEFAULT_RULES)
         packed = pack_model(source, target, card, shards=shards, rules=rules, files=file, progress=bar)
-        if key is not None:
-            write_whole(
-                target.with_name(target.name + SIGNATURE_SUFFIX), sign_manifest(target.read_bytes(), key.read_text())
-            )
+        sign_packed(target, key)
     total = packed.manifest.bytes
     _say(
         as_json,
@@ -244,7 +182,7 @@ def push(
 ) -> None:
     """Send a packed model to S3; chunks that are there already are not sent again."""
     with _told(), _bar(as_json) as bar:
-        pushed = anyio.run(push_model, source, address, store.s3(), bar)
+        pushed = anyio.run(push_model, source, address, store.s3(), bar, store.ca)
     _say(
         as_json,
         {"model": address, "sentBytes": pushed.sent_bytes, "sharedBytes": pushed.shared_bytes},

@@ -40,15 +40,24 @@ class Pushed:
     shared_bytes: int
 
 
-async def push(path: Path, address: str, options: S3Options, progress: Progress = lambda done, total: None) -> Pushed:
-    """From a store on disk (…/NAME.json) to `s3://bucket/prefix/NAME.json`. Raises ManifestError, SourceError, OSError."""
+async def push(
+    path: Path,
+    address: str,
+    options: S3Options,
+    progress: Progress = lambda done, total: None,
+    ca_file: Path | None = None,
+) -> Pushed:
+    """From a store on disk (…/NAME.json) to `s3://bucket/prefix/NAME.json`. Raises ManifestError, SourceError, OSError.
+
+    `ca_file`: certificates to trust instead of the system's.
+    """
     text = await anyio.to_thread.run_sync(path.read_bytes)
     manifest = parse(text)
     folder, name = split_address(address)
     if not folder.startswith("s3://"):
         raise SourceError(f"{address}: models are pushed to s3://bucket/…/NAME.json")
     bucket, prefix = split_s3(folder)
-    remote = _Bucket(bucket, prefix, options)
+    remote = _Bucket(bucket, prefix, options, ca_file)
     there = await anyio.to_thread.run_sync(remote.chunks)
     chunks = list(manifest.chunks().values())
     missing = [chunk for chunk in chunks if there.get(chunk.address) != chunk.bytes]
@@ -91,8 +100,9 @@ def _put_chunk(remote: _Bucket, store: LocalStore, chunk: Chunk) -> None:
 class _Bucket:
     """A prefix of a bucket, through boto3. Every error becomes a SourceError with S3's own reason."""
 
-    def __init__(self, bucket: str, prefix: str, options: S3Options) -> None:
+    def __init__(self, bucket: str, prefix: str, options: S3Options, ca_file: Path | None) -> None:
         session = open_session(options)
+        options.context(ca_file)  # whether it holds any is said before anything is sent
         import boto3
         import botocore.exceptions
 
@@ -102,7 +112,10 @@ class _Bucket:
         self._errors: tuple[type[Exception], ...] = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
         try:
             self._client: Any = boto3.Session(botocore_session=session).client(
-                "s3", region_name=region_of(session, options), endpoint_url=endpoint_of(session, options)
+                "s3",
+                region_name=region_of(session, options),
+                endpoint_url=endpoint_of(session, options),
+                verify=str(ca_file) if ca_file else None,
             )
         except (*self._errors, ValueError) as error:
             raise SourceError(f"S3: {error}") from error

@@ -7,6 +7,7 @@ chunk by SHA-256, so that one signature covers the model. Needs the extra `[sign
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from edgechess_inference.weights.errors import SignatureError
 
@@ -14,19 +15,16 @@ SIGNATURE_BYTES_MAX = 512
 
 
 def new_key() -> tuple[str, str]:
-    """A private and its public key, in hexadecimal."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key = Ed25519PrivateKey.generate()
+    """A private and its public key, in hexadecimal. Raises SignatureError where cryptography is not installed."""
+    key = _ed25519().Ed25519PrivateKey.generate()
     return key.private_bytes_raw().hex(), key.public_key().public_bytes_raw().hex()
 
 
 def sign(manifest: bytes, private_key: str) -> bytes:
-    """The signature file. Raises SignatureError for a key that is none."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
+    """The signature file. Raises SignatureError for a key that is none, or where cryptography is not installed."""
+    ed25519 = _ed25519()
     try:
-        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private_key.strip()))
+        key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private_key.strip()))
     except ValueError as error:
         raise SignatureError("a private key is 64 hexadecimal digits") from error
     return f"ed25519 {key.public_key().public_bytes_raw().hex()} {key.sign(manifest).hex()}\n".encode()
@@ -34,8 +32,8 @@ def sign(manifest: bytes, private_key: str) -> bytes:
 
 def verify_signature(manifest: bytes, signature: bytes, trust: Sequence[str]) -> None:
     """Raises SignatureError unless one of the trusted public keys signed exactly these bytes."""
+    ed25519 = _ed25519()
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     words = signature[:SIGNATURE_BYTES_MAX].decode("ascii", "replace").split()
     if len(words) != 3 or words[0] != "ed25519":
@@ -43,6 +41,14 @@ def verify_signature(manifest: bytes, signature: bytes, trust: Sequence[str]) ->
     if words[1] not in trust:
         raise SignatureError(f"the manifest is signed by {words[1][:16]}…, whom nobody told us to trust")
     try:
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(words[1])).verify(bytes.fromhex(words[2]), manifest)
+        ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(words[1])).verify(bytes.fromhex(words[2]), manifest)
     except (InvalidSignature, ValueError) as error:
         raise SignatureError("the signature does not belong to this manifest") from error
+
+
+def _ed25519() -> Any:
+    try:
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as error:
+        raise SignatureError("signatures need cryptography: install edgechess-inference[sign]") from error
+    return ed25519
