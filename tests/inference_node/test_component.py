@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,54 @@ async def test_a_model_that_cannot_be_had_is_told_and_brought_when_it_can(
         await until_serving(asker, "chess")
         assert (await asker.ask("b", "model:chess")).fallback is False
         await asker.until(lambda: asker.health[-1].status == "ready")
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No credentials of AWS anywhere."""
+    pytest.importorskip("boto3")
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def remembered(cache: Path, address: str, store: Path) -> str:
+    """A cache as a start from `address` leaves it."""
+    from edgechess_inference.weights.manifest_memory import ManifestMemory
+
+    ManifestMemory(cache).keep(address, store.read_bytes(), None)
+    shutil.copytree(store.parent / "chunks", cache / "chunks")
+    return str(cache)
+
+
+@pytest.mark.usefixtures("nameless")
+async def test_a_node_whose_cache_has_all_starts_without_credentials_and_says_so(
+    rig: Any, stores: Any, tmp_path: Path, caplog: Any
+) -> None:
+    address = "s3://models/one.json"
+    cache = remembered(tmp_path / "cache", address, Path(stores("one", 1)))
+    async with rig.node(models=(f"chess={address}",), cache=cache) as asker:
+        [model] = (await until_serving(asker, "chess")).models
+        assert (await asker.ask("a", "model:chess")).fallback is False
+        assert f"{address} is taken as it was when it was last read" in (model.remarks or "")
+        await asker.until(lambda: "no credentials" in (asker.health[-1].reason or ""))
+        assert asker.health[-1].status == "ready"  # every question has its answer
+    [warned] = [record for record in caplog.records if "no credentials" in record.getMessage()]
+    assert warned.levelname == "WARNING"
+
+
+@pytest.mark.usefixtures("nameless")
+async def test_a_node_whose_cache_lacks_a_chunk_says_that_it_has_no_credentials(
+    rig: Any, stores: Any, tmp_path: Path
+) -> None:
+    cache = remembered(tmp_path / "cache", "s3://models/one.json", Path(stores("one", 1)))
+    max((tmp_path / "cache" / "chunks").glob("??/*"), key=lambda path: path.stat().st_size).unlink()
+    async with rig.node(models=("chess=s3://models/one.json",), cache=cache) as asker:
+        await asker.until(lambda: asker.health[-1].status == "degraded")
+        assert "no credentials" in (asker.health[-1].reason or "")
+        assert (await asker.ask("a", "model:chess")).fallback is True
 
 
 async def test_many_tables_at_once_are_all_answered_by_one_set_of_weights_each(rig: Any, stores: Any) -> None:

@@ -101,8 +101,7 @@ def model_line(state: m.ModelState) -> str:
         parts.append(f"{state.swaps} swap{'s' if state.swaps > 1 else ''}")
     if state.loading:
         parts.append(f"on its way: {state.loading}{_part(state)}")
-    if state.problem:
-        parts.append(state.problem)
+    parts += [text for text in (state.remarks, state.problem) if text]
     return "; ".join(parts)
 
 

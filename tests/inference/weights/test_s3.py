@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,12 @@ import pytest
 from edgechess_inference.weights.errors import SourceError
 from edgechess_inference.weights.fetch_plan import Fault
 from edgechess_inference.weights.host_buffer import HostBuffer
+from edgechess_inference.weights.local_store import CHUNKS
+from edgechess_inference.weights.manifest_memory import ManifestMemory
 from edgechess_inference.weights.model import ModelOptions, open_model
 from edgechess_inference.weights.pushing import push
 from edgechess_inference.weights.s3_store import S3Errors, S3Options, s3_source, split_s3
+from edgechess_inference.weights.source import FetchFailed
 from edgechess_inference.weights.streamer import open_stream
 
 boto3 = pytest.importorskip("boto3")
@@ -87,16 +91,121 @@ async def test_pushing_to_no_bucket(s3: S3Options, packed: Path) -> None:
         await push(packed, "/tmp/tiny.json", s3)
 
 
-def test_no_credentials(account: S3Options, monkeypatch: pytest.MonkeyPatch) -> None:
+# ---------------------------------------------------------------- nothing to ask with
+
+
+@pytest.fixture
+def nameless(account: S3Options, monkeypatch: pytest.MonkeyPatch) -> S3Options:
+    """No credentials anywhere."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    return account
+
+
+@pytest.fixture
+def remembered(packed: Path, tmp_path: Path) -> Path:
+    """A cache as a start from s3://models/tiny.json leaves it."""
+    ManifestMemory(tmp_path).keep("s3://models/tiny.json", packed.read_bytes(), None)
+    shutil.copytree(packed.parent / CHUNKS, tmp_path / CHUNKS)
+    return tmp_path
+
+
+def test_no_credentials(nameless: S3Options) -> None:
     with pytest.raises(SourceError, match="no credentials"):
-        s3_source("s3://models/x", account)
+        s3_source("s3://models/x", nameless)
 
 
 def test_a_profile_that_does_not_exist(account: S3Options) -> None:
     with pytest.raises(SourceError, match="nobody"):
         s3_source("s3://models/x", S3Options(profile="nobody"))
+
+
+@pytest.mark.parametrize("profile", [None, "nobody"])
+async def test_a_cache_that_has_it_all_needs_no_credentials(
+    workshop: Any,
+    nameless: S3Options,
+    remembered: Path,
+    buffer: HostBuffer,
+    image: str,
+    profile: str | None,
+    caplog: Any,
+) -> None:
+    s3 = dataclasses.replace(nameless, profile=profile)
+    model = await open_model("s3://models/tiny.json", ModelOptions(cache=remembered, s3=s3))
+    async with open_stream(model, buffer) as stream:
+        await stream.done()
+    assert workshop.digest(buffer) == image
+    assert await model.file("tokenizer.json") == b'{"a": 1}'
+    assert model.remark is not None
+    assert "s3://models/tiny.json is taken as it was when it was last read" in model.remark
+    assert ("nobody" if profile else "no credentials") in caplog.text
+    with pytest.raises(SourceError, match="nobody" if profile else "no credentials"):
+        await open_model("s3://models/other.json", ModelOptions(cache=remembered, s3=s3))
+
+
+async def test_what_a_cache_lacks_is_not_had_without_credentials_and_the_error_says_so(
+    workshop: Any, nameless: S3Options, remembered: Path, packed: Path, buffer: HostBuffer
+) -> None:
+    (remembered / workshop.chunk_keys(packed)[1]).unlink()
+    model = await open_model("s3://models/tiny.json", ModelOptions(cache=remembered, s3=nameless))
+    with pytest.raises(SourceError, match="no credentials"):
+        async with open_stream(model, buffer) as stream:
+            await stream.done()
+
+
+async def test_a_mirror_serves_who_has_no_credentials(
+    workshop: Any, nameless: S3Options, packed: Path, buffer: HostBuffer, image: str
+) -> None:
+    model = await open_model("s3://models/tiny.json", ModelOptions(mirrors=(str(packed),), s3=nameless))
+    async with open_stream(model, buffer) as stream:
+        await stream.done()
+    assert workshop.digest(buffer) == image
+    assert model.remark is None
+
+
+@pytest.mark.slow
+async def test_started_with_credentials_and_again_without(
+    workshop: Any, s3: S3Options, packed: Path, buffer: HostBuffer, image: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    address, options = "s3://models/kept/tiny.json", ModelOptions(cache=tmp_path, s3=s3)
+    await push(packed, address, s3)
+    async with open_stream(await open_model(address, options), buffer) as stream:
+        await stream.done()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    async with open_stream(await open_model(address, options), buffer) as stream:
+        await stream.done()
+        assert stream.snapshot().tally.by_source["cache"] == buffer.bytes
+    assert workshop.digest(buffer) == image
+
+
+def test_whoever_hands_out_credentials_may_be_silent_or_say_no(account: S3Options, monkeypatch: Any) -> None:
+    """Those of a role are asked for when the first request is signed: silence passes, a refusal does not."""
+    import botocore.exceptions
+    import botocore.session
+
+    class Role:
+        error: Exception
+
+        def get_frozen_credentials(self) -> None:
+            raise self.error
+
+    role = Role()
+    monkeypatch.setattr(botocore.session.Session, "get_credentials", lambda self: role)
+    sign = s3_source("s3://models/a", account).sign
+    assert sign is not None
+    refusal = {"Error": {"Code": "AccessDenied", "Message": "not you"}}
+    for error, fault, text in (
+        (botocore.exceptions.EndpointConnectionError(endpoint_url="https://sts"), Fault.RESET, "https://sts"),
+        (botocore.exceptions.ClientError(refusal, "AssumeRole"), Fault.DENIED, "not you"),
+    ):
+        role.error = error
+        with pytest.raises(FetchFailed, match=text) as failed:
+            sign("http://127.0.0.1:1/models/a/k", {"Host": "127.0.0.1"})
+        assert failed.value.fault is fault
+
+
+# ---------------------------------------------------------------- which error it was
 
 
 ANSWERS = {  # from the S3 API reference, "Error responses"

@@ -502,7 +502,7 @@ class ModelState(Message, frozen=True, kw_only=True):
     total_bytes: int | None = None
     rate_bytes_s: float | None = None
     remarks: ShortText | None = None
-    """"2 healed", "1 throttled": what was not as it should be, and was put right."""
+    """"2 healed", "1 throttled": what was not as it should be, and was put right, or does not matter."""
     waiting: int = 0
     swaps: int = 0
     problem: Text | None = None

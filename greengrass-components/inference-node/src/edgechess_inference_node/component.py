@@ -289,7 +289,8 @@ class _Node:
             return "degraded", "; ".join(dict.fromkeys(troubles))[:300]
         waiting = [state for state in self._models.states() if state.state == "loading"]
         remarks = [f"the engine answers; on its way: {', '.join(state.model for state in waiting)}"] if waiting else []
-        return "ready", "; ".join((*remarks, *self._remarks.values()))[:300] or None
+        remarks += [*self._remarks.values(), *self._models.remarks()]
+        return "ready", "; ".join(remarks)[:300] or None
 
     async def _pages(self) -> None:
         settings = self._context.settings

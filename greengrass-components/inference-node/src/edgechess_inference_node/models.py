@@ -166,6 +166,13 @@ class NodeModels:
             if problem and not served.ready:
                 yield f"{name}: {problem}"
 
+    def remarks(self) -> Iterator[str]:
+        """Of models that serve, though not all is as it was set."""
+        for name, served in sorted(self._served.items()):
+            remark = served.slot.status().remark
+            if remark:
+                yield f"{name}: {remark}"
+
     # ---------------------------------------------------------------- what changes
 
     def wanted(self) -> dict[str, str]:
@@ -373,6 +380,7 @@ def _state(name: str, served: Served) -> ModelState:
     status = served.slot.status()
     progress = status.progress
     problem = served.problem or status.problem
+    remarks = [*(progress.remarks() if progress else ()), *([status.remark] if status.remark else ())]
     return ModelState(
         model=name,
         state=status.state,
@@ -382,7 +390,7 @@ def _state(name: str, served: Served) -> ModelState:
         landed_bytes=progress.landed_bytes if progress else None,
         total_bytes=progress.total_bytes if progress else None,
         rate_bytes_s=round(progress.rate_bytes_s) if progress else None,
-        remarks=", ".join(progress.remarks())[:200] or None if progress else None,
+        remarks=", ".join(remarks)[:PROBLEM_LIMIT] or None,
         waiting=status.waiting,
         swaps=status.swaps,
         problem=problem[:PROBLEM_LIMIT] if problem else None,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -252,7 +252,7 @@ def _check_encoding(name: str, encoding: str | None) -> None:
 
 
 def _after(resident: Source, model: Model) -> Model:
-    return Model(model.manifest, (resident, *model.sources), model.rigour, model.cache)
+    return replace(model, sources=(resident, *model.sources))
 
 
 def _description(model: Model, kind: Kind, backend: str, options: LoadOptions) -> Description:

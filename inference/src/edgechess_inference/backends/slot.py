@@ -75,6 +75,8 @@ class SlotStatus:
     swaps: int
     problem: str | None
     """Why the last load failed, or why nobody is answered."""
+    remark: str | None
+    """What is not as it was set, though the weights that serve are whole."""
 
 
 class _Ask(Generic[R]):
@@ -173,6 +175,7 @@ class ModelSlot:
             waiting=len(self._line),
             swaps=self._swaps,
             problem=self._problem,
+            remark=self._serving.model.remark if self._serving else None,
         )
 
     # ------------------------------------------------------------ changing

@@ -20,12 +20,19 @@ class SignatureError(WeightsError):
 class SourceError(WeightsError):
     """A store cannot be reached, refuses us, or lacks what we ask for. The text says which (bucket, key, credentials …).
 
-    `passing`: it could not be asked now, and may answer the next time; else it has answered, and this is its answer.
+    `passing`: it could not be asked now, and may answer the next time. `asked`: False where we lack what asking takes
+    (credentials, a package): nothing is known of its answer, and asking once more brings none. Else it has answered.
     """
 
-    def __init__(self, text: str, *, passing: bool = False) -> None:
+    def __init__(self, text: str, *, passing: bool = False, asked: bool = True) -> None:
         super().__init__(text)
         self.passing = passing
+        self.asked = asked
+
+    @property
+    def answered(self) -> bool:
+        """The store's own word, to be believed."""
+        return self.asked and not self.passing
 
 
 class DamageError(WeightsError):

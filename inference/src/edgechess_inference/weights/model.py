@@ -16,6 +16,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from edgechess_inference.weights.absent_source import AbsentSource
 from edgechess_inference.weights.chunk_cache import ChunkCache
 from edgechess_inference.weights.digests import Rigour, intact
 from edgechess_inference.weights.disk_adapter import DiskSource
@@ -58,6 +59,13 @@ class Model:
     sources: tuple[Source, ...]
     rigour: Rigour = "damage"
     cache: ChunkCache | None = None
+    recalled: str | None = None
+    """Why the manifest is the one that stood there when it was last read."""
+
+    @property
+    def remark(self) -> str | None:
+        """What is not as it was set, though the model is whole all the same."""
+        return self.recalled or (self.cache.problem if self.cache else None)
 
     async def file(self, name: str) -> bytes:
         """A side file, verified. Raises ManifestError (no such file), SourceError or DamageError."""
@@ -128,7 +136,7 @@ def open_blocking(address: str, options: ModelOptions) -> Model:
 
 def _open_now(address: str, options: ModelOptions) -> Model:
     """From the first place that has it. Raises SourceError: what the first place said."""
-    sources, failures = _places(address, options)
+    sources, failures = _places(address, options), list[SourceError]()
     for source, name in sources:
         try:
             data = _read(source, name)
@@ -145,27 +153,30 @@ def _open_now(address: str, options: ModelOptions) -> Model:
 
 def _recalled(address: str, options: ModelOptions, error: SourceError) -> Model | None:
     """What was read at this address the last time, if it cannot be asked now."""
-    found = ManifestMemory(options.cache).recall(address) if options.cache is not None and error.passing else None
+    found = ManifestMemory(options.cache).recall(address) if options.cache is not None and not error.answered else None
     if found is None:
         return None
-    log.warning("%s; %s is taken as it was when it was last read", error, address)
-    return _checked(*found, [source for source, _ in _places(address, options)[0]], options)
+    why = f"{error}; {address} is taken as it was when it was last read"
+    log.warning("%s", why)
+    checked = _checked(*found, [source for source, _ in _places(address, options)], options)
+    return dataclasses.replace(checked, recalled=why)
 
 
-def _places(address: str, options: ModelOptions) -> tuple[list[tuple[Source, str]], list[SourceError]]:
-    """Sources with the manifest's name in each, best first; and why some cannot be had now. Raises SourceError for one
-    that never will be."""
+def _places(address: str, options: ModelOptions) -> list[tuple[Source, str]]:
+    """Sources with the manifest's name in each, best first. Raises SourceError for one that never will be."""
     folder, name = split_address(address)
-    sources: list[tuple[Source, str]] = []
-    failures: list[SourceError] = []
-    for place, called in [(folder, name), *(_mirrored(mirror, name) for mirror in options.mirrors)]:
-        try:
-            sources.append((source_of(place, options), called))
-        except SourceError as error:
-            if not error.passing:
-                raise
-            failures.append(error)
-    return sources, failures
+    places = [(folder, name), *(_mirrored(mirror, name) for mirror in options.mirrors)]
+    return [(_source_or_why(place, options), called) for place, called in places]
+
+
+def _source_or_why(folder: str, options: ModelOptions) -> Source:
+    """Raises SourceError for what is no place at all."""
+    try:
+        return source_of(folder, options)
+    except SourceError as error:
+        if error.answered:
+            raise
+        return AbsentSource(folder, error)
 
 
 def _mirrored(mirror: str, name: str) -> tuple[str, str]:
@@ -186,10 +197,12 @@ def _signature(source: Source, name: str) -> bytes:
     try:
         return _read(source, name + SIGNATURE_SUFFIX)
     except SourceError as error:
-        raise SourceError(f"the signature: {error}", passing=error.passing) from error
+        raise SourceError(f"the signature: {error}", passing=error.passing, asked=error.asked) from error
 
 
 def _read(source: Source, key: str) -> bytes:
+    if isinstance(source, AbsentSource):
+        raise source.error
     connection = source.connect()
     try:
         return connection.read(key)

@@ -68,6 +68,8 @@ def s3_source(folder: str, options: S3Options, ca_file: Path | None = None) -> H
     else:
         url = f"https://{bucket}.s3.{region}.amazonaws.com"
     errors = S3Errors(bucket, region, prefix)
+    bundle = session.get_config_variable("ca_bundle")
+    ca_file = ca_file or (Path(bundle) if bundle else None)
     return HttpSource(
         f"{url}/{prefix}" if prefix else url,
         name=f"s3://{bucket}",
@@ -83,12 +85,12 @@ def open_session(options: S3Options) -> Session:
         import botocore.exceptions
         import botocore.session
     except ImportError as error:
-        raise SourceError("S3 needs boto3: install edgechess-inference[s3]") from error
+        raise SourceError("S3 needs boto3: install edgechess-inference[s3]", asked=False) from error
     try:
         session = botocore.session.Session(profile=options.profile)
         session.get_scoped_config()
     except botocore.exceptions.BotoCoreError as error:
-        raise SourceError(f"S3: {error}") from error
+        raise SourceError(f"S3: {error}", asked=False) from error
     return session
 
 
@@ -118,20 +120,24 @@ class _Signer:
         self._auth: Any = S3SigV4Auth
         self._request: Any = AWSRequest
         self._errors = botocore.exceptions.BotoCoreError
+        self._refusal = botocore.exceptions.ClientError
         try:
             self._credentials: Any = session.get_credentials()
         except self._errors as error:
             raise SourceError(f"S3: {error}", passing=True) from error  # whoever hands them out does not answer
         if self._credentials is None:
-            raise SourceError("S3: there are no credentials (AWS_ACCESS_KEY_ID, a profile, or a role)")
+            raise SourceError("S3: there are no credentials (AWS_ACCESS_KEY_ID, a profile, or a role)", asked=False)
 
     def __call__(self, url: str, headers: dict[str, str]) -> dict[str, str]:
+        """Raises FetchFailed: RESET where whoever hands out credentials does not answer, DENIED where it says no."""
         request = self._request(method="GET", url=url, headers=headers)
         try:
-            frozen = self._credentials.get_frozen_credentials()
-            self._auth(frozen, "s3", self._region).add_auth(request)
+            frozen = self._credentials.get_frozen_credentials()  # of a role: only now is it asked for them
         except self._errors as error:
+            raise FetchFailed(Fault.RESET, f"S3: {error}") from error
+        except self._refusal as error:
             raise FetchFailed(Fault.DENIED, f"S3: {error}") from error
+        self._auth(frozen, "s3", self._region).add_auth(request)
         return dict(request.headers.items())
 
 
