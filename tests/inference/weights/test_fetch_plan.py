@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import heapq
+import itertools
 import random
 
 import pytest
@@ -299,3 +302,128 @@ def test_whatever_happens_every_chunk_lands_once_and_no_place_has_two_writers(se
             apply(receiver, core.decide(event, now_s))
     assert core.finished
     assert sorted(landed) == list(range(30))
+
+
+# ---------------------------------------------------------------- what faults cost
+
+
+CHUNKS, RECEIVERS, RATE = 1000, 12, 100.0  # one chunk takes a second on its connection
+
+
+@dataclasses.dataclass
+class Link:
+    """One source over connections of one speed each, played in virtual time. Shares of all fetches."""
+
+    drop: float = 0.0
+    damage: float = 0.0
+    slow: float = 0.0
+    storms: tuple[tuple[float, float], ...] = ()
+    """From when to when everything is refused."""
+    sent: float = 0.0
+    damaged: int = 0
+
+    def run(self, seed: int) -> tuple[p.FetchPlan, float]:
+        """The plan when it has finished, and when that was."""
+        draw = random.Random(seed)
+        limits = p.Limits(backoff_s=0.5, backoff_max_s=5.0, hedge_min_s=1.0)
+        core = p.FetchPlan([100] * CHUNKS, ["a"], RECEIVERS, draw, limits)
+        due: list[tuple[float, int, int, p.Event]] = []
+        flights: dict[int, tuple[float, p.Fetch, int]] = {}
+        count = itertools.count()
+
+        def then(at_s: float, receiver: int, event: p.Event) -> None:
+            number = next(count)
+            heapq.heappush(due, (at_s, number, receiver, event))
+            if receiver in flights:
+                flights[receiver] = (*flights[receiver][:2], number)
+
+        def fly(receiver: int, found: p.Fetch, now_s: float) -> None:
+            flights[receiver] = (now_s, found, -1)
+            chance, left = draw.random(), 100 - found.start
+            if any(begin <= now_s < end for begin, end in self.storms):
+                event: p.Event = p.Broken(receiver, p.Fault.THROTTLED, "slow down", found.start)
+                then(now_s + 0.02, receiver, event)
+            elif chance < self.drop:
+                got = found.start + draw.randrange(left)
+                then(now_s + (got - found.start) / RATE, receiver, p.Broken(receiver, p.Fault.RESET, "gone", got))
+            elif chance < self.drop + self.damage:
+                then(now_s + left / RATE, receiver, p.Damaged(receiver))
+            else:
+                slower = 20.0 if draw.random() < self.slow else 1.0
+                then(now_s + slower * left / RATE, receiver, p.Received(receiver))
+
+        def apply(receiver: int, effects: list[p.Effect], now_s: float) -> None:
+            for effect in effects:
+                match effect:
+                    case p.Cancel(other):
+                        began_s, found, _ = flights.pop(other)
+                        got = min(99, found.start + int((now_s - began_s) * RATE / 20.0))
+                        self.sent += got - found.start
+                        then(now_s, other, p.Broken(other, p.Fault.CANCELLED, "", got))
+                    case p.Adopt(winner):
+                        apply(winner, core.decide(p.Received(winner), now_s), now_s)
+                        then(now_s, winner, p.Idle(winner))
+                    case p.Drop(loser):
+                        then(now_s, loser, p.Idle(loser))
+
+        for receiver in range(RECEIVERS):
+            then(0.0, receiver, p.Idle(receiver))
+        now_s = 0.0
+        while not core.finished:
+            now_s, number, receiver, event = heapq.heappop(due)
+            if isinstance(event, p.Idle):
+                match ask(core, receiver, now_s):
+                    case p.Fetch() as found:
+                        fly(receiver, found, now_s)
+                    case p.Wait(seconds):
+                        then(now_s + seconds, receiver, p.Idle(receiver))
+                continue
+            if receiver in flights and flights[receiver][2] != number:
+                continue
+            flight = flights.pop(receiver, None)
+            if flight is None and not (isinstance(event, p.Broken) and event.fault is p.Fault.CANCELLED):
+                continue  # it was cancelled meanwhile
+            if flight is not None:
+                end = event.received if isinstance(event, p.Broken) else 100
+                self.sent += end - flight[1].start
+                self.damaged += 100 * isinstance(event, p.Damaged)
+            effects = core.decide(event, now_s)
+            apply(receiver, effects, now_s)
+            if not any(isinstance(effect, p.Hold) for effect in effects):
+                then(now_s, receiver, p.Idle(receiver))
+        return core, now_s
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_drops_and_damage_cost_no_more_than_they_must(seed: int) -> None:
+    """5 % of connections dropped, 1 % of chunks damaged: at most 1.1 times the damage again, at most 1.3 times as long."""
+    clean_s = Link().run(seed)[1]
+    link = Link(drop=0.05, damage=0.01)
+    core, took_s = link.run(seed)
+    assert core.tally.broken > 20
+    assert core.tally.healed_chunks > 2
+    again = link.sent - 100 * CHUNKS
+    assert 0 < again <= 1.1 * link.damaged
+    assert core.tally.refetched_bytes == again
+    assert took_s <= 1.3 * clean_s
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_storms_of_refusals_cost_little_more_than_they_last(seed: int) -> None:
+    clean_s = Link().run(seed)[1]
+    link = Link(storms=((10.0, 15.0), (30.0, 35.0)))
+    core, took_s = link.run(seed)
+    assert core.tally.throttled > 0
+    assert link.sent == 100 * CHUNKS
+    assert took_s <= 1.3 * (clean_s + 10.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slow_chunks_do_not_hold_up_the_others(seed: int) -> None:
+    """One of a hundred comes at a twentieth of the speed; what is fetched twice is bounded."""
+    clean_s = Link().run(seed)[1]
+    link = Link(slow=0.01)
+    core, took_s = link.run(seed)
+    assert core.tally.hedged > 2
+    assert link.sent - 100 * CHUNKS <= 1.1 * 100 * core.tally.hedged
+    assert took_s <= 1.3 * clean_s

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
+import resource
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from edgechess_inference.weights import chunk_cache, manifest_memory
+from edgechess_inference.weights import chunk_cache, manifest_memory, verifying
 from edgechess_inference.weights import manifest as m
+from edgechess_inference.weights import model as model_module
 from edgechess_inference.weights.copying import pull
 from edgechess_inference.weights.errors import (
     DamageError,
@@ -40,6 +42,13 @@ from edgechess_inference.weights.verifying import verify
 pytestmark = pytest.mark.anyio
 both = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 QUICK = StreamSettings(connections=4, seed=1, limits=Limits(backoff_s=0.001, hedge_min_s=30.0))
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here waits to see how long a store is waited for."""
+    monkeypatch.setattr(model_module, "PAUSES_S", (0.001, 0.001, 0.001))
+    monkeypatch.setattr(verifying, "PAUSES_S", (0.001, 0.001, 0.001))
 
 
 async def streamed(address: str, buffer: HostBuffer, settings: StreamSettings = QUICK, **options: Any) -> Tally:
@@ -151,6 +160,33 @@ async def test_a_store_that_refuses_now_and_then(
     assert workshop.digest(buffer) == image
     refused = len([request for request in server.requests if "chunks/" in request]) - 4
     assert refused == tally.throttled + tally.broken
+    assert server.sent == buffer.bytes + server.manifest_bytes  # not one byte twice
+
+
+async def test_a_storm_of_refusals_passes_and_costs_no_byte(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str
+) -> None:
+    server.fault = lambda key, before: "503" if len(server.requests) < 40 else ""
+    limits = Limits(backoff_s=0.001, backoff_max_s=0.01, hedge_min_s=30.0)
+    tally = await streamed(f"{server.url}/tiny.json", buffer, StreamSettings(connections=4, seed=1, limits=limits))
+    assert workshop.digest(buffer) == image
+    assert tally.throttled >= 35
+    assert server.sent == buffer.bytes + server.manifest_bytes
+
+
+async def test_every_fault_at_once_costs_no_more_than_the_damage(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str
+) -> None:
+    dropped, damaged, refused, slow = workshop.chunk_keys(server.folder / "tiny.json")
+    faults = {dropped: ["drop"] * 3, damaged: ["damage"], refused: ["503"] * 3, slow: ["slow"]}
+    server.fault = lambda key, before: (faults.get(key, [])[before:] or [""])[0]
+    settings = StreamSettings(connections=4, seed=1, limits=Limits(backoff_s=0.001, hedge_min_s=0.2))
+    tally = await streamed(f"{server.url}/tiny.json", buffer, settings)
+    assert workshop.digest(buffer) == image
+    assert (tally.broken, tally.healed_chunks, tally.throttled) == (3, 1, 3)
+    assert tally.hedged >= 1
+    harmed = (tally.damaged_chunks + tally.hedged) * CHUNK_BYTES
+    assert server.sent - buffer.bytes - server.manifest_bytes <= 1.1 * harmed
 
 
 async def test_a_server_that_closes_after_each_answer(
@@ -188,6 +224,7 @@ async def test_a_slow_chunk_is_hedged(workshop: Any, server: Any, buffer: HostBu
     tally = await streamed(f"{server.url}/tiny.json", buffer, settings)
     assert workshop.digest(buffer) == image
     assert tally.hedged >= 1
+    assert server.sent <= buffer.bytes + server.manifest_bytes + tally.hedged * CHUNK_BYTES
 
 
 async def test_over_tls_with_faults(
@@ -405,25 +442,32 @@ async def test_a_damaged_cache_is_found_and_repaired(
     assert server.sent - before < CHUNK_BYTES + 10_000
 
 
-async def test_a_full_disk_is_said_and_the_stream_goes_on(
-    workshop: Any,
-    server: Any,
-    buffer: HostBuffer,
-    image: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: Any,
-) -> None:
-    def full(*_: object) -> bool:
-        raise OSError(errno.ENOSPC, "No space left on device")
+def left_of_chunks(cache: Path) -> list[Path]:
+    """Files that are no whole chunk."""
+    return [path for path in cache.glob("chunks/??/*") if len(path.name) != 64 or path.stat().st_size >= 3 << 20]
 
-    monkeypatch.setattr(chunk_cache.LocalStore, "put_chunk", full)
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file can grow beyond three MiB: a chunk breaks off in the middle, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_disk")
+async def test_a_full_disk_is_said_and_the_stream_goes_on(
+    workshop: Any, server: Any, buffer: HostBuffer, image: str, tmp_path: Path, caplog: Any
+) -> None:
     model = await open_model(f"{server.url}/tiny.json", ModelOptions(cache=tmp_path))
     async with open_stream(model, buffer, settings=QUICK) as stream:
         await stream.done()
     assert workshop.digest(buffer) == image
-    await until(lambda: model.cache is not None and model.cache.problem is not None)
-    assert caplog.text.count("No space left on device") == 1
+    assert server.sent == buffer.bytes + server.manifest_bytes
+    assert caplog.text.count("takes no more chunks: File too large") == 1
+    assert "takes no more chunks" in (model.remark or "")
+    assert left_of_chunks(tmp_path) == []
 
 
 async def test_an_update_fetches_only_what_changed(workshop: Any, tensors: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from edgechess_inference.weights.local_store import CHUNKS, PARTIAL_SUFFIX, Loca
 log = logging.getLogger(__name__)
 
 PARTIAL_AGE_S = 3600.0  # nobody writes one chunk for so long
+PUT = "put"  # what may fail for good
 LIMIT_BYTES = 64 << 30  # a few versions of what an edge box can run
 
 
@@ -29,9 +30,13 @@ class ChunkCache:
     def __init__(self, folder: Path, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
-        self.problem: str | None = None
-        """Why nothing more is written, once writing has failed."""
+        self._problems: dict[str, str] = {}
         self._store = LocalStore(folder)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing more is written, once writing has failed."""
+        return self._problems.get(PUT)
 
     def source(self) -> DiskSource:
         """The cache as the first source of a stream."""
@@ -44,8 +49,12 @@ class ChunkCache:
         try:
             self._store.put_chunk(address, data)
         except OSError as error:
-            self.problem = f"the cache {self.folder} takes no more chunks: {error.strerror or error}"
-            log.warning("%s; streaming goes on without it", self.problem)
+            self._fail(f"the cache {self.folder} takes no more chunks: {error.strerror or error}")
+
+    def _fail(self, problem: str) -> None:
+        """Several threads may find the disk full at once: `setdefault` is atomic, and one of them says so."""
+        if self._problems.setdefault(PUT, problem) is problem:
+            log.warning("%s; streaming goes on without it", problem)
 
     def prune(self, used: Collection[str]) -> int:
         """After a stream: what it used is the newest now, and the oldest others go until the limit holds.
