@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgechess_cli.bench.manager import BenchError
-from edgechess_cli.bench.node import _report, measure, mixed_answers, overlaps
+from edgechess_cli.bench.node import Starts, _report, measure, mixed_answers, overlaps
 from edgechess_cli.bench.node_adapters import Cycle
 
 
@@ -26,14 +26,14 @@ def test_an_answer_that_its_weights_do_not_give_is_mixed() -> None:
 
 def test_mixed_answers_fail_the_bench_and_slow_ones_only_miss() -> None:
     cycled = Cycle([0.01], [0.1], wrong=1, on_device=8, grown_bytes=0, different=3)
-    report = _report([1.0], [0.05], [0.1, 0.1], [0.3], [1.0], 2, cycled)
+    report = _report(Starts([1.0], [0.05], [0.2]), [0.1, 0.1], [0.3], [1.0], 2, cycled)
     assert report.failures == (
         "2 answers are of no one set of weights",
         "1 answers by another adapter than was asked for",
     )
-    assert [target.met for target in report.targets] == [True, True, False]
+    assert [target.met for target in report.targets] == [True, True, False, False]
     with pytest.raises(BenchError, match="more swaps are needed"):
-        _report([1.0], [0.05], [0.1], [], [1.0], 0, cycled)
+        _report(Starts([1.0], [0.05], [0.2]), [0.1], [], [1.0], 0, cycled)
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ async def test_a_small_run_measures_everything_and_mixes_nothing(tmp_path: Path)
     pytest.importorskip("onnxruntime")
     report = await measure(1, 2, 20)
     assert report.failures == ()
-    assert report.figures["ready"]["n"] == 1
+    assert report.figures["ready"]["n"] == report.figures["move_while_streaming"]["n"] == 1
     assert report.figures["swap"]["n"] == 2
     assert (report.figures["adapters"]["load"]["n"], report.figures["adapters"]["on_device"]) == (20, 8)
     assert report.figures["adapters"]["different_moves"] > 1

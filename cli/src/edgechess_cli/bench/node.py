@@ -1,6 +1,7 @@
 """The inference node as a process: how soon it answers after its start, what a swap costs those who ask, how adapters load.
 
-Starts: the node's model lies on a store that takes connections and says nothing, so every first move is the engine's.
+Starts: the node's model lies on a store that sends it so slowly that it has not come when the bench is done with the
+start. Every first move is the engine's, and so is the next, asked for while the weights come in.
 Swaps: several tables ask without a pause while the weights are replaced again and again; every answer is held against
 what the weights that it names answer alone. Adapters: far more of them than the node has room for are asked for in turn.
 Ratios are inside one run: answers during swaps over answers between them.
@@ -8,13 +9,13 @@ Ratios are inside one run: answers during swaps over answers between them.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
-import anyio.abc
 import chess
 
 from edgechess_cli.bench.figures import Distribution, Report, Table, Target
@@ -23,12 +24,14 @@ from edgechess_cli.bench.node_adapters import ADAPTERS, ROOM, Cycle, cycle
 from edgechess_cli.bench.node_rig import (
     NETWORK,
     NODE,
+    STREAMED,
     Answers,
     T,
     asking,
     packed,
     ready,
     running_node,
+    slow_store,
     swap,
     until_the_model_plays,
 )
@@ -43,45 +46,63 @@ WARM_UP = 20  # answers of each table before anything counts
 READY_LIMIT_S = 1.5
 FIRST_MOVE_LIMIT_S = 0.1
 SWAP_LIMIT_RATIO = 1.5
+STREAM_LIMIT_S = 30.0  # until the stream is open: backends are imported before
+STREAMING = "% are here"  # in what the node says of a model whose stream is open
 
 
 async def measure(starts: int, swaps: int, adapters: int = ADAPTERS) -> Report:
     """Raises BenchError, OSError, KitError."""
     with tempfile.TemporaryDirectory(prefix="edgechess-bench-") as folder:
-        ready_s, first_s = await _starts(starts, Path(folder))
+        started = await _starts(starts, Path(folder))
         calm_s, swapping_s, swap_s, mixed = await _swaps(swaps, Path(folder))
         cycled = await cycle(adapters, Path(folder))
-    return _report(ready_s, first_s, calm_s, swapping_s, swap_s, mixed, cycled)
+    return _report(started, calm_s, swapping_s, swap_s, mixed, cycled)
 
 
 # ---------------------------------------------------------------- starts
 
 
-async def _starts(count: int, folder: Path) -> tuple[list[float], list[float]]:
-    """Seconds from the process to ready, and from the first question after it to its move."""
-    ready_s, first_s = [], []
-    silent = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    model = f"bench=http://127.0.0.1:{silent.extra(anyio.abc.SocketAttribute.local_port)}/bench.json"
-    async with silent, running_broker() as url, anyio.create_task_group() as tasks:
-        tasks.start_soon(silent.serve, _say_nothing)
+@dataclasses.dataclass(slots=True)
+class Starts:
+    """Seconds, one each of every start."""
+
+    ready_s: list[float] = dataclasses.field(default_factory=list)
+    """From the process to ready."""
+    first_s: list[float] = dataclasses.field(default_factory=list)
+    """From the first question after that to its move."""
+    streaming_s: list[float] = dataclasses.field(default_factory=list)
+    """From a question to its move while weights come in."""
+
+
+async def _starts(count: int, folder: Path) -> Starts:
+    """Raises BenchError where a move was not the engine's, or nothing streamed."""
+    started = Starts()
+    packed(folder / "slow" / "bench.json", 1, STREAMED)
+    async with slow_store(folder / "slow") as store, running_broker() as url:
         for number in range(count):
             async with asking(url) as (bus, answers), bus.subscribe(T.status) as statuses:
                 began = time.perf_counter()
-                async with running_node(url, folder / f"start-{number}.journal", model):
+                async with running_node(url, folder / f"start-{number}.journal", f"bench={store}/bench.json"):
                     await ready(statuses)
-                    ready_s.append(time.perf_counter() - began)
-                    began = time.perf_counter()
-                    answer = await answers.ask(chess.STARTING_FEN)
-                    first_s.append(time.perf_counter() - began)
-                    if not answer.fallback:
-                        raise BenchError("a model answered whose weights never came")
-        tasks.cancel_scope.cancel()
-    return ready_s, first_s
+                    started.ready_s.append(time.perf_counter() - began)
+                    took_s, said = await _engines_move(answers)
+                    started.first_s.append(took_s)
+                    with anyio.fail_after(STREAM_LIMIT_S):
+                        while STREAMING not in said:
+                            await anyio.sleep(0.1)
+                            took_s, said = await _engines_move(answers)
+                    started.streaming_s.append(took_s)
+    return started
 
 
-async def _say_nothing(stream: anyio.abc.ByteStream) -> None:
-    async with stream:
-        await anyio.sleep_forever()
+async def _engines_move(answers: Answers) -> tuple[float, str]:
+    """Seconds to the move, and what the model said for itself."""
+    began = time.perf_counter()
+    answer = await answers.ask(chess.STARTING_FEN)
+    took_s = time.perf_counter() - began
+    if not answer.fallback:
+        raise BenchError("a model answered whose weights have not all come")
+    return took_s, answer.attempts[0].error or ""
 
 
 # ---------------------------------------------------------------- swaps
@@ -162,16 +183,17 @@ def _positions(count: int) -> list[str]:
 
 
 def _report(
-    ready_s: list[float], first_s: list[float], calm_s: list[float], swapping_s: list[float], swap_s: list[float],
-    mixed: int, cycled: Cycle,
-) -> Report:  # fmt: skip
+    started: Starts, calm_s: list[float], swapping_s: list[float], swap_s: list[float], mixed: int, cycled: Cycle
+) -> Report:
     if not calm_s or not swapping_s:
         raise BenchError("no answer fell between the swaps, or none during one: more swaps are needed")
     calm, swapping = Distribution.of(calm_s), Distribution.of(swapping_s)
-    ready, first, swap = Distribution.of(ready_s), Distribution.of(first_s), Distribution.of(swap_s)
+    ready, first = Distribution.of(started.ready_s), Distribution.of(started.first_s)
+    streaming, swap = Distribution.of(started.streaming_s), Distribution.of(swap_s)
     load, turn = Distribution.of(cycled.load_s), Distribution.of(cycled.answer_s)
     rows = (
-        ("ready", ready), ("first move", first), ("answer", calm), ("during a swap", swapping), ("swap", swap),
+        ("ready", ready), ("first move", first), ("a move while weights stream", streaming),
+        ("answer", calm), ("during a swap", swapping), ("swap", swap),
         (f"adapter loaded ({len(cycled.load_s)}, room for {ROOM})", load), ("answer by the next adapter", turn),
     )  # fmt: skip
     failures = [f"{mixed} answers are of no one set of weights"] if mixed else []
@@ -181,6 +203,7 @@ def _report(
         {
             "ready": ready.as_figures("s"),
             "first_move": first.as_figures("s"),
+            "move_while_streaming": streaming.as_figures("s"),
             "answer": calm.as_figures("s"),
             "answer_during_swap": swapping.as_figures("s"),
             "swap": swap.as_figures("s"),
@@ -199,6 +222,7 @@ def _report(
         (
             Target("ready after the start of the process, median", ready.p50, READY_LIMIT_S, "s"),
             Target("first move after ready, median", first.p50, FIRST_MOVE_LIMIT_S, "s"),
+            Target("a move while weights stream, median", streaming.p50, FIRST_MOVE_LIMIT_S, "s"),
             Target("slowest move during a swap, over the usual p99", swapping.largest / calm.p99, SWAP_LIMIT_RATIO, "x"),
         ),
         remarks=(

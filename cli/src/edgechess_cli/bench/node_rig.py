@@ -28,6 +28,8 @@ from edgechess_kit.settings import BusSettings
 from edgechess_kit.topics import Topics
 
 NETWORK = Architecture(trunk="residual", width=64, blocks=4)
+STREAMED = Architecture(trunk="residual", width=224, blocks=18, squeeze=4)  # 65 MB: several chunks at once
+STREAM_BYTES_S = 4e6  # of them all together: they come for a quarter of a minute
 NODE = "inference-node"
 START_LIMIT_S = 60.0
 STRONG = 20.0  # an adapter's factors beside the base's weights: each is to play moves of its own
@@ -101,6 +103,21 @@ async def running_node(url: str, journal: Path, model: str, *more: str) -> Async
             await process.aclose()
 
 
+@asynccontextmanager
+async def slow_store(folder: Path) -> AsyncIterator[str]:
+    """Serves a folder at STREAM_BYTES_S over all connections together; its URL."""
+    server = ["-m", "edgechess_cli.bench.object_server_adapter", str(folder), "--rate", str(STREAM_BYTES_S)]
+    process = await anyio.open_process(interpreter(server), stdin=subprocess.PIPE, stderr=None)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(await process.stdout.receive())}"
+    finally:
+        with anyio.CancelScope(shield=True):
+            process.terminate()
+            await process.wait()
+            await process.aclose()
+
+
 async def swap(bus: MqttBus, number: int, source: str) -> None:
     """Raises BenchError."""
     control = m.InferenceControl(command="swap", request_id=f"swap-{number}", model="bench", source=source)
@@ -116,16 +133,16 @@ async def until_the_model_plays(answers: Answers) -> None:
             await anyio.sleep(0.1)
 
 
-def packed(path: Path, seed: int) -> str:
+def packed(path: Path, seed: int, network: Architecture = NETWORK) -> str:
     """A network of random weights; its address."""
-    packed_manifest(path, seed)
+    packed_manifest(path, seed, network)
     return str(path)
 
 
-def packed_manifest(path: Path, seed: int) -> Manifest:
-    draw = np.random.default_rng(seed)
-    weights = {key: (0.4 * draw.standard_normal(size)).astype(np.float32) for key, size in weights_of(NETWORK).items()}
-    return pack_policy(path, NETWORK, weights)
+def packed_manifest(path: Path, seed: int, network: Architecture = NETWORK) -> Manifest:
+    draw, shapes = np.random.default_rng(seed), weights_of(network)
+    weights = {key: 0.4 * draw.standard_normal(shape, dtype=np.float32) for key, shape in shapes.items()}
+    return pack_policy(path, network, weights)
 
 
 def packed_adapter(path: Path, base: Manifest, seed: int) -> str:
