@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import socket
+
 import anyio
 import pytest
 
+from edgechess_robots.dobot import tcp
 from edgechess_robots.dobot.tcp import connect_tcp_to
 
 
@@ -49,3 +52,18 @@ async def test_ports_are_offset() -> None:
             async with await connect_tcp_to("127.0.0.1", port - 29999)(29999) as stream:
                 assert await stream.receive() == b"hello"
             group.cancel_scope.cancel()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_what_the_attempt_met_is_told() -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    await listener.aclose()
+    with pytest.raises(OSError, match=r"^Connection refused$"):
+        await connect_tcp_to("127.0.0.1", port - 29999)(29999)
+
+
+def test_a_name_that_nobody_knows_is_told_in_the_systems_words() -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert tcp._why(unknown) == "Name or service not known"

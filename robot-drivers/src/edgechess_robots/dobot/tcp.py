@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Awaitable, Callable
 
@@ -37,9 +38,23 @@ def connect_tcp_to(host: str, port_offset: int = 0, live: bool = False) -> Conne
     async def connect(port: int) -> anyio.abc.ByteStream:
         if not 0 < port + port_offset <= LARGEST_PORT:
             raise OSError(f"there is no port {port + port_offset}: port_offset {port_offset} is added to {port}")
-        return await anyio.connect_tcp(host, port + port_offset)
+        try:
+            return await anyio.connect_tcp(host, port + port_offset)
+        except OSError as error:
+            raise OSError(_why(error)) from error
 
     return connect
+
+
+def _why(error: OSError) -> str:
+    """anyio says that all attempts failed; what the first one met (refused, no route, no such name) says more."""
+    first: BaseException | None = error.__cause__
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    met = first if isinstance(first, OSError) else error
+    if met.errno is not None and met.errno > 0:  # those of a name that nobody knows are below
+        return os.strerror(met.errno)
+    return met.strerror or str(met)
 
 
 def _require_host(host: str) -> None:
