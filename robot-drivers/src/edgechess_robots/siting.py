@@ -5,6 +5,7 @@ A driver has one `Siting`, and asks it where its fingertips are, whether a plan 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -99,7 +100,18 @@ class Siting:
             start = start_deg()
         except ArmLost as lost:
             raise PlanRefused("unreachable", str(lost)) from None
-        return (yield from checking(plan, start, reach, self._motion_s(reach)))
+        try:
+            return (yield from checking(plan, start, reach, self._motion_s(reach)))
+        except PlanRefused as refused:
+            if refused.code != "unreachable":
+                raise
+            raise PlanRefused("unreachable", f"{refused}; {self._whereabouts()}") from None
+
+    def _whereabouts(self) -> str:
+        """So that a calibration of another table, or in metres, is recognised for what is refused because of it."""
+        assert self.calibration is not None
+        board = self.calibration.board
+        return f"as calibrated, the board's middle is {math.hypot(board.x_mm, board.y_mm):.0f} mm from arm {self._name}'s base"
 
     def outline(self, joints_deg: Joints | None) -> Floats | None:
         """Where the links are: see `arm.Outlined`. None: not calibrated, or not measured."""
