@@ -39,6 +39,7 @@ class Recorder:
         (("release", "black"), ("release_estop", ("black",))),
         (("take", "black"), ("take_from", ("black",))),
         (("slide", "e2", "e4"), ("slide", ("e2", "e4"))),
+        (("guide", "white", "a1"), ("guide", ("white", (-192.5, -192.5, 0.0)))),
     ],
 )
 def test_a_word_is_an_order(
@@ -49,3 +50,13 @@ def test_a_word_is_an_order(
     result = CliRunner().invoke(twin_command.app, ["hand", *words, "--control", str(tmp_path / "control.sock")])
     assert result.exit_code == 0, result.output
     assert Recorder.asked == [asked]
+
+
+def test_a_square_that_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(twin_command, "ControlClient", Recorder)
+    result = CliRunner().invoke(
+        twin_command.app, ["hand", "guide", "white", "i9", "--control", str(tmp_path / "control.sock")]
+    )
+    assert result.exit_code == 2
+    assert "i9" in result.output
+    assert len(result.output.strip().splitlines()) == 1

@@ -17,6 +17,7 @@ import typer.core
 from edgechess_board.placement import Placement, square_index
 from edgechess_cli.words import arm_kinds
 from edgechess_kit.guardian import until_orphaned, until_signal
+from edgechess_robots.layout import standard_layout
 from edgechess_twin import faults as twin_faults
 from edgechess_twin.control import ControlClient, find_running
 from edgechess_twin.errors import HandError, TwinError
@@ -242,6 +243,17 @@ def arrange(fen: str, control: SocketOption = None) -> None:
 def take(arm: str, control: SocketOption = None) -> None:
     """Take the piece that ARM (white, black) holds."""
     _act(control, lambda client: client.take_from(arm))
+
+
+@hand_app.command()
+def guide(arm: str, square: str, control: SocketOption = None) -> None:
+    """Guide the fingertips of ARM (white, black) to the centre of SQUARE, as `edgechess arm calibrate --twin` asks for."""
+
+    async def act(client: ControlClient) -> None:
+        centre = standard_layout().square(_square(square))
+        await client.guide(arm, (centre.x_mm, centre.y_mm, 0.0))
+
+    _act(control, act)
 
 
 @hand_app.command()
