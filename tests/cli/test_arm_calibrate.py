@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import inspect
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -139,7 +140,8 @@ async def test_a_calibration_that_cannot_be_reached_is_refused_before_anything_m
         before = table.world.tip("white")
         with pytest.raises(BaseExceptionGroup) as failed:
             await _verify(choice, True, choice.calibration_file)
-        assert "reach" in _words(failed.value)
+        assert f"cannot be reached as {choice.calibration_file} has it: " in _words(failed.value)
+        assert "the board's middle is 2571 mm from arm white's base. Is it this arm's" in _words(failed.value)
         assert table.world.tip("white") == before
 
 
@@ -147,7 +149,8 @@ async def test_a_calibration_that_cannot_be_reached_is_refused_before_anything_m
 async def test_a_wrong_token_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with served(tmp_path, monkeypatch, kinds=("ro1", "ro1")):
         choice = await of_the_twin("white", tmp_path)
-        (tmp_path / "token-white").write_text("secret-word")
+        assert not (tmp_path / "token-white").exists(), "where somebody stands is no place for tokens"
+        _write_token(choice, "secret-word")
         with pytest.raises(BaseExceptionGroup) as failed:
             await _calibrate(choice, CORNERS_ALONE, True, tmp_path / "c.toml")
     assert "token" in _words(failed.value)
@@ -183,6 +186,7 @@ async def test_nobody_at_the_address(kind: str, tmp_path: Path) -> None:
     with pytest.raises(BaseExceptionGroup) as failed:
         await _calibrate(choice, CORNERS_ALONE, False, tmp_path / "c.toml")
     assert "no connection" in _words(failed.value)
+    assert "Connection refused" in _words(failed.value)
     assert "?" in _words(failed.value), "what to look at is asked"
 
 
@@ -225,7 +229,7 @@ async def test_a_controller_that_hangs_up_may_have_another_client(tmp_path: Path
 def test_live_needs_its_own_word() -> None:
     with pytest.raises(SettingsError, match="live"):
         at_address("127.0.0.1", "white", "ro1", {"robot_kind": "live", "token_file": "t"}, live=False, out=None)
-    with pytest.raises(SettingsError, match="live = true"):
+    with pytest.raises(SettingsError, match="not on this machine: say --live to move it"):
         at_address("192.168.1.6", "white", "dobot", {}, live=False, out=None)
 
 
@@ -289,6 +293,59 @@ def test_words_that_cannot_be(words: tuple[str, ...], named: str, edgechess: Any
     assert named in result.err
 
 
+def test_a_result_that_could_not_be_kept_is_refused_before_anybody_touches_a_square(
+    tmp_path: Path, edgechess: Any
+) -> None:
+    host = ("--host", "127.99.0.9")
+    result = edgechess("arm", "calibrate", "white", *host, "--out", str(tmp_path / "no" / "white.toml"))
+    assert (result.code, result.out) == (2, "")
+    assert f"there is no folder {tmp_path / 'no'}" in result.err
+    result = edgechess("arm", "calibrate", "white", *host, "--out", str(tmp_path))
+    assert (result.code, result.out) == (2, "")
+    assert "is a folder" in result.err
+
+
+def test_what_was_never_calibrated_cannot_be_verified(tmp_path: Path, edgechess: Any) -> None:
+    file = tmp_path / "white.toml"
+    result = edgechess("arm", "verify", "white", "--host", "127.99.0.9", "--out", str(file))
+    assert result.code == 2
+    assert result.err == (
+        f"edgechess arm verify: {file}: No such file or directory: `edgechess arm calibrate white` makes it; or name"
+        " another one with --out\n"
+    )
+
+
+@pytest.mark.parametrize("verb", ["calibrate", "verify"])
+def test_a_refusal_names_the_command_that_was_given(verb: str, edgechess: Any) -> None:
+    assert edgechess("arm", verb, "white").err.startswith(f"edgechess arm {verb}: ")
+
+
+def test_a_url_is_no_host(tmp_path: Path, edgechess: Any) -> None:
+    where = ("--host", "http://192.168.1.40:3000", "--live", "--out", str(tmp_path / "white.toml"))
+    result = edgechess("arm", "calibrate", "white", *where)
+    assert result.code == 2
+    assert "arm white: host is 'http://192.168.1.40:3000': expected an address or a name alone" in result.err
+
+
+def test_options_are_of_the_kinds_that_a_configuration_has() -> None:
+    words = ["feedback_port=30005", "tool_length_mm=180", "live=true", "robot_kind=live", "park_joints_deg=[1, 2.5]"]
+    assert arm_calibrate._options(words) == {
+        "feedback_port": 30005, "tool_length_mm": 180, "live": True, "robot_kind": "live", "park_joints_deg": [1, 2.5],
+    }  # fmt: skip
+    choice = at_address(
+        "127.0.0.1", "white", "dobot", arm_calibrate._options(["feedback_port=30005"]), live=False, out=None
+    )
+    assert choice.settings.driver(choice.arm).feedback_port == 30005
+
+
+def test_how_an_arm_is_guided_is_said_for_that_arm(tmp_path: Path) -> None:
+    dobot, ro1 = _at("127.0.0.1", "dobot", tmp_path), _at("127.0.0.1", "ro1", tmp_path)
+    assert arm_calibrate.how(dobot, "a1") == "it yields to your hand now"
+    assert arm_calibrate.how(ro1, "a1") == "hold the button at its wrist"
+    on_twin = dataclasses.replace(dobot, control="/run/twin.sock")
+    assert arm_calibrate.how(on_twin, "a1") == "in another terminal: edgechess twin hand guide white a1"
+
+
 def test_every_refusal_has_a_cure() -> None:
     mirrored = _refusal([(0, 0), (400, 0), (0, 400), (400, 400)], [(0, 0), (0, 400), (400, 0), (400, 400)])
     assert "order" in cure(mirrored)
@@ -314,7 +371,7 @@ def test_the_fit_so_far_is_told_however_bad() -> None:
 
 def test_eight_points_are_asked_for_by_default() -> None:
     assert len(set(CORNERS)) == 8
-    assert arm_calibrate.CORNERS == CORNERS
+    assert inspect.signature(arm_calibrate.calibrate).parameters["points"].default == ",".join(CORNERS)
 
 
 def _at(host: str, kind: str, tmp_path: Path) -> ArmChoice:
@@ -324,6 +381,10 @@ def _at(host: str, kind: str, tmp_path: Path) -> ArmChoice:
         options = {"robot_kind": "simulated", "token_file": str(tmp_path / "token")}
     arm = ArmSettings(name="white", kind=kind, host=host, calibration="c.toml", options=options)
     return ArmChoice(Settings(arms=(arm,), racks={}), "white")
+
+
+def _write_token(choice: ArmChoice, word: str) -> None:
+    Path(choice.arm.options["token_file"]).write_text(word)
 
 
 def _refusal(board: list[tuple[int, int]], measured: list[tuple[int, int]]) -> str:

@@ -74,22 +74,25 @@ def at_address(host: str, name: str, kind: str, options: dict[str, Any], *, live
         arm = ArmSettings(name=name, kind=kind, host=host, calibration=calibration, options=options)
         settings = Settings(arms=(arm,), live=live, racks={})
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(str(error).replace("set live = true", "say --live")) from error
     return ArmChoice(settings, name)
 
 
 async def of_the_twin(name: str, folder: Path) -> ArmChoice:
-    """An arm of the twin that runs; token and calibration lie in `folder`. Raises TwinError, SettingsError or OSError."""
+    """An arm of the twin that runs; its calibration lies in `folder`, a token beside the twin's own papers. Raises
+    TwinError, SettingsError or OSError."""
     control = find_running()
     async with ControlClient(control) as client:
         status = await client.status()
     addresses = status["devices"]["arm_addresses"]
-    arms = tuple(twin_arm(arm, address, folder) for arm, address in addresses.items())
+    tokens = Path(control).parent
+    arms = tuple(twin_arm(arm, address, folder, tokens) for arm, address in addresses.items())
     return dataclasses.replace(_named(Settings(arms=arms), name, "the twin"), control=control)
 
 
-def twin_arm(name: str, address: dict[str, Any], folder: Path) -> ArmSettings:
-    """Settings of one arm of a served twin. `address` as `edgechess twin --json` prints it. Raises OSError."""
+def twin_arm(name: str, address: dict[str, Any], folder: Path, tokens: Path | None = None) -> ArmSettings:
+    """Settings of one arm of a served twin. `address` as `edgechess twin --json` prints it; its token is written into
+    `tokens`, by default `folder`. Raises OSError."""
     calibration = str(folder / f"calibration-{name}.toml")
     ports = {int(vendor): int(used) for vendor, used in address["ports"].items()}
     vendor, used = next(iter(ports.items()))
@@ -97,7 +100,7 @@ def twin_arm(name: str, address: dict[str, Any], folder: Path) -> ArmSettings:
         return ArmSettings(
             name=name, host=address["host"], port_offset=used - vendor, stale_after_s=TWIN_STALE_S, calibration=calibration
         )  # fmt: skip
-    token = folder / f"token-{name}"
+    token = (tokens or folder) / f"token-{name}"
     token.touch(mode=0o600)
     token.write_text(str(address["token"]), encoding="utf-8")
     options = {"robot_kind": "simulated", "token_file": str(token)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,8 +32,8 @@ from edgechess_cli.failures import FAILURES, told
 from edgechess_kit.errors import SettingsError
 from edgechess_robots import calibration as calibrations
 from edgechess_robots.arm import Arm
-from edgechess_robots.calibration import MAX_RESIDUAL_MM, MIN_TOUCHES, Touch
-from edgechess_robots.errors import CalibrationRefused, RobotError
+from edgechess_robots.calibration import MAX_RESIDUAL_MM, MIN_TOUCHES, Calibration, Touch
+from edgechess_robots.errors import CalibrationRefused, PlanRefused, RobotError
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.registry import arm_kind
 from edgechess_twin.control import ControlClient
@@ -54,7 +56,10 @@ TwinOption = Annotated[bool, typer.Option("--twin", help="An arm of the twin tha
 YesOption = Annotated[
     bool, typer.Option("--yes", help="Ask nothing: the twin's person guides the arm. For scripts, on the twin only.")
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", help="With --host or --twin: the calibration file.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="The calibration file (default: as --config has it, else calibration-ARM.toml)."),
+]
 
 
 def calibrate(
@@ -78,8 +83,9 @@ def calibrate(
     Exit code: 0 calibrated, 1 refused or not reached, 2 wrong usage.
     """
     squares = _squares(points)
-    choice = _choice(name, config, host, kind, option, live, twin, yes, out)
+    choice = _choice("calibrate", name, config, host, kind, option, live, twin, yes, out)
     file = out or choice.calibration_file
+    _require_room_for(file)
     _run("calibrate", lambda: _calibrate(choice, squares, yes, file))
 
 
@@ -98,7 +104,7 @@ def verify(
 
     Take the pieces off the board first. Exit code: 0 good, 1 a corner is off or not reached, 2 wrong usage.
     """
-    choice = _choice(name, config, host, kind, option, live, twin, yes, out)
+    choice = _choice("verify", name, config, host, kind, option, live, twin, yes, out)
     file = out or choice.calibration_file
     _run("verify", lambda: _verify(choice, yes, file))
 
@@ -124,16 +130,42 @@ async def _calibrate(choice: ArmChoice, squares: Sequence[str], yes: bool, file:
 
 
 async def _verify(choice: ArmChoice, yes: bool, file: Path) -> None:
-    found = calibrations.load(file, arm_serial=choice.arm.serial or None)
+    found = _made_before(choice, file)
     arm = choice.open(found)
     async with _ours(choice), arm_access.linked(arm), _let_go_of(choice, arm):
-        errors = await verify_corners(arm, found, _layout(choice), _guide(choice, arm, yes), _show_corner)
+        try:
+            errors = await verify_corners(arm, found, _layout(choice), _guide(choice, arm, yes), _show_corner)
+        except PlanRefused as refused:
+            raise CalibrationRefused(
+                f"a corner cannot be reached as {file} has it: {refused}. Is it this arm's, and of this table? Calibrate again"
+            ) from refused
     worst = max(errors, key=lambda error: error.size_mm)
     if worst.size_mm > BAD_CORNER_MM:
         raise CalibrationRefused(
             f"{worst.square} is {worst.size_mm:.1f} mm off (at most {BAD_CORNER_MM:g}): has the board been moved? Calibrate again"
         )
     typer.echo(f"good: worst corner {worst.square}, {worst.size_mm:.2f} mm (calibrated {found.date})")
+
+
+def _made_before(choice: ArmChoice, file: Path) -> Calibration:
+    """Raises CalibrationRefused; SettingsError for a file that is not there."""
+    try:
+        return calibrations.load(file, arm_serial=choice.arm.serial or None)
+    except OSError as error:
+        raise SettingsError(
+            f"{file}: {error.strerror}: `edgechess arm calibrate {choice.name}` makes it; or name another one with --out"
+        ) from error
+
+
+def _require_room_for(file: Path) -> None:
+    """Before anybody has touched eight squares for nothing."""
+    folder = file.absolute().parent
+    if file.is_dir():
+        _fail("calibrate", f"{file} is a folder: name a file with --out")
+    if not folder.is_dir():
+        _fail("calibrate", f"{file}: there is no folder {folder}: make it, or name another file with --out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        _fail("calibrate", f"{file}: nothing can be written into {folder}: name another file with --out")
 
 
 class _Progress:
@@ -187,7 +219,6 @@ def _by_the_twin(choice: ArmChoice) -> Guide:
 def _by_a_person(choice: ArmChoice, arm: GuidedArm) -> Guide:
     """Asks at the prompt; frees the arm where that is done by software."""
     kind = arm_kind(choice.arm.kind)
-    how = "it yields to your hand now" if kind.capabilities.guided_by_request else "hold the button at its wrist"
     layout = _layout(choice)
 
     async def guide(name: str, point: tuple[float, float, float]) -> None:
@@ -197,13 +228,23 @@ def _by_a_person(choice: ArmChoice, arm: GuidedArm) -> Guide:
         )  # fmt: skip
         if kind.capabilities.guided_by_request and arm.state().mode == "idle":
             await arm.drag(True)  # until the next `ensure_ready`
-        typer.echo(f"arm {name}: guide the closed fingertips to the centre of {square} ({how}), let go, press Enter")
+        typer.echo(
+            f"arm {name}: guide the closed fingertips to the centre of {square} ({how(choice, square)}), let go, press Enter"
+        )
         if not await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
             raise CalibrationRefused(
                 "standard input is closed: nobody guides the arm (--twin --yes has the twin do it)"
             )
 
     return guide
+
+
+def how(choice: ArmChoice, square: str) -> str:
+    """How a person guides the arm to the square."""
+    if choice.control is not None:
+        return f"in another terminal: edgechess twin hand guide {choice.name} {square}"
+    by_request = arm_kind(choice.arm.kind).capabilities.guided_by_request
+    return "it yields to your hand now" if by_request else "hold the button at its wrist"
 
 
 @asynccontextmanager
@@ -241,13 +282,13 @@ def _squares(text: str) -> tuple[str, ...]:
 
 
 def _choice(
-    name: str, config: Path | None, host: str | None, kind: str, option: list[str] | None, live: bool, twin: bool,
+    verb: str, name: str, config: Path | None, host: str | None, kind: str, option: list[str] | None, live: bool, twin: bool,
     yes: bool, out: Path | None,
 ) -> ArmChoice:  # fmt: skip
     if sum((config is not None, host is not None, twin)) != 1:
-        _fail("calibrate", "which arm? One of --config FILE, --host ADDRESS or --twin")
+        _fail(verb, "which arm? One of --config FILE, --host ADDRESS or --twin")
     if yes and not twin:
-        _fail("calibrate", "--yes has the twin's person guide the arm: only together with --twin")
+        _fail(verb, "--yes has the twin's person guide the arm: only together with --twin")
     try:
         if config is not None:
             return arm_access.from_file(config, name)
@@ -255,7 +296,7 @@ def _choice(
             return arm_access.at_address(host, name, kind, _options(option), live=live, out=out)
         return anyio.run(arm_access.of_the_twin, name, out.parent if out is not None else Path())
     except FAILURES as error:
-        _fail("calibrate", told(error))
+        _fail(verb, told(error))
 
 
 def _options(words: list[str] | None) -> dict[str, Any]:
@@ -269,11 +310,10 @@ def _options(words: list[str] | None) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
+    """As in a configuration file; what is nothing there is a word."""
     try:
-        return float(text)
-    except ValueError:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
         return text
 
 
