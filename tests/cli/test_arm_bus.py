@@ -71,7 +71,7 @@ def test_recovery_demands_a_person(edgechess: Any) -> None:
 def test_without_a_broker_each_says_so(verb: tuple[str, ...], edgechess: Any) -> None:
     result = edgechess("arm", *verb, "--broker", "mqtt://127.0.0.1:9")
     assert result.code == 6
-    assert "no broker answers at mqtt://127.0.0.1:9" in result.err
+    assert result.err.startswith(f"edgechess arm {verb[0]}: no broker answers at mqtt://127.0.0.1:9")
 
 
 def test_the_installed_kinds_are_listed(edgechess: Any) -> None:

@@ -32,7 +32,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 @on_bus
 def state(connection: Connection, as_json: JsonOption = False) -> None:
     """Say how every arm of the table is: as measured, not as commanded. Exit code 6: no answer."""
-    arms = run("arm", _state, connection)
+    arms = run("arm state", _state, connection)
     if arms is None:
         unanswered("no arm controller has said anything there: is a table running?")
     typer.echo(msgspec.json.encode(arms).decode() if as_json else state_text(arms))
@@ -99,7 +99,7 @@ def _id() -> str:
 
 
 def _control(connection: Connection, control: m.ArmControl, timeout_s: float) -> None:
-    tell_arms("arm", connection, control, timeout_s, control.command)
+    tell_arms(f"arm {control.command}", connection, control, timeout_s, control.command)
 
 
 def tell_arms(name: str, connection: Connection, control: m.ArmControl, timeout_s: float, done: str) -> NoReturn:
