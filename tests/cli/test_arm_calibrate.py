@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import inspect
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -336,6 +338,33 @@ def test_options_are_of_the_kinds_that_a_configuration_has() -> None:
         "127.0.0.1", "white", "dobot", arm_calibrate._options(["feedback_port=30005"]), live=False, out=None
     )
     assert choice.settings.driver(choice.arm).feedback_port == 30005
+
+
+@pytest.mark.anyio
+async def test_a_person_says_when_the_arm_is_there_and_can_leave_at_any_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    a1 = standard_layout().square("a1")
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        guide = arm_calibrate._by_a_person(_at("127.0.0.1", "ro1", tmp_path), NoArm())
+        with anyio.move_on_after(0.05) as left:
+            await guide("white", (a1.x_mm, a1.y_mm, 0.0))
+        assert left.cancelled_caught
+        os.write(writing, b"\n")  # nobody who was left behind takes it
+        with anyio.fail_after(5.0):
+            await guide("white", (a1.x_mm, a1.y_mm, 0.0))
+        os.close(writing)
+        with anyio.fail_after(5.0), pytest.raises(CalibrationRefused, match="standard input is closed"):
+            await guide("white", (a1.x_mm, a1.y_mm, 0.0))
+
+
+class NoArm:
+    """Nothing is asked of an arm that a person guides by its own button."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
 
 
 def test_how_an_arm_is_guided_is_said_for_that_arm(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgechess_cli.prompt import LineReader
+from edgechess_cli.line_reader import LineReader
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import anyio
-import anyio.to_thread
 import typer
 
 from edgechess_cli import arm_access
@@ -29,6 +28,7 @@ from edgechess_cli.calibrate import (
     verify_corners,
 )
 from edgechess_cli.failures import FAILURES, told
+from edgechess_cli.line_reader import LineReader
 from edgechess_kit.errors import SettingsError
 from edgechess_robots import calibration as calibrations
 from edgechess_robots.arm import Arm
@@ -220,6 +220,7 @@ def _by_a_person(choice: ArmChoice, arm: GuidedArm) -> Guide:
     """Asks at the prompt; frees the arm where that is done by software."""
     kind = arm_kind(choice.arm.kind)
     layout = _layout(choice)
+    reader = LineReader(sys.stdin.fileno(), lambda _prompt, _text: None)
 
     async def guide(name: str, point: tuple[float, float, float]) -> None:
         square = next(
@@ -231,7 +232,7 @@ def _by_a_person(choice: ArmChoice, arm: GuidedArm) -> Guide:
         typer.echo(
             f"arm {name}: guide the closed fingertips to the centre of {square} ({how(choice, square)}), let go, press Enter"
         )
-        if not await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
+        if await reader.line("") is None:
             raise CalibrationRefused(
                 "standard input is closed: nobody guides the arm (--twin --yes has the twin do it)"
             )

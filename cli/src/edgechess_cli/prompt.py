@@ -10,22 +10,19 @@ import sys
 import termios
 import tty
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import anyio
 import chess
 
+from edgechess_cli.line_reader import LineReader
 from edgechess_cli.real_table import ServedTable
 from edgechess_inference.table_players import RESIGN_WORDS, read_move
 from edgechess_kit import messages as m
 from edgechess_kit.topics import Topics
 from edgechess_twin.control import ControlClient
 from edgechess_twin.errors import TwinError
-
-BACKSPACE = (b"\x7f", b"\b")
-READ_BYTES = 1024
 
 
 class Editor(Protocol):
@@ -93,40 +90,6 @@ class Prompt:
     async def _resign(self, table: ServedTable, board: chess.Board) -> None:
         control = m.SessionControl(command="resign", request_id=uuid.uuid4().hex, color="w" if board.turn else "b")
         await table.bus.publish(self._topics.session_control, control)
-
-
-class LineReader:
-    """Lines of a terminal or pipe, read without a thread; `show` is told every change of the line."""
-
-    def __init__(self, descriptor: int, show: Callable[[str, str], None]) -> None:
-        self._descriptor = descriptor
-        self._show = show
-        self._unread = b""
-        self.closed = False
-
-    async def line(self, prompt: str) -> str | None:
-        """The next line without its end, None when there is no more."""
-        text = b""
-        self._show(prompt, "")
-        while True:
-            key = await self._key()
-            if key is None or key == b"\x04":
-                self.closed = True
-                return None
-            if key in (b"\n", b"\r"):
-                return text.decode(errors="replace").strip()
-            text = text[:-1] if key in BACKSPACE else text + key
-            self._show(prompt, text.decode(errors="replace"))
-
-    async def _key(self) -> bytes | None:
-        if not self._unread:
-            try:
-                await anyio.wait_readable(self._descriptor)
-            except PermissionError:
-                return None  # /dev/null and files: nobody types there
-            self._unread = os.read(self._descriptor, READ_BYTES)
-        key, self._unread = self._unread[:1], self._unread[1:]
-        return key or None
 
 
 @contextmanager
