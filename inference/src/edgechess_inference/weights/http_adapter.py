@@ -33,6 +33,7 @@ THROTTLED = (429, 503)
 CIPHERTEXT_BYTES = (
     512 << 10
 )  # read at once under TLS: thirty-two records for one call into the kernel; 256 KiB are slower
+WAKE_BYTES = 256 << 10  # have come before a receiver is woken; 64 KiB and none cost a fifth more time, 1 MiB a little
 TURNS = max(1, min(4, (os.cpu_count() or 1) // 2))  # half the processors decrypt, the others receive
 
 
@@ -105,8 +106,15 @@ class _Plain:
         return self._socket.recv(size)
 
     def read_into(self, view: memoryview) -> int:
-        """As much as fits, unless the peer ends or stalls."""
-        return self._socket.recv_into(view, 0, socket.MSG_WAITALL)
+        """All but the last WAKE_BYTES, or else what fits, unless the peer ends or stalls."""
+        most = max(0, len(view) - WAKE_BYTES)
+        _wake_at(self._socket, WAKE_BYTES if most else 1)
+        return self._socket.recv_into(view, most, socket.MSG_WAITALL)
+
+
+def _wake_at(sock: socket.socket, size: int) -> None:
+    """How much the kernel lets come before it wakes who waits; so much must still be on its way, or the peer ends."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
 class _Turn:
@@ -169,12 +177,13 @@ class _Tls:
                     return b""
 
     def read_into(self, view: memoryview) -> int:
-        got = self._decrypt(view)  # what came with the head
-        while got < len(view):
-            self._wait()
+        """What came with the head, else what comes next, unless the peer ends or stalls."""
+        got = self._decrypt(view)
+        while not got:
+            self._wait(len(view))
             with self._turn as ciphertext:
                 count = self._receive(ciphertext)
-                got += self._decrypt(view[got:])
+                got = self._decrypt(view)
             if not count:
                 break
         return got
@@ -197,9 +206,14 @@ class _Tls:
         with self._turn as ciphertext:
             return self._receive(ciphertext) > 0
 
-    def _wait(self) -> None:
-        """Until the kernel has something, outside of the turn. Raises BlockingIOError where nothing comes."""
-        if not self._readable.poll(STALL_TIMEOUT_S * 1000):
+    def _wait(self, expected: int = 0) -> None:
+        """Until the kernel has something, outside of the turn; of much that is `expected`, more than a little. Raises
+        BlockingIOError where nothing comes."""
+        _wake_at(self._socket, WAKE_BYTES if expected > 2 * WAKE_BYTES else 1)  # a part may be in `_incoming`
+        if self._readable.poll(STALL_TIMEOUT_S * 1000):
+            return
+        _wake_at(self._socket, 1)
+        if not self._readable.poll(0):
             raise BlockingIOError
 
     def _receive(self, ciphertext: memoryview) -> int:
