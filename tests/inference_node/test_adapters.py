@@ -82,6 +82,25 @@ async def test_an_adapter_comes_changes_and_goes_while_the_node_serves(
         assert "there is no adapter 'karpov'" in (gone.attempts[0].error or "")
 
 
+async def test_an_adapter_that_cannot_be_had_keeps_nobody_waiting_and_is_brought_when_it_can(
+    rig: Any, base: Manifest, tmp_path: Path
+) -> None:
+    one = packed_adapter(tmp_path / "one.json", base, 1)
+    late, gone = tmp_path / "late.json", tmp_path / "gone.json"
+    adapters = (f"late={late}", f"gone={gone}", f"karpov={one}")
+    async with rig.node(models=(str(tmp_path / "base.json"),), adapters=adapters) as asker:
+        await serving(asker)
+        assert (await asker.ask("a", "model:base@karpov")).fallback is False
+        assert (await asker.ask("b", "model:base@late")).fallback is True
+        await asker.until(lambda: asker.health[-1].status == "degraded")
+        assert str(late) in (asker.health[-1].reason or "")
+        packed_adapter(late, base, 2)
+        assert (await asker.command("c", "adapter-add", adapter="gone", source=one)).status == 200
+        await asker.until(lambda: asker.health[-1].status == "ready")
+        assert (await asker.ask("d", "model:base@late")).fallback is False
+        assert (await asker.command("e", "adapter-remove", adapter="gone")).status == 200
+
+
 async def test_an_adapter_for_other_weights_leaves_the_move_to_the_engine(
     rig: Any, base: Manifest, tmp_path: Path
 ) -> None:

@@ -106,16 +106,41 @@ class _Node:
         self._tasks.start_soon(self._tell, name="status")
 
     async def _bring_up(self) -> None:
-        """Adapters first: they are only registered here, and a model that comes finds them."""
-        for name, address in self._models.wanted_adapters().items():
-            try:
-                await self._models.set_adapter(name, address, new=True, told=False)
-            except (RequestRefused, InferenceError) as error:
-                self._complaints[f"adapter {name}"] = f"adapter {name}: {why(error)}"
-                LOG.error("adapter %s: %s", name, error)
+        """Adapters first: they are only registered here, and a model that comes finds them. Behind one that cannot be
+        had, models do not wait."""
+        adapters = self._models.wanted_adapters()
+        while adapters and await self._bring_adapter(*next(iter(adapters.items()))):
+            adapters.pop(next(iter(adapters)))
         async with anyio.create_task_group() as tasks:
             for name, address in self._models.wanted().items():
                 tasks.start_soon(self._bring_model, name, address, name=f"bring {name}")
+            await self._bring_late(adapters)
+
+    async def _bring_late(self, adapters: dict[str, str]) -> None:
+        """The others at once; those that cannot be had again and again, as models are."""
+        pause_s = RETRY_FIRST_S
+        while True:
+            for name, address in list(adapters.items()):
+                if await self._bring_adapter(name, address):
+                    del adapters[name]
+            if not adapters:
+                return
+            await anyio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_LAST_S)
+
+    async def _bring_adapter(self, name: str, address: str) -> bool:
+        """Whether it is registered, by this or by a control command."""
+        key = f"adapter {name}"
+        try:
+            if not self._models.has_adapter(name):
+                await self._models.set_adapter(name, address, new=True, told=False)
+        except (RequestRefused, InferenceError) as error:
+            if self._complaints.get(key) != f"{key}: {why(error)}":
+                LOG.error("adapter %s: %s", name, error)
+            self._complaints[key] = f"{key}: {why(error)}"
+            return False
+        self._complaints.pop(key, None)
+        return True
 
     async def _bring_model(self, name: str, address: str) -> None:
         """Until it serves, by this or by a control command: a store that cannot be reached now may be back soon."""
@@ -250,8 +275,9 @@ class _Node:
         finally:
             if not done:
                 self._controls.drop(control.request_id)
-        if response.status == 200 and control.model is not None:
+        if response.status == 200:
             self._complaints.pop(f"model {control.model}", None)
+            self._complaints.pop(f"adapter {control.adapter}", None)
         self._metrics.controlled(control.command, response.status)
         await self._answer_control(response)
 

@@ -159,6 +159,9 @@ class NodeModels:
     def adapters(self) -> tuple[AdapterState, ...]:
         return tuple(_adapter_state(info) for info in self._table.list()) if self._table is not None else ()
 
+    def has_adapter(self, name: str) -> bool:
+        return self._table is not None and name in self._table
+
     def problems(self) -> Iterator[str]:
         """Of models that should serve and do not."""
         for name, served in sorted(self._served.items()):

@@ -157,6 +157,9 @@ class AdapterTable:
         del self._counts[name]
         self._forget(version.adapter.digest)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._versions
+
     def info(self, name: str) -> AdapterInfo:
         """Raises AdapterError for an unknown one."""
         version = self._version(name)
