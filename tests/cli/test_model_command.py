@@ -128,3 +128,13 @@ def test_what_pack_needs_to_know(checkpoint: Path, tmp_path: Path, edgechess: An
         "cannot be cut into 3"
         in edgechess("model", "pack", str(checkpoint), target, "--architecture", "A", "--shards", "3").err
     )
+
+
+def test_a_run_is_packed_as_it_says_itself(tmp_path: Path, edgechess: Any) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.json").write_text("{}")
+    for option in (("--name", "mine"), ("--shards", "2"), ("--extra", "a=b")):
+        told = edgechess("model", "pack", str(run), str(tmp_path / "x.json"), *option)
+        assert (told.code, told.err.count("\n")) == (2, 1)
+        assert f"{option[0]}: the folder of a training run says that itself" in told.err

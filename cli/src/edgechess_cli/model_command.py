@@ -82,6 +82,10 @@ def pack(
         if not source.exists():
             raise ManifestError(f"{source} does not exist")
         if is_run(source):
+            _refuse_for_a_run(
+                name=name, architecture=architecture, encoding=encoding, template=template, extra=extra, file=file, cut=cut,
+                shards=shards if shards > 1 else None,
+            )  # fmt: skip
             size = pack_run(source, target, licence)
             sign_packed(target, key)
             _say(as_json, {"model": str(target), "bytes": size}, f"{target}: {_size(size)} of weights")
@@ -373,6 +377,13 @@ def _tokenizer(source: Path, files: list[Path] | None) -> str | None:
     folder = source if source.is_dir() else source.parent
     names = [file.name for file in files] if files is not None else [path.name for path in folder.glob("tokenizer*")]
     return next((name for name in ("tokenizer.json", "tokenizer.model") if name in names), None)
+
+
+def _refuse_for_a_run(**given: object) -> None:
+    """Raises ManifestError for options that the run itself has answered."""
+    for option, value in given.items():
+        if value:
+            raise ManifestError(f"--{option}: the folder of a training run says that itself; leave it out")
 
 
 def _pair(word: str) -> tuple[str, str]:
