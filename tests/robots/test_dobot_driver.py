@@ -781,6 +781,17 @@ async def test_an_alarm_raised_while_the_link_was_lost_in_motion_needs_a_person(
         assert (arm.state().mode, arm.state().alarm) == ("idle", None)
 
 
+async def test_why_an_arm_is_held_is_still_true_when_the_button_is_turned_free(
+    arm: DobotArm, controller: Controller
+) -> None:
+    async with running(arm):
+        controller.overrides = {"safety": 0xBF}
+        await until(lambda: arm.state().emergency)
+        controller.overrides = {}
+        await until(lambda: not arm.state().emergency)
+        assert (arm.state().mode, arm.state().alarm) == ("fault", "an emergency stop was pressed")
+
+
 async def test_an_emergency_stop_while_the_link_was_lost_at_rest_is_shown_at_once(
     arm: DobotArm, controller: Controller
 ) -> None:

@@ -146,7 +146,7 @@ class Connection:
         emergency = pressed or bool(protocol.EMERGENCY_STOP_ALARMS.intersection(alarms))
         if emergency or (alarms and self._conduct.held):
             words = protocol.alarms_text(alarms)
-            reason = f"an emergency stop is pressed ({words})" if pressed else words
+            reason = f"an emergency stop was pressed ({words})" if pressed else words
             self._conduct.hold("linked-alarm", "emergency-stop" if emergency else "alarm", reason)
         else:
             self._conduct.linked()

@@ -108,7 +108,7 @@ def trouble(frame: Frame) -> Trouble | None:
     """What a frame says against an arm that is enabled, or in motion."""
     mode = frame.robot_mode
     if frame.safety_tripped(EMERGENCY_STOP_BITS):
-        return Trouble("emergency-stop", "an emergency stop is pressed")
+        return Trouble("emergency-stop", "an emergency stop was pressed")
     if mode == RobotMode.COLLISION or frame.collision:
         return Trouble("collision", "the controller felt a collision")
     if mode == RobotMode.ERROR or frame.error:
