@@ -68,7 +68,7 @@ class Harness:
         self.aborted: str | None = None
         self.brings: dict[str, bool] = {}
         self.plans_slowly = False
-        self.plans: list[int] = []
+        self.plans: list[c.PlanJob] = []
         self.retreats: list[c.PlanRetreat] = []
         self.results: dict[str, ArmJobResult] = {}
         self.owed: set[str] = set()
@@ -93,11 +93,11 @@ class Harness:
         match effect:
             case Note():
                 self.written(effect)
-            case c.PlanJob(number):
+            case c.PlanJob(number, _, arm):
                 if self.plans_slowly:
-                    self.plans.append(number)
+                    self.plans.append(effect)
                 else:
-                    return [c.JobPlanned(number, PARTS)]
+                    return [c.JobPlanned(number, PARTS, arm or ARMS[0])]
             case c.PlanRetreat(number, open_first=opens):
                 if not self.plans_slowly:
                     return [c.RetreatPlanned(number, way_home(opens))]
@@ -192,8 +192,9 @@ class Harness:
     def end_plan(self, possible: bool) -> None:
         """The oldest one, whether or not anybody waits for it still."""
         if self.plans:
-            number = self.plans.pop(0)
-            self.feed(c.JobPlanned(number, PARTS) if possible else c.JobImpossible(number, "clearance", "no way"))
+            job = self.plans.pop(0)
+            planned = c.JobPlanned(job.number, PARTS, job.arm or ARMS[0])
+            self.feed(planned if possible else c.JobImpossible(job.number, "clearance", "no way"))
         elif self.retreats:
             asked = self.retreats.pop(0)
             plan = way_home(asked.open_first) if possible else None
@@ -328,7 +329,7 @@ def planning() -> Harness:
     harness = ready()
     harness.plan_slowly(True)
     harness.ask(0)
-    assert harness.plans == [1]
+    assert [plan.number for plan in harness.plans] == [1]
     assert harness.state.step == "planning"
     return harness
 
@@ -337,7 +338,7 @@ def test_a_plan_is_asked_for_once() -> None:
     harness = planning()
     harness.feed(c.Looked())
     harness.ask(0)
-    assert harness.plans == [1]
+    assert [plan.number for plan in harness.plans] == [1]
     harness.end_plan(True)
     assert harness.act is not None
 
@@ -359,7 +360,7 @@ def test_a_plan_made_while_an_arm_was_away_is_made_again() -> None:
     assert "j0" not in harness.results, "what was found then says nothing"
     harness.link("black", True)
     harness.end_bring("black", True)
-    assert harness.plans == [2]
+    assert [plan.number for plan in harness.plans] == [2]
     harness.end_plan(True)
     assert harness.act is not None
 
@@ -377,7 +378,7 @@ def test_a_plan_for_slots_that_have_changed_is_made_again() -> None:
     refilled = ArmControl(command="refilled", request_id="r", confirmed_by="me")
     harness.feed(c.ControlAsked(refilled, False))
     assert not c.wanted(harness.state, waiting.plan)
-    assert harness.plans == [2, 3]
+    assert [plan.number for plan in harness.plans] == [2, 3]
     harness.end_plan(True)
     assert harness.act is None
     harness.end_plan(True)

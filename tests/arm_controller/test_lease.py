@@ -101,8 +101,9 @@ def carry_out(world: World, effect: c.Effect) -> tuple[World, list[c.Event]]:
     match effect:
         case Note():
             return write(world, effect), []
-        case c.PlanJob(number):
-            return world, [c.JobPlanned(number, PARTS)]
+        case c.PlanJob(number, _, arm):
+            assert arm is not None
+            return world, [c.JobPlanned(number, PARTS, arm)]
         case c.PlanRetreat(number, arm):
             way = next((other for one, other in world.behind if one == arm and not world.arm(other).parked), None)
             if way is not None:

@@ -278,10 +278,10 @@ class GradualArm(ModelArm):
 
 def test_a_long_plan_is_made_in_slices_of_one_motion() -> None:
     before = "rnbqkbnr/pppppppp/8/8/PPPPPPPP/8/8/RNBQKBNR w KQkq - 0 1"
-    setup = ArmJob(job_id="1", kind="setup", session_id="s", before=before, after=chess.STARTING_FEN, arm="white")
+    repair = ArmJob(job_id="1", kind="repair", session_id="s", before=before, after=chess.STARTING_FEN, arm="white")
     arm, slices = GradualArm(), [0]
     Counted.solved = 0
-    work = plan_job(setup, "white", FRESH, GROUND, arm)
+    work = plan_job(repair, "white", FRESH, GROUND, arm)
     while True:
         try:
             next(work)

@@ -8,7 +8,7 @@ import anyio
 import chess
 import pytest
 
-from edgechess_arm_controller.choreography import Carry, from_hand, rearrangement
+from edgechess_arm_controller.choreography import Carry, Share, from_hand, rearrangement, setup_carries
 from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmControl, ArmControlResponse, ArmJob, ArmState, SessionState, SlotState
@@ -26,24 +26,24 @@ def setup(job_id: str, before: str, after: str, arm: str, kind: Any = "setup", s
 def test_a_setup_takes_captured_pieces_before_spare_ones_and_a_move_the_other_way() -> None:
     slots = FRESH.put("tray-black-3", "Q").put("tray-white-5", "Q")
     without = BOARD.replace("Q", "1")
-    assert rearrangement(without, BOARD, "white", slots, setup=True) == (Carry("Q", "tray-white-5", "d1"),)
-    assert rearrangement(without, BOARD, "black", slots, setup=True) == (Carry("Q", "tray-black-3", "d1"),)
+    assert setup_carries(without, BOARD, Share("white", 8), slots) == (Carry("Q", "tray-white-5", "d1"),)
+    assert setup_carries(without, BOARD, Share("black", 8), slots) == (Carry("Q", "tray-black-3", "d1"),)
     assert rearrangement(without, BOARD, "white", slots) == (Carry("Q", "rack-white-0", "d1"),)
 
 
 def test_what_a_rack_lacks_goes_back_to_it() -> None:
     slots = FRESH.put("rack-white-1", None)
     promoted = BOARD.replace("8/8/8/8", "8/Q7/8/8")
-    assert rearrangement(promoted, BOARD, "white", slots, setup=True) == (Carry("Q", "a5", "rack-white-1"),)
-    assert rearrangement(promoted, BOARD, "white", FRESH, setup=True) == (Carry("Q", "a5", "tray-white-0"),)
+    assert setup_carries(promoted, BOARD, Share("white", 8), slots) == (Carry("Q", "a5", "rack-white-1"),)
+    assert setup_carries(promoted, BOARD, Share("white", 8), FRESH) == (Carry("Q", "a5", "tray-white-0"),)
     assert rearrangement(promoted, BOARD, "white", slots) == (Carry("Q", "a5", "tray-white-0"),)
 
 
 def test_spare_pieces_are_brought_home_from_the_own_tray_when_the_board_is_done() -> None:
     slots = FRESH.put("rack-white-0", None).put("rack-black-4", None)
     slots = slots.put("tray-white-2", "Q").put("tray-white-3", "P").put("tray-black-0", "n")
-    assert rearrangement(BOARD, BOARD, "white", slots, setup=True) == (Carry("Q", "tray-white-2", "rack-white-0"),)
-    assert rearrangement(BOARD, BOARD, "black", slots, setup=True) == (Carry("n", "tray-black-0", "rack-black-4"),)
+    assert setup_carries(BOARD, BOARD, Share("white", 8), slots) == (Carry("Q", "tray-white-2", "rack-white-0"),)
+    assert setup_carries(BOARD, BOARD, Share("black", 8), slots) == (Carry("n", "tray-black-0", "rack-black-4"),)
     assert rearrangement(BOARD, BOARD, "white", slots) == ()
 
 

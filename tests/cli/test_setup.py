@@ -28,13 +28,20 @@ def test_one_line_and_a_code(arguments: list[str], code: int, words: str) -> Non
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_each_job_is_a_line() -> None:
-    progress = {"jobs": 3, "arm": "black", "squares": ["a8", "b8"]}
-    event = EdgeEvent(
-        component="game-manager", kind="setup-ordered", seq=1, at=0.0, data={"progress": progress, "left": 5}
-    )
-    assert progress_line(event) == "  3  black: a8, b8   (5 squares are not right yet)"
-    tidying = EdgeEvent(
-        component="game-manager", kind="setup-ordered", seq=1, at=0.0, data={"progress": {"arm": "white"}}
-    )
-    assert "spare pieces to the rack" in progress_line(tidying)
+def event(component: str, what: str, **data: object) -> EdgeEvent:
+    return EdgeEvent(component=component, kind=what, seq=1, at=0.0, data=data)
+
+
+def test_each_job_is_a_line_and_what_an_arm_makes_of_it_another() -> None:
+    ordered = event("game-manager", "setup-ordered", progress={"jobs": 3}, left=5)
+    assert progress_line(ordered) == "  3  5 squares are not right yet"
+    homeward = event("game-manager", "setup-ordered", progress={"jobs": 4}, left=0)
+    assert progress_line(homeward) == "  4  spare pieces may go home to the racks"
+    carries = [
+        {"piece": "p", "from_place": "a6", "to_place": "a7"},
+        {"piece": "r", "from_place": "tray-white-0", "to_place": "a8"},
+    ]
+    accepted = event("arm-controller", "job-accepted", kind="setup", arm="black", carries=carries)
+    assert progress_line(accepted) == "     black: a6 a7, tray-white-0 a8"
+    assert progress_line(event("arm-controller", "job-accepted", kind="move", arm="black", carries=carries)) is None
+    assert progress_line(event("game-manager", "confirmed")) is None

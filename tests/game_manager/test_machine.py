@@ -840,18 +840,17 @@ def test_a_repair_that_was_late_is_not_begun(start: Make, move: Make) -> None:
 def test_a_setup_goes_on_job_by_job_until_the_board_shows_it(start: Make, move: Make) -> None:
     walk = Walk(start, move, setup_carries=2).to_setup_arm()
     found, jobs = BEFORE_MATE.split()[0], []
-    while walk.state.work is not None:
+    for shown in ("rnbqkbnr/pppp1ppp/8/4p3/8/8/PPPPPPPP/RNBQKBNR", chess.STARTING_BOARD_FEN):
         job = walk.find(do.GiveJob).job
-        assert job.before.split()[0] == found
-        jobs.append((job.arm, job.kind))
-        found = job.after.split()[0]
+        assert (job.before.split()[0], job.after.split()[0]) == (found, chess.STARTING_BOARD_FEN)
+        jobs.append((job.kind, job.arm, job.limit))
+        found = shown
         walk.feed(walk.job())
         walk.again().feed(ev.Restored(walk.at))
         assert session_state(walk.state).phase == "arm"
         walk.feed(walk.table())
         walk.feed(walk.started(f"{found} w - - 0 1"))
-    assert jobs == [("white", "setup"), ("black", "setup")]
-    assert found == chess.STARTING_BOARD_FEN
+    assert jobs == [("setup", None, 2)] * 2
     assert walk.find(do.Answer).response.status == 200
     assert walk.entries[-2].kind == "set-up"
 
@@ -912,21 +911,57 @@ def test_a_setup_looks_twice_before_its_first_job(start: Make, move: Make) -> No
     assert walk.state.stage is S.SETUP_ARM
 
 
-def test_what_one_arm_cannot_do_is_found_piece_by_piece_and_tried_with_the_other(start: Make, move: Make) -> None:
+def test_what_no_arm_can_do_ends_a_setup_in_the_words_of_the_arms(start: Make, move: Make) -> None:
     walk = Walk(start, move).to_setup_arm()
-    tried = []
-    while walk.state.stage is S.SETUP_ARM:
-        assert walk.state.work is not None
-        assert walk.state.work.progress is not None
-        tried.append((walk.state.work.progress.arm, walk.state.work.progress.squares))
-        walk.feed(walk.job("refused", code="unreachable"))
-        walk.feed(walk.table())
-        walk.feed(walk.started())
-    assert tried[:2] == [("white", ("f2", "g2")), ("white", ("f2",))]
-    singles = tried[1:]
-    assert all(len(squares) == 1 for _, squares in singles)
-    assert len(set(singles)) == len(singles) == 6  # three squares, two arms
-    assert "no arm can do what is left" in walk.find(do.Answer).response.reason
+    walk.feed(walk.job("refused", code="unreachable", reason="f2, g2: arm white, f2: too far"))
+    walk.feed(walk.table())
+    walk.feed(walk.started())
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code) == (500, "setup-incomplete")
+    assert "no arm can do what is left: unreachable: f2, g2: arm white, f2: too far; put right: " in answer.reason
+    assert answer.detail.expected == chess.STARTING_BOARD_FEN
+
+
+def test_where_no_tray_has_room_it_is_said(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_setup_arm()
+    walk.feed(walk.job("refused", code="no-slot", reason="f3: no tray"))
+    walk.feed(walk.table())
+    walk.feed(walk.started())
+    assert "no tray has room for what is left" in walk.find(do.Answer).response.reason
+
+
+def test_a_refusal_counts_for_what_stood_there_then(start: Make, move: Make) -> None:
+    """Somebody has put a piece right meanwhile: what is left now may be possible. So may what an arm refused to begin."""
+    walk = Walk(start, move).to_setup_arm()
+    walk.feed(walk.job("refused", code="unreachable"))
+    walk.feed(walk.table())
+    walk.feed(walk.started("rnbqkbnr/pppp1ppp/8/4p3/8/8/PPPPPPPP/RNBQKBNR w - - 0 1"))
+    assert walk.state.stage is S.SETUP_ARM
+    walk.feed(walk.job("refused", code="limits", token=7))
+    walk.feed(walk.table())
+    walk.feed(walk.started("rnbqkbnr/pppp1ppp/8/4p3/8/8/PPPPPPPP/RNBQKBNR w - - 0 1"))
+    assert walk.state.stage is S.SETUP_ARM
+    assert walk.state.work is not None
+    assert walk.state.work.progress is not None
+    assert walk.state.work.progress.failures == 1
+
+
+def test_a_setup_that_an_earlier_release_has_begun_goes_on(start: Make, move: Make) -> None:
+    """Its journal has jobs for one arm, without a limit, and a progress that remembers what that arm could not do."""
+    walk = Walk(start, move).to_setup_arm()
+    old = {"jobs": 1, "failures": 0, "arm": "white", "squares": ["f2", "g2"], "pieces": "", "narrow": True,
+           "vain": [["black", "f2"]], "tidied": ["white"]}  # fmt: skip
+    ordered = walk.entries[-1]
+    assert ordered.kind == "setup-ordered"
+    job = {key: value for key, value in ordered.data["job"].items() if key != "limit"} | {"arm": "white"}
+    walk.entries[-1] = dataclasses.replace(ordered, data={**ordered.data, "job": job, "progress": old})
+    given = walk.again().feed(ev.Restored(walk.at))
+    assert [effect.job.arm for effect in given if isinstance(effect, do.GiveJob)] == ["white"]
+    walk.feed(walk.job("refused", code="unreachable"))
+    walk.feed(walk.table())
+    walk.feed(walk.started())
+    job = walk.find(do.GiveJob).job
+    assert (job.arm, job.limit, job.job_id[-2:]) == (None, 8, "s2"), "one arm's refusal says nothing of the other"
 
 
 def test_a_setup_gives_up_after_so_many_failures(start: Make, move: Make) -> None:
@@ -954,16 +989,18 @@ def test_a_setup_asks_again_when_an_arm_was_only_on_its_way_home(start: Make, mo
     assert walk.find(do.Answer).response.detail.code == "setup-failed"
 
 
-def test_when_the_board_is_done_each_arm_brings_its_spare_pieces_home_once(start: Make, move: Make) -> None:
+def test_when_the_board_is_done_spare_pieces_are_brought_home_as_long_as_that_goes_on(start: Make, move: Make) -> None:
     walk = Walk(start, move)
-    walk.feed(walk.table("Q", lacks=1))
+    walk.feed(walk.table("QQ", lacks=2))
     walk.feed(walk.setup())
     walk.feed(walk.started(chess.STARTING_FEN))
-    job = walk.find(do.GiveJob).job
-    assert (job.arm, job.before.split()[0] == job.after.split()[0]) == ("white", True)
-    walk.feed(walk.job())
-    walk.feed(walk.table("Q", lacks=1))  # it did not fit
-    walk.feed(walk.started(chess.STARTING_FEN))
+    home = m.GraspReport(piece="Q", from_place="tray-white-0", to_place="rack-white-0", grasped=True, released=True)
+    for grasps in ((home,), ()):  # another arm may have something to bring after the first; then nobody has
+        job = walk.find(do.GiveJob).job
+        assert (job.arm, job.before.split()[0] == job.after.split()[0]) == (None, True)
+        walk.feed(walk.job(grasps=grasps))
+        walk.feed(walk.table("QQ", lacks=2))
+        walk.feed(walk.started(chess.STARTING_FEN))
     assert walk.find(do.Answer).response.status == 200
 
 

@@ -84,16 +84,26 @@ async def _tell(
                 event = delivery.decode(topics.events)
             except WireError:
                 continue  # not ours to judge
-            if event.component == "game-manager" and event.kind == "setup-ordered" and event.session_id == session_id:
-                typer.echo(msgspec.json.encode(event).decode() if as_json else progress_line(event))
+            line = progress_line(event) if event.session_id == session_id else None
+            if line is not None:
+                typer.echo(msgspec.json.encode(event).decode() if as_json else line)
 
 
-def progress_line(event: m.EdgeEvent) -> str:
-    """`3  black: a8, b8, h8   (12 squares are not right yet)`."""
-    progress = event.data.get("progress", {})
-    what = ", ".join(progress.get("squares", ())) or "spare pieces to the rack"
-    left = event.data.get("left", 0)
-    return f"{progress.get('jobs', 0):3}  {progress.get('arm', '?')}: {what}   ({left} squares are not right yet)"
+def progress_line(event: m.EdgeEvent) -> str | None:
+    """`  3  12 squares are not right yet` when a job is ordered; when an arm takes it up `     black: a7 a8, tray-black-0 b8`.
+
+    None: nothing that concerns a setup.
+    """
+    data = event.data
+    match event.component, event.kind:
+        case "game-manager", "setup-ordered":
+            left = data.get("left", 0)
+            words = f"{left} squares are not right yet" if left else "spare pieces may go home to the racks"
+            return f"{data.get('progress', {}).get('jobs', 0):3}  {words}"
+        case "arm-controller", "job-accepted" if data.get("kind") == "setup":
+            ways = (f"{carry['from_place']} {carry['to_place']}" for carry in data.get("carries", ()))
+            return f"     {data.get('arm', '?')}: {', '.join(ways)}"
+    return None
 
 
 async def _state(connection: Connection) -> m.SessionState | None:

@@ -8,7 +8,9 @@ else from a tray, else from another rack (a captured queen is as good as a spare
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import chess
 
@@ -16,6 +18,9 @@ from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.slots import Slot, Slots
 
 EMPTY: frozenset[str] = frozenset()
+Squares = Mapping[str, str]
+"""Square name -> FEN letter."""
+Way = Literal["near", "any", "aside"]
 HAND = "hand-"  # the place of a piece that an arm has in its gripper already: "hand-white"
 
 
@@ -29,6 +34,20 @@ class Carry:
 
     def __str__(self) -> str:
         return f"{piece_name(self.piece)} {self.from_place} to {self.to_place}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """What of a setup one arm is to do in one job, `limit` pieces at most.
+
+    `turn`: "near" what belongs or stands on the squares of `near`, and what comes from its own slots; "any" whatever it
+    can; "aside" one piece out of the way of others, for when nothing else is possible.
+    """
+
+    arm: str
+    limit: int
+    turn: Way = "any"
+    near: frozenset[str] = EMPTY
 
 
 def piece_name(letter: str) -> str:
@@ -92,32 +111,109 @@ def from_hand(before: str, after: str, arm: str, piece: str, slots: Slots, avoid
     return Carry(piece, f"{HAND}{arm}", free[0] if free else _Store(slots, arm, avoid).free_slot(piece))
 
 
-def rearrangement(
-    before: str, after: str, arm: str, slots: Slots, avoid: frozenset[str] = EMPTY, *, setup: bool = False
-) -> tuple[Carry, ...]:
-    """The carries that turn any placement into any other one, for repairs and setups.
+def rearrangement(before: str, after: str, arm: str, slots: Slots, avoid: frozenset[str] = EMPTY) -> tuple[Carry, ...]:
+    """The carries that turn any placement into any other one, for repairs: all of them or none.
 
     Pieces already right stay; a misplaced one goes to the nearest square that wants its like; missing ones come
     from racks and trays, surplus ones go to the tray; a ring of pieces that block each other is opened by way of
-    a tray slot. In a setup trays are emptied before racks, and what a rack lacks goes back to it, from the board and, once
-    nothing is to be done there, from the arm's own tray. Raises JobRefused ("malformed", "no-slot", "no-piece").
+    a tray slot. Raises JobRefused ("malformed", "no-slot", "no-piece").
     """
     now, wanted = pieces_on(before), pieces_on(after)
-    surplus = {square: piece for square, piece in now.items() if wanted.get(square) != piece}
-    missing = {square: piece for square, piece in wanted.items() if now.get(square) != piece}
-    store = _Store(slots, arm, avoid, setup=setup)
-    pending: list[Carry] = [] if surplus or missing or not setup else store.tidying()
-    for target, piece in missing.items():
-        like = [square for square, other in surplus.items() if other == piece]
+    store = _Store(slots, arm, avoid)
+    return _ordered(_pending(_unlike(now, wanted), _unlike(wanted, now), store), set(now), store)
+
+
+def setup_carries(
+    before: str, after: str, share: Share, slots: Slots, avoid: frozenset[str] = EMPTY
+) -> tuple[Carry, ...]:
+    """One arm's next carries of a setup, found as for a repair; what is not possible, or left to others, is left out.
+
+    Trays are emptied before racks, and what a rack lacks goes back to it: from the board and, once nothing is to be done
+    there, from the arm's own tray. Places in `avoid`, squares too, are left alone. None at all: nothing is left to do.
+    Raises JobRefused ("malformed", "no-slot", "no-piece", "clearance") when nothing of what is left is possible.
+    """
+    now, wanted = pieces_on(before), pieces_on(after)
+    surplus, missing = _unlike(now, wanted), _unlike(wanted, now)
+    store = _Store(slots, share.arm, avoid, share)
+    if not surplus and not missing:
+        return tuple(store.tidying()[: share.limit])
+    pending = _aside(surplus, missing, store) if share.turn == "aside" else _pending(surplus, missing, store)
+    carries = _ordered(_unblocked(pending, set(now)), set(now), store)[: share.limit]
+    if not carries:
+        words = "what is left is another arm's, or stands in its own way"
+        raise store.left_out or JobRefused("clearance", f"arm {share.arm}: {words}")
+    return carries
+
+
+def shares(before: str, after: str, near: Mapping[str, frozenset[str]], slots: Slots, limit: int) -> list[Share]:
+    """A setup's next job in the order in which arms and ways are to be tried. `near`: the squares nearest to each arm.
+
+    Every arm begins at what is nearest to it, that with most to do first, and goes further only when no arm can do
+    anything there; what only stands in the way steps aside last of all.
+    """
+
+    def open_to(share: Share) -> int:
+        try:
+            return len(setup_carries(before, after, share, slots))
+        except JobRefused:
+            return 0
+
+    begin = [Share(arm, len(chess.SQUARES), "near", squares) for arm, squares in near.items()]
+    begin.sort(key=open_to, reverse=True)
+    turns: tuple[Way, ...] = ("near", "any", "aside")
+    return [dataclasses.replace(share, limit=limit, turn=turn) for turn in turns for share in begin]
+
+
+def _unlike(these: Squares, those: Squares) -> dict[str, str]:
+    return {square: piece for square, piece in these.items() if those.get(square) != piece}
+
+
+def _pending(surplus: Squares, missing: Squares, store: _Store) -> list[Carry]:
+    """What is to be carried, in no order that heeds what stands in the way. Of a setup only what the share allows, and
+    pieces go to open squares first, since perhaps no more than these can be done."""
+    surplus = {**surplus}
+    come = Counter(missing.values()) - Counter(surplus.values())
+    go = Counter(surplus.values()) - Counter(missing.values())
+    taken = EMPTY if store.share is None else frozenset(surplus)
+    pending = []
+    for target, piece in sorted(missing.items(), key=lambda item: item[0] in taken):
+        if target in store.avoid:
+            continue
+        like = [square for square, other in surplus.items() if other == piece and square not in store.avoid]
         if like:
             source = min(like, key=lambda square, to=target: (_steps(square, to), square))  # type: ignore[misc]
             del surplus[source]
-        else:
-            source = store.supply(piece)
-        pending.append(Carry(piece, source, target))
+            if store.near(target):
+                pending.append(Carry(piece, source, target))
+        elif come[piece] > 0:
+            come[piece] -= 1
+            slot = store.possible(store.supply, piece)
+            if slot is not None:
+                pending.append(Carry(piece, slot, target))
     for square, piece in surplus.items():
-        pending.append(Carry(piece, square, store.free_slot(piece)))
-    return _ordered(pending, set(now), store)
+        if go[piece] > 0 and square not in store.avoid and store.near(square):
+            go[piece] -= 1
+            slot = store.possible(store.free_slot, piece)
+            if slot is not None:
+                pending.append(Carry(piece, square, slot))
+    return pending
+
+
+def _aside(surplus: Squares, missing: Squares, store: _Store) -> list[Carry]:
+    """One piece whose own squares are all taken; what waits for the square it stands on can go on."""
+    for square, piece in surplus.items():
+        open_to_it = any(letter == piece and at not in surplus for at, letter in missing.items())
+        slot = None if open_to_it or square in store.avoid else store.possible(store.free_slot, piece)
+        if slot is not None:
+            return [Carry(piece, square, slot)]
+    return []
+
+
+def _unblocked(pending: list[Carry], occupied: set[str]) -> list[Carry]:
+    """Without those whose target is occupied by something that stays."""
+    leaving = {carry.from_place for carry in pending}
+    rest = [carry for carry in pending if carry.to_place not in occupied or carry.to_place in leaving]
+    return rest if len(rest) == len(pending) else _unblocked(rest, occupied)
 
 
 def _ordered(pending: list[Carry], occupied: set[str], store: _Store) -> tuple[Carry, ...]:
@@ -127,7 +223,9 @@ def _ordered(pending: list[Carry], occupied: set[str], store: _Store) -> tuple[C
         free = next((carry for carry in pending if carry.to_place not in occupied), None)
         if free is None:  # only rings are left: put one piece aside
             ring = pending[0]
-            aside = store.free_slot(ring.piece)
+            aside = store.possible(store.free_slot, ring.piece)
+            if aside is None:
+                break
             pending[0] = Carry(ring.piece, aside, ring.to_place)
             free = Carry(ring.piece, ring.from_place, aside)
         else:
@@ -141,23 +239,39 @@ def _ordered(pending: list[Carry], occupied: set[str], store: _Store) -> tuple[C
 class _Store:
     """Slots given out so far in one choreography, so that none is used twice."""
 
-    def __init__(self, slots: Slots, arm: str, avoid: frozenset[str], *, setup: bool = False) -> None:
+    def __init__(self, slots: Slots, arm: str, avoid: frozenset[str], share: Share | None = None) -> None:
+        self.avoid = avoid
+        self.share = share
+        self.left_out: JobRefused | None = None
+        """The first thing that was not possible of a share."""
         self._slots = slots
         self._arm = arm
         self._used = set(avoid)
-        self._setup = setup
+
+    def possible(self, find: Callable[[str], str], piece: str) -> str | None:
+        """The slot that `find` finds for the piece. None: that is left out of a share; of a whole it raises JobRefused."""
+        try:
+            return find(piece)
+        except JobRefused as error:
+            if self.share is None:
+                raise
+            self.left_out = self.left_out or error
+            return None
+
+    def near(self, square: str) -> bool:
+        """Whether what belongs or stands there is this arm's to do."""
+        return self.share is None or self.share.turn != "near" or square in self.share.near
 
     def free_slot(self, piece: str) -> str:
         """The first free slot of the arm's own tray; when that is full, of another one (which the arm may not reach)."""
-        if self._setup and (home := self._home(piece)) is not None:
+        if self.share is not None and (home := self._home(piece)) is not None:
             return home
-        prefix = f"tray-{self._arm}-"
-        free = [slot.name for slot in self._slots.trays() if slot.free and slot.name not in self._used]
+        free = [slot for slot in self._slots.trays() if slot.free and slot.name not in self._used and self._ours(slot)]
         if not free:
             raise JobRefused(
                 "no-slot", f"no tray within reach of arm {self._arm} has a free slot for the {piece_name(piece)}"
             )
-        chosen = next((name for name in free if name.startswith(prefix)), free[0])
+        chosen = next((slot for slot in free if self._own(slot)), free[0]).name
         self._used.add(chosen)
         return chosen
 
@@ -184,7 +298,11 @@ class _Store:
         return chosen.name
 
     def _own(self, slot: Slot) -> bool:
-        return slot.name.split("-")[1] == self._arm
+        return slot.name.partition("-")[2].rpartition("-")[0] == self._arm
+
+    def _ours(self, slot: Slot) -> bool:
+        """Of a share near the arm: the other arms' slots are left to them."""
+        return self._own(slot) or self.share is None or self.share.turn != "near"
 
     def supply(self, piece: str) -> str:
         """A slot that holds this piece: own rack, then any tray (own first), then other racks; doubtful ones last.
@@ -194,15 +312,17 @@ class _Store:
 
         def rank(slot: Slot) -> tuple[bool, bool, int]:
             own, rack = self._own(slot), slot.name.startswith("rack-")
-            first = own and rack and not self._setup
+            first = own and rack and self.share is None
             return (slot.doubtful, not first, 2 + (not own) if rack else (0 if own else 1))
 
         candidates = [slot for slot in self._slots if slot.piece == piece and slot.name not in self._used]
         if not candidates:
             raise JobRefused("no-piece", f"no {piece_name(piece)} in a rack or tray within reach of arm {self._arm}")
-        best = min(candidates, key=rank).name
-        self._used.add(best)
-        return best
+        best = min(candidates, key=rank)
+        self._used.add(best.name)
+        if not self._ours(best):
+            raise JobRefused("no-piece", f"the {piece_name(piece)} is in {best.name}, beside another arm")
+        return best.name
 
 
 def _position(fen: str) -> chess.Board:

@@ -20,10 +20,10 @@ from edgechess_arm_controller.choreography import piece_name
 from edgechess_arm_controller.errors import ArmInTheWay, JobRefused
 from edgechess_arm_controller.homing import plan_placing, plan_way_home
 from edgechess_arm_controller.inbox import FOREIGN, Inbox, foreign_answer
-from edgechess_arm_controller.motion import Part
 from edgechess_arm_controller.outgoing import Outgoing
 from edgechess_arm_controller.planner import checking, plan_job
 from edgechess_arm_controller.settings import Settings
+from edgechess_arm_controller.setups import Planned, plan_setup
 from edgechess_arm_controller.shown import shown
 from edgechess_arm_controller.slots import Slots
 from edgechess_arm_controller.table import Note, restore
@@ -178,7 +178,7 @@ class Controller:
         topics = self._context.topics
         match effect:
             case c.PlanJob():
-                self._group.start_soon(self._plan, effect, name=f"arm {effect.arm} plan")
+                self._group.start_soon(self._plan, effect, name=f"plan {effect.number}")
             case c.PlanRetreat():
                 self._group.start_soon(self._plan_retreat, effect, name=f"arm {effect.arm} way home")
             case c.Begin():
@@ -205,23 +205,24 @@ class Controller:
 
     def _planning(self, asked: c.PlanJob) -> Gradual[c.JobPlanned | c.JobImpossible]:
         try:
-            parts, checked = yield from self._parts(asked)
+            arm, parts, checked = yield from self._parts(asked)
         except JobRefused as error:
             return c.JobImpossible(asked.number, error.code, error.reason)
         except RobotError as error:
-            return c.JobImpossible(asked.number, "not-ready", f"arm {asked.arm}: {error}")
+            return c.JobImpossible(asked.number, "not-ready", f"arm {asked.arm}: {error}" if asked.arm else str(error))
         if len(parts) == 1 and checked is not None:
             self._checked = (parts[0].plan, checked)  # the whole plan is this one part: it need not be checked twice
-        return c.JobPlanned(asked.number, parts)
+        return c.JobPlanned(asked.number, parts, arm)
 
-    def _parts(self, asked: c.PlanJob) -> Gradual[tuple[tuple[Part, ...], CheckedPlan | None]]:
-        arm = self._arms[asked.arm]
+    def _parts(self, asked: c.PlanJob) -> Gradual[Planned]:
+        name, job, slots = asked.arm, asked.job, asked.slots
+        if name is None or job.kind == "setup":
+            return (yield from plan_setup(job, slots, self._ground, self._arms))
+        arm = self._arms[name]
         if asked.piece is None:
-            return (yield from plan_job(asked.job, asked.arm, asked.slots, self._ground, arm, self._arms))
-        part, checked = yield from plan_placing(
-            asked.job, asked.arm, asked.piece, asked.slots, self._ground, arm, self._arms
-        )  # fmt: skip
-        return (part,), checked
+            return name, *(yield from plan_job(job, name, slots, self._ground, arm, self._arms))
+        part, checked = yield from plan_placing(job, name, asked.piece, slots, self._ground, arm, self._arms)
+        return name, (part,), checked
 
     async def _plan_retreat(self, asked: c.PlanRetreat) -> None:
         """As `_plan`."""

@@ -17,7 +17,8 @@ class PlanJob:
 
     number: int
     job: ArmJob
-    arm: str
+    arm: str | None
+    """None: a setup that nobody has given to one arm."""
     slots: Slots
     """What lies beside the board: the plan is good for nothing else."""
     piece: str | None = None

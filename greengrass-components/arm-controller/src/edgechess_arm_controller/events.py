@@ -25,10 +25,11 @@ class JobAsked:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobPlanned:
-    """Every motion of the job passed every check. `number` as of its PlanJob."""
+    """Every motion of the job passed every check. `number` as of its PlanJob, `arm` the one that can do it."""
 
     number: int
     parts: tuple[Part, ...]
+    arm: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

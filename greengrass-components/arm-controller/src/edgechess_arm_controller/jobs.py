@@ -36,18 +36,17 @@ class Jobs(Homecoming):
             under_way = state.table.job.job_id if state.table.job else state.waiting.job.job_id  # type: ignore[union-attr]
             self.refuse(job, "busy", f"job {under_way} is under way")
             return
-        arm = self.arm_for(job)
-        if arm is None:
+        if job.arm is not None and job.arm not in state.arms:
             self.refuse(job, "no-arm", f"arm {job.arm!r}: this table has {', '.join(state.arms)}")
             return
         if not event.session_known and job.session_id != state.table.session_id and job.kind != "setup":
             self.set(session=job.session_id)
-        self.set(waiting=Waiting(job, arm, state.now_s))
+        self.set(waiting=Waiting(job, self.arm_for(job), state.now_s))
 
     def arm_for(self, job: ArmJob) -> str | None:
-        """The arm that was asked for, else that of the side to move, else the only one."""
-        if job.arm is not None:
-            return job.arm if job.arm in self.state.arms else None
+        """The arm that was asked for, else that of the side to move, else the only one; of a setup whichever can."""
+        if job.arm is not None or job.kind == "setup":
+            return job.arm
         side = "black" if job.before.split(" ")[1:2] == ["b"] else "white"
         return side if side in self.state.arms else self.state.arms[0]
 
@@ -88,8 +87,9 @@ class Jobs(Homecoming):
         slots = self.state.table.slots
         if waiting.plan is not None and waiting.plan.slots == slots:
             return
-        piece = self.state.table.hand(waiting.arm) if self.condition(waiting.arm).phase == "loaded" else None
-        plan = PlanJob(self.state.plans + 1, waiting.job, waiting.arm, slots, piece)
+        arm = waiting.arm
+        piece = self.state.table.hand(arm) if arm is not None and self.condition(arm).phase == "loaded" else None
+        plan = PlanJob(self.state.plans + 1, waiting.job, arm, slots, piece)
         self.set(plans=plan.number, waiting=dataclasses.replace(waiting, plan=plan))
         self.effects.append(plan)
 
@@ -108,7 +108,7 @@ class Jobs(Homecoming):
         waiting = self.planned(event.number)
         if waiting is None or not self.all_ready(waiting):
             return  # something happened while it was planned; it goes on waiting
-        job, arm = waiting.job, waiting.arm
+        job, arm = waiting.job, event.arm
         self.set(waiting=None)
         if not event.parts:
             self.finish(Told(job.job_id, job.session_id, job.lan, arm), "done")

@@ -68,7 +68,7 @@ def plan_job(
     checker: Checker,
     others: Mapping[str, object] | None = None,
 ) -> Gradual[tuple[tuple[Part, ...], CheckedPlan | None]]:
-    """The parts of the job, and the check of all of them as one plan (None when there is nothing to carry).
+    """The parts of a move or a repair, and the check of all of them as one plan (None when there is nothing to carry).
 
     `others`: the table's arms by name; those that tell where their links are (`Outlined`) are kept clear of. A slot that
     the arm does not reach is left out and another one is tried. Raises JobRefused.
@@ -85,19 +85,23 @@ def plan_job(
             return (), None
         if len(carries) > CARRIES_LIMIT:
             raise JobRefused("limits", f"{len(carries)} carries in one job: {CARRIES_LIMIT} is the limit")
-        board = pieces_on(job.before)
-        beside = {slot.name: slot.piece for slot in slots if slot.piece is not None}
-        attempt = _Attempt(carries, Standing({**board, **beside}), ground, checker, outlines)
+        attempt = Attempt(carries, standing(job, slots), ground, checker, outlines)
         try:
             return (yield from attempt.checked())
         except PlanRefused as error:
-            part = yield from _culprit(attempt.parts, checker)
+            part = yield from culprit(attempt.parts, checker)
             beyond = {name for name in (part.carry.from_place, part.carry.to_place) if name in slots} if part else set()
             if not beyond or any(name.split("-")[1] == arm for name in beyond):  # another arm's slots were only a hope
                 refusal = refusal or JobRefused(error.code, f"{part.carry if part else 'the plan'}: {error}")
             if refusal is not None and not beyond:
                 raise refusal from error
             avoid |= beyond
+
+
+def standing(job: ArmJob, slots: Slots) -> Standing:
+    """What stands on the table before the job, and beside it. Raises JobRefused("malformed")."""
+    beside = {slot.name: slot.piece for slot in slots if slot.piece is not None}
+    return Standing({**pieces_on(job.before), **beside})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class _InTheWay:
     raise_mm: float | None = None
 
 
-class _Attempt:
+class Attempt:
     """One choreography being planned: planned low and round, looked at along its real way, and amended where something
     is in it."""
 
@@ -132,6 +136,8 @@ class _Attempt:
         self._start = measured.tool if measured.parked else None
         self._amends = Amends()
         self.parts: tuple[Part, ...] = ()
+        self.blocked: tuple[Part, int] | None = None
+        """Where something was in the way for good: the part, and which of its steps."""
 
     def checked(self) -> Gradual[tuple[tuple[Part, ...], CheckedPlan]]:
         """Raises PlanRefused, and JobRefused("clearance") naming what is in the way."""
@@ -174,6 +180,7 @@ class _Attempt:
     def _refusal(self, found: _InTheWay | None) -> JobRefused:
         if found is None:
             return JobRefused("clearance", "no way was found that is clear of everything")
+        self.blocked = (self.parts[found.part], found.step)
         return JobRefused("clearance", f"{self.parts[found.part].carry}: {found.who} is in the way")
 
     def _amend(self, found: _InTheWay) -> None:
@@ -281,10 +288,10 @@ def _who(place: str, standing: Standing, carry: Carry) -> str:
 def _carries(job: ArmJob, arm: str, slots: Slots, avoid: frozenset[str]) -> tuple[Carry, ...]:
     if job.kind == "move":
         return move_carries(job.before, job.after, job.lan, arm, slots, avoid)
-    return rearrangement(job.before, job.after, arm, slots, avoid, setup=job.kind == "setup")
+    return rearrangement(job.before, job.after, arm, slots, avoid)
 
 
-def _culprit(parts: tuple[Part, ...], checker: Checker) -> Gradual[Part | None]:
+def culprit(parts: tuple[Part, ...], checker: Checker) -> Gradual[Part | None]:
     """The first part that is refused by itself."""
     for part in parts:
         try:

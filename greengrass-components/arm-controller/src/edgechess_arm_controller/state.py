@@ -101,7 +101,8 @@ class Waiting:
     """A job that waits for arms on their way home, or for its plan."""
 
     job: ArmJob
-    arm: str
+    arm: str | None
+    """As of its PlanJob."""
     since_s: float
     plan: PlanJob | None = None
     """What is being planned for it: every arm was in its park when that was begun, and has been since."""

@@ -248,7 +248,8 @@ class ArmJob(Message, frozen=True, kw_only=True):
     """`devices/arm/job`. One plan for one arm. The id makes it idempotent: sent again, it is answered, not done again.
 
     `before` and `after` are positions; the controller plans what turns one into the other. `arm` None: the
-    controller takes the arm of the side to move. `deadline` (Unix seconds): not started later than this.
+    controller takes the arm of the side to move, and for a setup the one that can do most; of a setup it does the first
+    `limit` carries that are possible (None: as many as fit one job). `deadline` (Unix seconds): not started later than this.
     """
 
     job_id: Identifier
@@ -258,6 +259,7 @@ class ArmJob(Message, frozen=True, kw_only=True):
     after: Fen
     lan: Annotated[str, msgspec.Meta(max_length=5)] = ""
     arm: Identifier | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1)] | None = None
     deadline: float | None = None
 
 

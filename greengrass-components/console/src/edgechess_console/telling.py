@@ -128,7 +128,18 @@ def _carry_failed(data: Data) -> Line:
 
 
 def _accepted(data: Data) -> Line:
+    carries = data.get("carries")
+    if words(data, "kind") == "setup" and isinstance(carries, list):
+        done = ", ".join(_to_where(carry) for carry in carries)
+        return "info", f"the {words(data, 'arm')} arm sets up {done}"
     return "quiet", f"the {words(data, 'arm')} arm takes up {words(data, 'lan') or words(data, 'kind')}"
+
+
+def _to_where(carry: object) -> str:
+    """The square that is put right; of a piece that leaves the board the square that it leaves."""
+    places = carry if isinstance(carry, dict) else {}
+    source, target = str(places.get("from_place", "?")), str(places.get("to_place", "?"))
+    return source if len(target) > len(source) else target
 
 
 def _job_ended(data: Data) -> Line:
@@ -145,17 +156,8 @@ def _job_ended(data: Data) -> Line:
 
 
 def _setup_ordered(data: Data) -> Line:
-    progress = inner(data, "progress")
-    squares = progress.get("squares")
-    what = (
-        ", ".join(str(item) for item in squares)
-        if isinstance(squares, list) and squares
-        else "spare pieces to the rack"
-    )
-    return (
-        "info",
-        f"the {progress.get('arm', '?')} arm sets up {what} ({data.get('left', 0)} squares are not right yet)",
-    )
+    left = number(data, "left") or 0
+    return "quiet", f"{left:g} squares are not right yet" if left else "spare pieces may go home to the racks"
 
 
 def _fixed(level: Level, text: str) -> Callable[[Data], Line]:

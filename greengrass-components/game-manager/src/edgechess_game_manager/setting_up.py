@@ -10,12 +10,12 @@ import chess
 import msgspec
 
 from edgechess_game_manager import rules
+from edgechess_game_manager.beside import everything, in_trays, missing
 from edgechess_game_manager.classification import differences, named
 from edgechess_game_manager.effects import CancelTimer, GiveJob, StartTimer, Write
 from edgechess_game_manager.repair import named as piece_name
 from edgechess_game_manager.repair import pieces_on
-from edgechess_game_manager.setup import Batch, Beside, missing, next_batch, tidy
-from edgechess_game_manager.state import Progress, Stage, State, given_setup
+from edgechess_game_manager.state import Progress, Stage, State, Work, given_setup
 from edgechess_game_manager.steps import Step, enter, fail, finish, fresh_questions, work_of
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
@@ -40,62 +40,45 @@ def setup_says(state: State, at: float, found: str) -> Step:
     assert work.progress is not None
     assert arms is not None
     goal = rules.placement(work.after)
-    held = [status.holding for status in arms.arms if status.holding is not None]
-    everything = _everything(found, arms, held)
+    known = everything(found, arms)
     well = all(status.mode in WELL for status in arms.arms)
-    progress, trouble = _judged(work.progress, work.result, everything, state.settings.setup_failures, well)
+    progress, trouble = _judged(work.progress, work.result, known, state.settings.setup_failures, well)
     if trouble is not None:
         code, words = trouble
-        lost = sorted((Counter(work.progress.pieces) - everything).elements())
+        lost = sorted((Counter(work.progress.pieces) - known).elements())
         expected = found if code == "arm-refused" else _put_back(found, goal, lost)
         return _stuck(state, at, found, expected, code, words)
-    order: Batch | None
-    if found != goal and progress.jobs == 0:
-        if work.wrong != found:
-            # a hand may still be in it: what shows the same a while later stands there
-            work = fresh_questions(dataclasses.replace(work, wrong=found))
-            return Step(dataclasses.replace(state, work=work), (StartTimer("board", state.settings.repair_look_s),))
-        lacking = sorted(missing(found, goal, Beside.of(arms), held).elements())
-        if lacking:
-            words = _why(lacking, progress, None)
-            return _stuck(state, at, found, _put_back(found, goal, lacking), "setup-incomplete", words)
     if found == goal:
-        arm = tidy(arms, progress.tidied)
-        if arm is None:
+        if not _spares_may_go_home(work, progress, arms):
             return finish(state, at, 200, Draft("set-up", {"fen": goal}, work.request.session_id, work.token))
-        order = Batch(arm, goal, ())
-        progress = dataclasses.replace(progress, tidied=(*progress.tidied, arm))
+        progress = dataclasses.replace(progress, homeward=progress.homeward + 1)
+    elif progress.jobs == 0 and work.wrong != found:
+        # a hand may still be in it: what shows the same a while later stands there
+        work = fresh_questions(dataclasses.replace(work, wrong=found))
+        return Step(dataclasses.replace(state, work=work), (StartTimer("board", state.settings.repair_look_s),))
     else:
-        names = tuple(status.name for status in arms.arms)
-        limit = 1 if progress.narrow else state.settings.setup_carries
-        order = next_batch(found, goal, names, Beside.of(arms), limit, frozenset(progress.vain))
-    if order is None or progress.jobs >= JOBS_LIMIT:
-        lacking = sorted(missing(found, goal, Beside.of(arms), held).elements())
-        words = _why(lacking, progress, work.result)
-        return _stuck(state, at, found, _put_back(found, goal, lacking), "setup-incomplete", words)
-    return _order(state, at, found, order, dataclasses.replace(progress, pieces="".join(sorted(everything.elements()))))
+        lacking = missing(found, goal, arms)
+        if (lacking and progress.jobs == 0) or progress.jobs >= JOBS_LIMIT or _impossible(work, found):
+            words = _why(lacking, progress, work.result)
+            return _stuck(state, at, found, _put_back(found, goal, lacking), "setup-incomplete", words)
+    return _order(state, at, found, dataclasses.replace(progress, pieces="".join(sorted(known.elements()))))
 
 
 def _judged(
-    progress: Progress, result: m.ArmJobResult | None, everything: Counter[str], failures_limit: int, well: bool
+    progress: Progress, result: m.ArmJobResult | None, known: Counter[str], failures_limit: int, well: bool
 ) -> tuple[Progress, tuple[str, str] | None]:
     """What the last job's end teaches; and code and words where a person must look before anything goes on. `well`: no arm
     needs that now."""
     if result is None:
         return progress, None
-    lost = Counter(progress.pieces) - everything
+    lost = Counter(progress.pieces) - known
     said = ": ".join(word for word in (result.code, result.reason) if word) or "the arm noticed nothing"
     if lost:
         verb = "is" if lost.total() == 1 else "are"
         return progress, ("dropped", f"{_pieces(lost.elements())} {verb} neither on the board nor beside it ({said})")
-    if result.outcome == "done":
-        return dataclasses.replace(progress, narrow=False), None
-    if result.outcome == "refused" and result.code in UNPLANNED:
-        if len(progress.squares) > 1:
-            return dataclasses.replace(progress, narrow=True), None
-        tried = tuple((progress.arm, square) for square in progress.squares)
-        return dataclasses.replace(progress, vain=(*progress.vain, *tried)), None
-    if result.outcome == "refused" and not (result.code == NOT_YET and well):
+    if result.outcome == "done" or _unplanned(result):
+        return progress, None
+    if result.outcome == "refused" and result.code not in UNPLANNED and not (result.code == NOT_YET and well):
         return progress, ("arm-refused", f"the arm refused the job ({said})")
     progress = dataclasses.replace(progress, failures=progress.failures + 1)
     if progress.failures > failures_limit:
@@ -103,21 +86,44 @@ def _judged(
     return progress, None
 
 
-def _order(state: State, at: float, found: str, batch: Batch, progress: Progress) -> Step:
+def _unplanned(result: m.ArmJobResult) -> bool:
+    """No arm got the board for it: it was refused for what it asks."""
+    return result.outcome == "refused" and result.code in UNPLANNED and result.token is None
+
+
+def _impossible(work: Work, found: str) -> bool:
+    """No arm could do anything of what is left, and it is left still. A job without a limit was one arm's (as it was ordered
+    in earlier releases): it says nothing of the others."""
+    if work.result is None or work.job is None or work.job.limit is None:
+        return False
+    return _unplanned(work.result) and rules.placement(work.job.before) == found
+
+
+def _spares_may_go_home(work: Work, progress: Progress, arms: m.ArmState) -> bool:
+    """Once the board is done, spare pieces in the trays may belong in racks. One job for each arm, and none after one that
+    carried nothing."""
+    if not in_trays(arms) or progress.homeward >= len(arms.arms):
+        return False
+    return progress.homeward == 0 or (work.result is not None and bool(work.result.grasps))
+
+
+def _order(state: State, at: float, found: str, progress: Progress) -> Step:
+    """The whole goal, and how much of it at once: which arm carries what is the arms' own business."""
     work, settings = work_of(state), state.settings
-    progress = dataclasses.replace(progress, jobs=progress.jobs + 1, arm=batch.arm, squares=batch.squares)
+    progress = dataclasses.replace(progress, jobs=progress.jobs + 1)
     limit = at + settings.arm_start_limit_s
+    goal = rules.placement(work.after)
     job = m.ArmJob(
         job_id=f"{work.move_id}-s{progress.jobs}",
         kind="setup",
         session_id=work.request.session_id,
         before=f"{found} w - - 0 1",
-        after=f"{batch.after} w - - 0 1",
-        arm=batch.arm,
+        after=f"{goal} w - - 0 1",
+        limit=settings.setup_carries,
         deadline=min(limit, work.request.deadline) if work.request.deadline is not None else limit,
     )
     work = given_setup(enter(work, Stage.SETUP_ARM, at), job, progress)
-    left = len(differences(rules.placement(work.after), found))
+    left = len(differences(goal, found))
     data = {"job": msgspec.to_builtins(job), "progress": msgspec.to_builtins(progress), "left": left}
     order = Draft("setup-ordered", data, work.request.session_id, work.token)
     timers = (StartTimer("arm-repeat", settings.arm_repeat_s), StartTimer("arm", job_limit_s(state, progress)))
@@ -127,7 +133,8 @@ def _order(state: State, at: float, found: str, batch: Batch, progress: Progress
 
 def job_limit_s(state: State, progress: Progress | None) -> float:
     """Without a result after so long the outcome of the job is unknown."""
-    return state.settings.arm_deadline_s + (CARRY_S * len(progress.squares) if progress is not None else 0.0)
+    settings = state.settings
+    return settings.arm_deadline_s + (CARRY_S * settings.setup_carries if progress is not None else 0.0)
 
 
 def _stuck(state: State, at: float, found: str, expected: str, code: str, words: str) -> Step:
@@ -156,12 +163,11 @@ def _why(lacking: Sequence[str], progress: Progress, result: m.ArmJobResult | No
     if lacking:
         verb = "is" if len(lacking) == 1 else "are"
         return f"{_pieces(lacking)} {verb} missing: not on the board, in no tray and no rack"
-    if progress.vain and result is not None:
-        squares = ", ".join(sorted({square for _, square in progress.vain}))
-        return f"no arm can do what is left ({squares}): {result.code}: {result.reason}"
     if progress.jobs >= JOBS_LIMIT:
         return f"not done after {JOBS_LIMIT} jobs"
-    return "no tray has room for what is left"
+    if result is None or result.code == "no-slot":
+        return "no tray has room for what is left"
+    return f"no arm can do what is left: {result.code}: {result.reason}"
 
 
 def _pieces(letters: Iterable[str]) -> str:
@@ -170,8 +176,3 @@ def _pieces(letters: Iterable[str]) -> str:
         f"{count} {piece_name(piece)}s" if count > 1 else f"a {piece_name(piece)}" for piece, count in counted.items()
     ]
     return ", ".join(words[:NAMED_LIMIT])
-
-
-def _everything(found: str, arms: m.ArmState, held: Sequence[str]) -> Counter[str]:
-    """Every piece that is known of: on the board, in a slot (doubtful ones too), in a gripper."""
-    return Counter([*pieces_on(found).values(), *(piece for _, piece in Beside.of(arms).pieces), *held])

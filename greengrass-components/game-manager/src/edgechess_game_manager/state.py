@@ -49,20 +49,13 @@ PHASES: dict[Stage, m.Phase] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Progress:
-    """Of a setup. `arm` and `squares` are the last job's, `pieces` all that was known of when it was given.
-
-    `narrow`: one piece at a time, to find the one that cannot be carried. `vain`: (arm, square) that cannot. `tidied`: arms
-    that were told to bring spare pieces home.
-    """
+    """Of a setup. `pieces`: all that was known of when the last job was given. `homeward`: jobs that were to bring spare
+    pieces home."""
 
     jobs: int = 0
     failures: int = 0
-    arm: str = ""
-    squares: tuple[str, ...] = ()
     pieces: str = ""
-    narrow: bool = False
-    vain: tuple[tuple[str, str], ...] = ()
-    tidied: tuple[str, ...] = ()
+    homeward: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
