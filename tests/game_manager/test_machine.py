@@ -25,6 +25,7 @@ Make = Callable[..., m.GameRequest]
 BEFORE_MATE = "rnbqkbnr/pppp1ppp/8/4p3/6P1/5P2/PPPPP2P/RNBQKBNR b KQkq - 0 2"  # d8h4 mates
 QUIET, MATE = "d7d6", "d8h4"
 KNIGHT_AWAY = "rnbqkb1r/pppp1ppp/8/4p2n/6P1/5P2/PPPPP2P/RNBQKBNR b KQkq - 0 2"  # the knight of g8 on h5
+LIFTED = "rnbqkbnr/ppp2ppp/8/4p3/6P1/5P2/PPPPP2P/RNBQKBNR"  # the pawn of d7 is in a hand
 E = ev.Event
 
 
@@ -789,6 +790,62 @@ def test_what_a_failed_move_left_in_doubt_stays_in_doubt_for_the_next_token(star
         walk.feed(walk.board("after"))
         assert walk.find(do.Answer).response.status == 200
         assert (walk.state.grasps, walk.again().state.grasps) == ((), ())
+
+
+@pytest.mark.parametrize("shown", ["before", "after"])
+@pytest.mark.parametrize("executor", ["arm", "person"])
+def test_a_lost_piece_that_the_board_shows_is_not_believed_to_stand(
+    start: Make, move: Make, shown: str, executor: Any
+) -> None:
+    """Coils feel some pieces that lie. What a gripper has lost counts again when somebody was seen to lift it."""
+    walk = Walk(start, move).to_arm()
+    placement = (BEFORE_MATE if shown == "before" else walk.after()).split()[0]
+    walk.feed(walk.job("unknown", code="lost-piece", grasps=(grasp(QUIET, grasped=True, released=False, kept=False),)))
+    walk.feed(walk.board(shown))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code) == (500, "dropped")
+    assert f"the board shows it on {QUIET[:2] if shown == 'before' else QUIET[2:]}, where it may lie" in answer.reason
+    walk.again()
+    walk.feed(walk.move(executor=executor))
+    for _ in range(3):  # however often it is asked: nobody has touched it
+        assert walk.feed(walk.board(shown)) == [do.StartTimer("board", walk.state.settings.repair_look_s)]
+        walk.feed(ev.BoardSeen(walk.at, m.BoardState(connected=True, settled=True, placement=placement)))
+        walk.feed(ev.BoardSeen(walk.at, m.BoardState(connected=True, settled=False, placement=LIFTED)))
+        walk.feed(walk.timer("board"))
+    walk.feed(ev.BoardSeen(walk.at, m.BoardState(connected=True, settled=True, placement=LIFTED)))
+    walk.feed(walk.board("after" if executor == "person" else "before"))
+    assert walk.state.stage is (S.BOARD_AFTER if executor == "person" else S.ARM)
+    if executor == "arm":
+        walk.feed(walk.job())
+    walk.feed(walk.board("after"))
+    assert walk.find(do.Answer).response.status == 200
+    assert walk.state.lying is None
+
+
+def test_nobody_stands_the_lost_piece_up_in_time(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_arm()
+    walk.feed(walk.job("unknown", code="lost-piece", grasps=(grasp(QUIET, grasped=True, released=False, kept=False),)))
+    walk.feed(walk.board("after"))
+    walk.feed(walk.move(executor="person"))
+    walk.at += walk.state.settings.person_deadline_s
+    walk.feed(walk.board("after"))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code) == (500, "dropped")
+
+
+def test_a_piece_that_may_lie_is_taken_off_before_a_setup_goes_on(start: Make, move: Make) -> None:
+    walk = Walk(start, move).to_setup_arm()
+    carried = m.GraspReport(piece="P", from_place="f3", to_place="f2", grasped=True, released=False, kept=False)
+    back = BEFORE_MATE.split()[0].replace("6P1/5P2/PPPPP2P", "6P1/8/PPPPPP1P")
+    for _ in range(2):  # asked again, it is told again: nobody has touched it
+        walk.feed(walk.job("unknown", code="lost-piece", grasps=(carried,))) if walk.state.work else walk.to_setup()
+        walk.feed(walk.table())
+        walk.feed(walk.started(f"{back} w - - 0 1"))
+        answer = walk.find(do.Answer).response
+        assert (answer.status, answer.detail.code) == (500, "dropped")
+        assert "the board shows it on f2, where it may lie: take it off the board" in answer.reason
+        assert answer.detail.expected == back.replace("PPPPPP1P", "PPPPP2P")
+        walk.again()
 
 
 def test_after_an_act_that_nobody_reported_no_arm_touches_a_wrong_table(start: Make, move: Make) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgechess_game_manager.repair import Held, doubt, pieces_on
+from edgechess_game_manager.repair import HAND, Held, doubt, lying, pieces_on
 from edgechess_kit.messages import GraspReport
 
 START = chess.STARTING_BOARD_FEN
@@ -141,3 +141,34 @@ def test_where_there_is_no_doubt_every_piece_is_accounted_for(data: st.DataObjec
         captured = sorted(pieces_on(board.board_fen()).values())
         assert there in (were, captured)
         assert report.kept is not False
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "grasps", "square"),
+    [
+        (START, E4, (lost("P", "e2", "e4"),), "e4"),
+        (START, START, (lost("P", "e2", "e4"),), "e2"),
+        (START, put(START, e2=None, h5="P"), (lost("P", "e2", "e4"),), "h5"),
+        (PROMOTION, QUEENED, (took("P", "a7", "tray-white-0"), lost("Q", "rack-white-0", "a8")), "a8"),
+        (CAPTURE, CAPTURE, (lost("p", "d5", "tray-white-0"),), "d5"),
+        (CASTLING, CASTLED, (took("K", "e1", "g1"), lost("R", "h1", "f1")), "f1"),
+        (START, START, (lost("P", "e2", "e4"), lost("N", "g1", "f3")), "e2"),
+        # not on the board, as it should be
+        (START, put(START, e2=None), (lost("P", "e2", "e4"),), None),
+        (CAPTURE, put(CAPTURE, d5=None), (lost("p", "d5", "tray-white-0"),), None),
+        (PROMOTION, "4k3/8/8/8/8/8/8/4K3", (took("P", "a7", "tray-white-0"), lost("Q", "rack-white-0", "a8")), None),
+        # not lost
+        (START, E4, (took("P", "e2", "e4"),), None),
+        (START, START, (missed("P", "e2", "e4"),), None),
+        (START, E4, (unknown("P", "e2", "e4"),), None),
+        (START, E4, (lost("P", "e2", "e4"), took("P", f"{HAND}white", "e4")), None),
+    ],
+)
+def test_a_lost_piece_that_is_felt_lies_there(
+    before: str, found: str, grasps: tuple[GraspReport, ...], square: str | None
+) -> None:
+    felt = lying(before, found, grasps)
+    assert (felt.square if felt else None) == square
+    if felt is not None:
+        assert felt.still(found)
+        assert not felt.still(put(found, **{felt.square: None}))

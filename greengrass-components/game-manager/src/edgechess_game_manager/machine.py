@@ -45,7 +45,7 @@ from edgechess_game_manager.events import (
 )
 from edgechess_game_manager.moved import processed_after, processed_while_arm
 from edgechess_game_manager.persons_move import board_while_person, person_timer, processed_while_person
-from edgechess_game_manager.readings import newer
+from edgechess_game_manager.readings import lifted, newer
 from edgechess_game_manager.requests import take_malformed, take_request
 from edgechess_game_manager.restarting import (
     restored_asking,
@@ -78,7 +78,7 @@ class Row:
 def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
     """The next state and what is to be done, in order. Raises nothing for any event."""
     if isinstance(event, BoardSeen):
-        state = dataclasses.replace(state, board=event.board)
+        state = lifted(dataclasses.replace(state, board=event.board))
     if isinstance(event, ArmsSeen) and (state.arms is None or newer(event.arms, state.arms.at)):
         state = dataclasses.replace(state, arms=event.arms)
     row = TABLE.get((state.stage, type(event)))

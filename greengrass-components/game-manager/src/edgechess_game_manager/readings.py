@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from edgechess_game_manager import rules
 from edgechess_game_manager.state import (
     State,
@@ -26,6 +28,17 @@ def shows(board: m.BoardState, expected: str) -> bool:
     if not (board.connected and board.settled) or board.placement is None:
         return False
     return reading(500, board.placement, expected) == expected
+
+
+def lifted(state: State) -> State:
+    """A piece that may lie is so no longer once the board has shown that somebody took it up."""
+    board = state.board
+    if state.lying is None or board is None or not (board.connected and board.settled) or board.placement is None:
+        return state
+    found = reading(500, board.placement, board.placement)
+    if found is None or state.lying.still(found):
+        return state
+    return dataclasses.replace(state, lying=None)
 
 
 def is_ours(state: State, response: m.BoardValidateResponse) -> bool:

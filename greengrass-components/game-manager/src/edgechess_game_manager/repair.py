@@ -32,6 +32,60 @@ class Held:
     piece: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lying:
+    """A piece that an arm lost on its way and that the board shows all the same, on `square`: coils feel some that lie.
+
+    `shown`: every square with its like on it then. A piece that lies stays; somebody who stands it up lifts it first.
+    """
+
+    grasp: GraspReport
+    square: str
+    shown: frozenset[str]
+
+    @property
+    def words(self) -> str:
+        grasp = self.grasp
+        lost = f"the gripper lost the {named(grasp.piece)} between {grasp.from_place} and {grasp.to_place}"
+        return f"{lost}, and the board shows it on {self.square}, where it may lie"
+
+    def still(self, found: str) -> bool:
+        """Nobody has lifted it since, as far as the placement `found` tells."""
+        return _squares_of(self.grasp.piece, pieces_on(found)) == self.shown
+
+
+def lying(before: str, found: str, grasps: Sequence[GraspReport]) -> Lying | None:
+    """A piece of the placement `found` that stands nowhere, by the reports; `before` and `grasps` as for `doubt`."""
+    standing = Counter(pieces_on(before).values())
+    for grasp in grasps:
+        if grasp.grasped is not False:
+            leaves = grasp.from_place in chess.SQUARE_NAMES and bool(grasp.released or grasp.kept is False)
+            arrives = grasp.to_place in chess.SQUARE_NAMES and bool(grasp.released and grasp.kept is not False)
+            standing[grasp.piece] += arrives - leaves
+    seen = pieces_on(found)
+    for number, grasp in enumerate(grasps):
+        shown = _squares_of(grasp.piece, seen)
+        if _lost(grasps, number) and len(shown) > standing[grasp.piece]:
+            strange = shown - _squares_of(grasp.piece, pieces_on(before))
+            likely = (grasp.to_place, grasp.from_place, *sorted(strange), *sorted(shown))
+            return Lying(grasp, next(square for square in likely if square in shown), shown)
+    return None
+
+
+def _lost(grasps: Sequence[GraspReport], number: int) -> bool:
+    """The fingers had it and have it no more, and nobody has put it down out of them since."""
+    grasp, later = grasps[number], grasps[number + 1 :]
+    return grasp.kept is False and not _put_down(grasp, later)
+
+
+def _put_down(grasp: GraspReport, later: Sequence[GraspReport]) -> bool:
+    return any(other.from_place.startswith(HAND) and other.piece == grasp.piece for other in later)
+
+
+def _squares_of(piece: str, board: Squares) -> frozenset[str]:
+    return frozenset(square for square, letter in board.items() if letter == piece)
+
+
 def doubt(
     before: str, goal: str, found: str, grasps: Sequence[GraspReport] = (), held: Held | None = None
 ) -> str | None:
@@ -68,9 +122,7 @@ def named(letter: str) -> str:
 def _by_the_grasps(board: Squares, seen: Squares, grasps: Sequence[GraspReport], held: Held | None) -> Squares | str:
     """What should stand on the board after these acts; or which of them nobody can be sure of."""
     for number, grasp in enumerate(grasps):
-        put_down = any(
-            later.from_place.startswith(HAND) and later.piece == grasp.piece for later in grasps[number + 1 :]
-        )
+        put_down = _put_down(grasp, grasps[number + 1 :])
         moved = True if put_down and grasp.grasped is not False else _moved(grasp, seen, held)
         if isinstance(moved, str):
             return moved

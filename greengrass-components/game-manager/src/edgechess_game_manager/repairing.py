@@ -13,6 +13,7 @@ from edgechess_game_manager.effects import (
     StartTimer,
     Write,
 )
+from edgechess_game_manager.repair import Lying
 from edgechess_game_manager.state import (
     Stage,
     State,
@@ -69,6 +70,10 @@ def against_repair(state: State, at: float) -> str | None:
     if state.repairs >= settings.repairs_per_session:
         return f"{state.repairs} repairs in one game are too many: the arms want looking after"
     return "the request's deadline has passed" if is_late(work, at) else None
+
+
+def stand_it_up(felt: Lying) -> str:
+    return f"{felt.words}: lift it off for a second, and stand it up there"
 
 
 def unrepaired(against: str) -> str:

@@ -15,7 +15,7 @@ from edgechess_game_manager.classification import differences, named
 from edgechess_game_manager.effects import CancelTimer, GiveJob, StartTimer, Write
 from edgechess_game_manager.repair import named as piece_name
 from edgechess_game_manager.repair import pieces_on
-from edgechess_game_manager.state import Progress, Stage, State, Work, given_setup
+from edgechess_game_manager.state import Progress, Stage, State, Work, given_setup, left_lying
 from edgechess_game_manager.steps import Step, enter, fail, finish, fresh_questions, work_of
 from edgechess_kit import messages as m
 from edgechess_kit.journal import Draft
@@ -41,6 +41,9 @@ def setup_says(state: State, at: float, found: str) -> Step:
     assert arms is not None
     goal = rules.placement(work.after)
     known = everything(found, arms)
+    felt = left_lying(state, work, found)
+    if felt is not None:
+        return _stuck(state, at, found, _without(found, felt.square), "dropped", f"{felt.words}: take it off the board")
     well = all(status.mode in WELL for status in arms.arms)
     progress, trouble = _judged(work.progress, work.result, known, state.settings.setup_failures, well)
     if trouble is not None:
@@ -142,6 +145,12 @@ def _stuck(state: State, at: float, found: str, expected: str, code: str, words:
     wrong = differences(expected, found)
     todo = f"; put right: {named(wrong)}" if wrong else ""
     return fail(state, at, code, f"{words}{todo}", wrong=wrong, expected=expected, found=found)
+
+
+def _without(found: str, square: str) -> str:
+    board = chess.BaseBoard(found)
+    board.remove_piece_at(chess.parse_square(square))
+    return board.board_fen()
 
 
 def _put_back(found: str, goal: str, lacking: Sequence[str]) -> str:

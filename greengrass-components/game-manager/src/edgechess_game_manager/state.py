@@ -7,8 +7,8 @@ import enum
 import hashlib
 from typing import Literal
 
-from edgechess_game_manager.repair import Held
-from edgechess_game_manager.rules import Session, Verdict
+from edgechess_game_manager.repair import Held, Lying, lying
+from edgechess_game_manager.rules import Session, Verdict, placement
 from edgechess_game_manager.settings import Settings
 from edgechess_kit import messages as m
 
@@ -143,6 +143,8 @@ class State:
     grasps: tuple[m.GraspReport, ...] = ()
     unreported: bool = False
     """Both as in `Work`: what a request that failed has left in doubt, until the board shows a confirmed position."""
+    lying: Lying | None = None
+    """What a request that failed has left on the board, perhaps not upright, until somebody is seen to have lifted it."""
     last_answer: tuple[float, m.GameResponse] | None = None
     """From the journal: the newest answer and when it became durable. Only for the first moment after a restart."""
 
@@ -174,11 +176,28 @@ def answered(state: State, work: Work, response: m.GameResponse) -> State:
     """The request is over. What a move that failed has left in doubt outlives it."""
     state = dataclasses.replace(state, work=None)
     if response.status == 200:
-        return dataclasses.replace(state, grasps=(), unreported=False)
+        return dataclasses.replace(state, grasps=(), unreported=False, lying=None)
+    found = response.detail.found if response.detail is not None else None
+    if found is not None:
+        state = dataclasses.replace(state, lying=left_lying(state, work, found))
     if work.request.action != "move":
         return state
     lost = response.detail is not None and response.detail.code == ARM_LOST
     return dataclasses.replace(state, grasps=work.grasps, unreported=work.unreported or lost)
+
+
+def left_lying(state: State, work: Work, found: str) -> Lying | None:
+    """A piece that an arm has lost, for this request or an earlier one, and that the settled placement `found` shows."""
+    if work.job is not None and work.result is not None:
+        base, grasps = work.job.before, work.grasps
+        if work.request.action == "move" and state.session is not None:
+            base = state.session.fen
+        elif work.request.action == "setup":
+            grasps = work.result.grasps
+        felt = lying(placement(base), found, grasps)
+        if felt is not None:
+            return felt
+    return state.lying if state.lying is not None and state.lying.still(found) else None
 
 
 def ended(work: Work, result: m.ArmJobResult) -> Work:

@@ -26,13 +26,14 @@ from edgechess_game_manager.moved import enter_after
 from edgechess_game_manager.persons_move import enter_person
 from edgechess_game_manager.readings import is_ours, reading, shows
 from edgechess_game_manager.repair import doubt
-from edgechess_game_manager.repairing import against_repair, order_repair, unrepaired
+from edgechess_game_manager.repairing import against_repair, order_repair, stand_it_up, unrepaired
 from edgechess_game_manager.setting_up import setup_says
 from edgechess_game_manager.silence import blind
 from edgechess_game_manager.state import (
     Stage,
     State,
     commanded,
+    left_lying,
 )
 from edgechess_game_manager.steps import (
     Step,
@@ -72,6 +73,8 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
         return blind(state, at, reason)
     if work.stage is Stage.SETUP:
         return setup_says(state, at, found) if state.arms is not None else blind(state, at, "nobody reports the arms")
+    if left_lying(state, work, found) is not None and found in (before, rules.placement(work.after)):
+        return _not_stood_up(state, at, found)
     if found == before:
         return begin(state, at) if work.stage is Stage.STARTING else _validated(state, at, moved=False)
     if work.executor == "person" and found == rules.placement(work.after):
@@ -89,6 +92,17 @@ def _board_before_says(state: State, at: float, status: int, seen: str | None, r
         expected=before,
         found=found,
     )
+
+
+def _not_stood_up(state: State, at: float, found: str) -> Step:
+    """A piece may lie where it should stand. Who has just lost it says so; who comes later waits until it was lifted."""
+    work = work_of(state)
+    felt = left_lying(state, work, found)
+    assert felt is not None
+    if work.result is not None or is_late(work, at) or at - work.received_at > state.settings.person_deadline_s:
+        return fail(state, at, "dropped", stand_it_up(felt), expected=found, found=found)
+    pause = StartTimer("board", state.settings.repair_look_s)
+    return Step(dataclasses.replace(state, work=fresh_questions(work)), (pause,))
 
 
 def _fail_before(state: State, at: float, found: str) -> Step:

@@ -11,10 +11,11 @@ from edgechess_game_manager.events import (
 from edgechess_game_manager.persons_move import enter_person, person_late
 from edgechess_game_manager.readings import is_ours, reading
 from edgechess_game_manager.repair import doubt
-from edgechess_game_manager.repairing import against_repair, order_repair, unrepaired
+from edgechess_game_manager.repairing import against_repair, order_repair, stand_it_up, unrepaired
 from edgechess_game_manager.silence import arm_said, blind, fail_lost, grasps_of
 from edgechess_game_manager.state import (
     State,
+    left_lying,
 )
 from edgechess_game_manager.steps import (
     Step,
@@ -34,6 +35,9 @@ def board_answered_after(state: State, event: BoardAnswered) -> Step:
         return blind(state, event.at, response.reason)
     if work.lost:
         return fail_lost(state, event.at, found)
+    felt = left_lying(state, work, found) if work.executor == "arm" else None
+    if felt is not None and found in (after, before_of(state)):
+        return fail(state, event.at, "dropped", stand_it_up(felt), expected=found, found=found)
     if found == after:
         return confirm(state, event.at)
     if work.executor == "person":

@@ -60,6 +60,7 @@ SEEN_S = 3.0  # the sensor reports a move within half a second; a board that sho
 Result = tuple[Match, list[e.Effect]]
 
 SURE_CODES = ("unchanged", "arm-refused")  # the manager's word that nothing moved
+LOST_CODE = "dropped"  # a piece fell, and may lie on the very square on which the board shows it
 
 
 def decide(match: Match, event: e.Event, *, republish_s: float = REPUBLISH_DEFAULT_S) -> Result:
@@ -484,9 +485,9 @@ def _refused(match: Match, step: Requesting, event: e.Answered) -> Result:
 def _failed(match: Match, step: Requesting, event: e.Answered) -> Result:
     """500: what the table looks like now is the board's to say."""
     errand, detail = step.errand, event.response.detail
-    sure = _code(event.response) in SURE_CODES or (
-        detail is not None and same_placement(detail.found, match.fen) and step.executor != "person"
-    )
+    code = _code(event.response)
+    as_before = detail is not None and same_placement(detail.found, match.fen) and step.executor != "person"
+    sure = code in SURE_CODES or (as_before and code != LOST_CODE)
     before_the_arm = detail is not None and detail.phase in ("request", "board-before")
     by_arm = errand.uci is not None and step.executor != "person" and not before_the_arm
     errand = dataclasses.replace(
