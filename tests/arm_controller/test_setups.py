@@ -240,6 +240,21 @@ def test_doubtful_slots_are_taken_from_last_and_never_filled() -> None:
     assert planned(extra, START, FRESH.doubt("tray-white-0"))[1] == (Carry("P", "a3", "tray-white-1"),)
 
 
+def test_a_slot_that_may_be_empty_holds_nothing_else_up() -> None:
+    """A grasp that feels nothing ends a job: everything else is done before anybody feels there again."""
+    slots = FRESH.put("tray-black-3", "p").doubt("tray-black-3").put("tray-white-0", "P").put("tray-black-5", "n")
+    board = pieces_on(START.replace("pppppppp", "1ppppppp").replace("PPPPPPPP", "1PPPPPPP").replace("rn", "r1", 1))
+    doubtful = Carry("p", "tray-black-3", "a7")
+    carries = planned(fen_of(board), START, slots)[1]
+    others = list(carries)
+    while carries != (doubtful,):
+        assert doubtful not in carries
+        board, slots = put(board, slots, carries)
+        carries = planned(fen_of(board), START, slots)[1]
+        others += carries
+    assert set(others) == {Carry("P", "tray-white-0", "a2"), Carry("n", "tray-black-5", "b8"), doubtful}
+
+
 def test_a_full_tray_leaves_the_clearing_to_the_other_arm() -> None:
     full = FRESH
     for number in range(16):
@@ -341,9 +356,9 @@ def test_the_parts_of_a_setup_come_to_what_a_repair_would_do() -> None:
         assert share == whole
 
 
-def test_every_share_is_tried_near_first_and_stepping_aside_last() -> None:
+def test_every_share_is_tried_near_first_and_doubtful_slots_last() -> None:
     turns = [(share.arm, share.turn) for share in shares(SWAPPED_ROOKS, START, NEAR, FRESH, 8)]
-    assert turns == [(arm, turn) for turn in ("near", "any", "aside") for arm in ARMS]
+    assert turns == [(arm, turn) for turn in ("near", "any", "aside", "doubtful") for arm in ARMS]
     assert {len(squares) for squares in NEAR.values()} == {32}
     assert "a4" in NEAR["white"]
     assert "h5" in NEAR["black"]

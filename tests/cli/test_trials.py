@@ -17,7 +17,7 @@ from edgechess_cli import trials, trials_table
 from edgechess_cli.bench.arm import kind_of
 from edgechess_cli.trials_figures import Figures, causes, wilson
 from edgechess_cli.trials_judge import judge
-from edgechess_cli.trials_plan import CLASSES, Chunk, Episode, Wanted, draw, read_games
+from edgechess_cli.trials_plan import CLASSES, Chunk, Episode, Wanted, draw, read_games, supplied
 from edgechess_cli.trials_report import Reliability
 from edgechess_cli.trials_store import Kept, OtherRun, Store
 from edgechess_cli.trials_table import ChunkResult, Trial, run_chunk
@@ -107,6 +107,25 @@ def test_both_kinds_get_what_each_class_needs_and_the_rest_is_shared_as_asked() 
     assert dataclasses.replace(wanted, ro1_part=1.0).share("dobot") == 6000, "never less than each class needs"
     few = dataclasses.replace(wanted, moves=2000)
     assert (few.guaranteed, few.share("ro1"), few.share("dobot")) == (100, 1000, 1000)
+
+
+def test_a_whole_way_back_begins_where_the_pieces_for_it_are_known() -> None:
+    for each in (1, 2, 3, 11, 12):
+        wanted = dataclasses.replace(SMALL, classes=("restore",), moves=2 * each, each=each)
+        chunks, _ = draw(wanted, [])
+        for chunk in chunks:
+            ways = [episode.wrong for episode in chunk.episodes]
+            assert ways.count(-1) in (0, 2)
+            assert ways[0] > 0, "the first position has all that the chunk will ask for"
+
+
+def test_no_more_pieces_are_asked_for_than_the_racks_have() -> None:
+    board = chess.Board("7k/P1P1P1P1/8/8/8/8/p7/K7 w - - 0 1")
+    queens = ("a7a8q", "h8h7", "c7c8q", "h7h6", "e7e8q")
+    assert supplied(board, queens) == queens[:4], "a rack has two"
+    assert supplied(board, ("a7a8b", "h8h7", "c7c8b")) == ("a7a8b", "h8h7")
+    one_of_each = ("a7a8b", "h8h7", "c7c8n", "h7h6", "e7e8r")
+    assert supplied(board, one_of_each) == one_of_each
 
 
 def test_the_sweep_has_chunks_of_its_own() -> None:
@@ -327,6 +346,16 @@ def test_a_neighbour_that_was_moved_within_its_square_is_not_noticed_and_is_coun
     made = run_chunk(chunk).trials
     assert all(trial.outcome == "helped" for trial in made if trial.unnoticed)
     assert not any(trial.wrong for trial in made)
+
+
+@pytest.mark.slow  # a table in virtual time
+def test_an_episode_ends_where_its_game_does() -> None:
+    """The manager ends a session at the third repetition: what a real game went on with is no move any more."""
+    there_and_back = ("h1h2", "a8b8", "h2h1", "b8a8")
+    chunk = Chunk(
+        "x", "", "dobot", "none", 5, (Episode("k7/8/8/8/8/8/8/K6R w - - 0 1", (*there_and_back * 2, "h1h3")),)
+    )
+    assert [trial.outcome for trial in run_chunk(chunk).trials] == ["good"] * 8
 
 
 @pytest.mark.slow  # a table in virtual time

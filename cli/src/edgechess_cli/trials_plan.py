@@ -9,6 +9,7 @@ import dataclasses
 import io
 import random
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TextIO, get_args
@@ -19,6 +20,7 @@ import chess.pgn
 from edgechess_cli.bench.arm import kind_of
 from edgechess_twin.arm_device import Kind
 from edgechess_twin.faults import FAULTS
+from edgechess_twin.table import RACKS
 
 MoveClass = Literal["quiet", "capture", "castling", "en passant", "promotion", "restore"]
 CLASSES: tuple[MoveClass, ...] = get_args(MoveClass)
@@ -132,7 +134,7 @@ class Deck:
         game = self._dice.choice(self._games)
         first = self._dice.randrange(0, max(len(game) - plies // 2, 1))
         board = _after(game[:first])
-        return Episode(board.fen(), game[first : first + plies])
+        return Episode(board.fen(), supplied(board, game[first : first + plies]))
 
     def rare(self, kind: MoveClass, count: int) -> list[Episode]:
         """Each as often as the next; more than there are: again, and the table is another one each time."""
@@ -149,7 +151,7 @@ class Deck:
             move = chess.Move.from_uci(text)
             kind = kind_of(board, move)
             if kind in RARE:
-                self._rare[kind].append(Episode(board.fen(), game[ply : ply + RARE_PLIES]))
+                self._rare[kind].append(Episode(board.fen(), supplied(board, game[ply : ply + RARE_PLIES])))
             board.push(move)
 
 
@@ -250,8 +252,10 @@ def _restores(count: int, deck: Deck, dice: random.Random) -> list[list[Episode]
         fen = chess.STARTING_FEN if dice.random() < 0.5 else deck.position()
         other = deck.position() if fen == chess.STARTING_FEN else _fewer(fen, dice)
         size = min(CHUNK_RESTORES, count - first)
-        group = [Episode(fen, wrong=dice.choice(WRONG_PIECES)) for _ in range(size - 2)]
-        groups.append([*group, Episode(other, wrong=-1), Episode(fen, wrong=-1)][-size:])
+        group = [Episode(fen, wrong=dice.choice(WRONG_PIECES)) for _ in range(size)]
+        if size > 2:  # the way back needs what the way there has put into the trays
+            group[-2:] = [Episode(other, wrong=-1), Episode(fen, wrong=-1)]
+        groups.append(group)
     return groups
 
 
@@ -262,6 +266,22 @@ def _fewer(fen: str, dice: random.Random) -> str:
     for square in dice.sample(sorted(men), min(3, len(men))):
         board.remove_piece_at(square)
     return board.fen()
+
+
+def supplied(board: chess.Board, moves: Sequence[str]) -> tuple[str, ...]:
+    """The moves from `board` on up to one that promotes to a piece of which the racks have none left: nobody asks that of
+    a table. (A captured piece would do, but not every arm reaches every tray.)"""
+    spare = Counter(letter for letters in RACKS.values() for letter in letters)
+    board = board.copy(stack=False)
+    for number, text in enumerate(moves):
+        move = chess.Move.from_uci(text)
+        if move.promotion is not None:
+            letter = chess.Piece(move.promotion, board.turn).symbol()
+            if spare[letter] == 0:
+                return tuple(moves[:number])
+            spare[letter] -= 1
+        board.push(move)
+    return tuple(moves)
 
 
 def _packed(episodes: Iterable[Episode], moves: int) -> list[list[Episode]]:

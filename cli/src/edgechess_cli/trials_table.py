@@ -25,7 +25,7 @@ from edgechess_cli.virtual_time import run_virtual
 from edgechess_kit import messages as m
 from edgechess_kit.errors import WireError
 from edgechess_kit.topics import Topics
-from edgechess_match_director.rules import move_request, setup_request, start_request
+from edgechess_match_director.rules import ending, move_request, setup_request, start_request
 from edgechess_robots.errors import CalibrationRefused
 from edgechess_robots.layout import Point
 from edgechess_twin import faults as twin_faults
@@ -202,6 +202,8 @@ class ChunkRun:
                 await self._put_right()
                 return
             board.push_uci(text)
+            if ending(board) is not None:
+                return  # the manager ends the session: the rest of the line is no move of it
 
     async def _move(self, session: str, board: chess.Board, move: chess.Move) -> Trial:
         (kind, what), fen = _tried(board, move.uci()), board.fen()

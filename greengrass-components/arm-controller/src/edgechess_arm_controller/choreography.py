@@ -20,7 +20,7 @@ from edgechess_arm_controller.slots import Slot, Slots
 EMPTY: frozenset[str] = frozenset()
 Squares = Mapping[str, str]
 """Square name -> FEN letter."""
-Way = Literal["near", "any", "aside"]
+Way = Literal["near", "any", "aside", "doubtful"]
 HAND = "hand-"  # the place of a piece that an arm has in its gripper already: "hand-white"
 
 
@@ -41,7 +41,8 @@ class Share:
     """What of a setup one arm is to do in one job, `limit` pieces at most.
 
     `turn`: "near" what belongs or stands on the squares of `near`, and what comes from its own slots; "any" whatever it
-    can; "aside" one piece out of the way of others, for when nothing else is possible.
+    can; "aside" one piece out of the way of others; "doubtful" whatever it can, and out of slots too that may have lost
+    their piece: for when nothing else is possible, since a grasp that feels nothing ends a job.
     """
 
     arm: str
@@ -149,7 +150,7 @@ def shares(before: str, after: str, near: Mapping[str, frozenset[str]], slots: S
     """A setup's next job in the order in which arms and ways are to be tried. `near`: the squares nearest to each arm.
 
     Every arm begins at what is nearest to it, that with most to do first, and goes further only when no arm can do
-    anything there; what only stands in the way steps aside last of all.
+    anything there; then what only stands in the way steps aside, and what may not be in its slot is felt for last of all.
     """
 
     def open_to(share: Share) -> int:
@@ -160,7 +161,7 @@ def shares(before: str, after: str, near: Mapping[str, frozenset[str]], slots: S
 
     begin = [Share(arm, len(chess.SQUARES), "near", squares) for arm, squares in near.items()]
     begin.sort(key=open_to, reverse=True)
-    turns: tuple[Way, ...] = ("near", "any", "aside")
+    turns: tuple[Way, ...] = ("near", "any", "aside", "doubtful")
     return [dataclasses.replace(share, limit=limit, turn=turn) for turn in turns for share in begin]
 
 
@@ -322,6 +323,8 @@ class _Store:
         self._used.add(best.name)
         if not self._ours(best):
             raise JobRefused("no-piece", f"the {piece_name(piece)} is in {best.name}, beside another arm")
+        if best.doubtful and self.share is not None and self.share.turn != "doubtful":
+            raise JobRefused("no-piece", f"nobody is sure that the {piece_name(piece)} is in {best.name} still")
         return best.name
 
 
