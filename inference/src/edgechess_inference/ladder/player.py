@@ -93,6 +93,7 @@ class _Ascent:
                 tasks.cancel_scope.cancel()
         finally:
             self._over = True
+            reserved.drop()
             self._asking.cancel()  # not waited for: a model that computes notices it when it can
         assert finish is not None  # the loop ends with it
         return finish

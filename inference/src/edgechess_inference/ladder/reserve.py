@@ -1,7 +1,8 @@
 """The engine behind the ladder: a few engines for many tables, each question's answer computed beside the model's.
 
-A search that is not needed is left to end by itself: an engine that is stopped in the middle of one is a process to be
-started anew, and that takes longer than the search.
+A question that is answered before an engine is free for it leaves the queue: whoever needs an engine waits for nobody who
+does not. A search under way is left to end by itself: an engine that is stopped in the middle of one is a process to be started
+anew, and that takes longer than the search.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ class Reserved:
     answer: Answer | None = None
     failure: str | None = None
     took_s: float = 0.0
+    dropped: bool = False
+    leave: anyio.CancelScope = dataclasses.field(default_factory=anyio.CancelScope)
+    """Around what may be left at once: waiting for an engine, and the built-in one's search."""
+
+    def drop(self) -> None:
+        """Nobody needs the answer any more."""
+        self.dropped = True
+        self.leave.cancel()
 
 
 class EngineReserve:
@@ -79,28 +88,33 @@ class EngineReserve:
     async def _work(self, question: Question, reserved: Reserved) -> None:
         began = anyio.current_time()
         try:
-            reserved.answer = await self._answer(question)
+            reserved.answer = await self._answer(question, reserved)
         except PlayerFailed as error:
             reserved.failure = str(error)
         finally:
             reserved.took_s = anyio.current_time() - began
             reserved.ready.set()
 
-    async def _answer(self, question: Question) -> Answer:
-        """Raises PlayerFailed only where the game is over."""
+    async def _answer(self, question: Question, reserved: Reserved) -> Answer:
+        """Raises PlayerFailed where the game is over, or nobody needs the answer any more."""
         acquired = False
         try:
-            with anyio.move_on_after(FREE_SHARE * question.timeout_s):
+            with reserved.leave, anyio.move_on_after(FREE_SHARE * question.timeout_s):
                 await self._free.acquire()
                 acquired = True
-            if acquired:
+            if acquired and not reserved.dropped:
                 return await self._search(question)
         except PlayerFailed as error:
             LOG.warning("the engine in reserve failed, the built-in one answers: %s", error)
         finally:
             if acquired:
                 self._free.release()
-        return await self._spare.choose(dataclasses.replace(question, timeout_s=SPARE_SHARE * question.timeout_s))
+        if not reserved.dropped:
+            reserved.leave = anyio.CancelScope()
+            with reserved.leave:
+                short = dataclasses.replace(question, timeout_s=SPARE_SHARE * question.timeout_s)
+                return await self._spare.choose(short)
+        raise PlayerFailed("nobody needs the answer any more")
 
     async def _search(self, question: Question) -> Answer:
         player = self._idle.pop() if self._idle else await self._open(question.timeout_s)
