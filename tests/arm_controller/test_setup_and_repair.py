@@ -19,7 +19,7 @@ BOARD = chess.STARTING_BOARD_FEN
 FRESH = Slots.filled(standard_layout(), {"white": "QQRBN", "black": "qqrbn"})
 
 
-def setup(job_id: str, before: str, after: str, arm: str, kind: Any = "setup", session: str = "s1") -> ArmJob:
+def setup(job_id: str, before: str, after: str, arm: str | None, kind: Any = "setup", session: str = "s1") -> ArmJob:
     return ArmJob(job_id=job_id, kind=kind, session_id=session, before=before, after=after, arm=arm)
 
 
@@ -102,7 +102,7 @@ async def test_without_a_setup_people_have_emptied_the_trays_of_a_new_session(de
 
 
 @pytest.mark.anyio
-async def test_a_piece_in_the_hand_after_a_lost_link_is_put_down_by_a_repair_and_by_nothing_else(desk: Any) -> None:
+async def test_a_piece_in_the_hand_after_a_lost_link_is_put_down_by_a_repair_of_its_own(desk: Any) -> None:
     lifted, after = BOARD.replace("PPPPPPPP", "PPPP1PPP"), "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR"
     async with desk.running():
         move = ArmJob(
@@ -118,8 +118,9 @@ async def test_a_piece_in_the_hand_after_a_lost_link_is_put_down_by_a_repair_and
         white = desk.shown().arms[0]
         assert (white.holding, white.parked, white.alarm) == ("P", True, white.alarm)
         assert "still holds the white pawn" in (white.alarm or "")
-        for name, arm in (("j2", "black"), ("j3", "white")):
-            await desk.publish(desk.topics.arm_job, setup(name, f"{lifted} w - - 0 1", f"{after} w - - 0 1", arm))
+        for name, kind in (("j2", "setup"), ("j3", "repair")):
+            other = setup(name, f"{lifted} w - - 0 1", f"{after} w - - 0 1", "black", kind=kind)
+            await desk.publish(desk.topics.arm_job, other)
             assert (await desk.result(name)).code == "not-ready"
         repair = setup("j4", f"{lifted} w - - 0 1", f"{after} b KQkq - 0 1", "white", kind="repair")
         await desk.publish(desk.topics.arm_job, repair)
@@ -139,6 +140,40 @@ async def test_a_piece_in_the_hand_after_a_lost_link_is_put_down_by_a_repair_and
         )  # fmt: skip
         await desk.publish(desk.topics.arm_job, more)
         assert (await desk.result("j5")).outcome == "done"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("goal", ["e4", "tray", "blocked"])
+async def test_a_setup_goes_on_with_what_is_in_the_hand(desk: Any, goal: str) -> None:
+    """After a crash or a lost link in the middle of one: the piece goes where it is wanted, else into the tray."""
+    lifted, after = BOARD.replace("PPPPPPPP", "PPPP1PPP"), "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR"
+    async with desk.running():
+        first = setup("j1", START, f"{after} w - - 0 1", None)
+        await desk.publish(desk.topics.arm_job, first)
+        await anyio.sleep(3.5)
+        assert desk.arms["white"].holding == "P"
+        desk.arms["white"].lose_link()
+        assert (await desk.result("j1")).outcome == "unknown"
+        desk.arms["white"].regain_link()
+        await anyio.sleep(15)
+        found = lifted
+        if goal == "tray":
+            after = lifted
+        elif goal == "blocked":
+            found = lifted.replace("rnbqkbnr", "r1bqkbnr").replace("8/8/8/8", "8/8/4n3/8", 1)
+            desk.bench.pieces["e4"] = desk.bench.pieces.pop("b8")
+        await desk.publish(desk.topics.arm_job, setup("j2", f"{found} w - - 0 1", f"{after} w - - 0 1", None))
+        result = await desk.result("j2")
+        place = "e4" if goal == "e4" else "tray-white-0"
+        assert (result.outcome, [(grasp.from_place, grasp.to_place) for grasp in result.grasps]) == (
+            "done",
+            [("hand-white", place)],
+        )
+        assert desk.bench.pieces[place] == "P"
+        await anyio.sleep(3)
+        shown = desk.shown()
+        assert (shown.arms[0].holding, shown.arms[0].mode) == (None, "parked")
+        assert [slot.slot for slot in shown.tray if slot.piece] == ([] if goal == "e4" else ["tray-white-0"])
 
 
 @pytest.mark.anyio

@@ -216,13 +216,14 @@ class Controller:
 
     def _parts(self, asked: c.PlanJob) -> Gradual[Planned]:
         name, job, slots = asked.arm, asked.job, asked.slots
+        if name is not None and asked.piece is not None:
+            part, checked = yield from plan_placing(
+                job, name, asked.piece, slots, self._ground, self._arms[name], self._arms
+            )
+            return name, (part,), checked
         if name is None or job.kind == "setup":
             return (yield from plan_setup(job, slots, self._ground, self._arms))
-        arm = self._arms[name]
-        if asked.piece is None:
-            return name, *(yield from plan_job(job, name, slots, self._ground, arm, self._arms))
-        part, checked = yield from plan_placing(job, name, asked.piece, slots, self._ground, arm, self._arms)
-        return name, (part,), checked
+        return name, *(yield from plan_job(job, name, slots, self._ground, self._arms[name], self._arms))
 
     async def _plan_retreat(self, asked: c.PlanRetreat) -> None:
         """As `_plan`."""

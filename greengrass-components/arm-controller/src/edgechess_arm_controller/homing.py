@@ -26,6 +26,7 @@ from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
 from edgechess_robots.arm import CheckedPlan, Park, Plan
 from edgechess_robots.body import Sweep
+from edgechess_robots.errors import PlanRefused
 from edgechess_robots.gradual import Gradual
 from edgechess_robots.layout import TableLayout
 from edgechess_robots.poses import Pose
@@ -119,10 +120,25 @@ def plan_placing(
     job: ArmJob, arm: str, piece: str, slots: Slots, ground: Ground, checker: Checker, others: Mapping[str, object]
 ) -> Gradual[tuple[Part, CheckedPlan]]:
     """The arm holds `piece`: of the job it does what puts that down, and no more. `job.before` is what the board shows.
+    During a setup a tray will do for a piece whose own square is not free, or not this arm's to reach.
 
     Raises JobRefused naming the piece or the arm that is in the way, PlanRefused.
     """
-    carry = from_hand(job.before, job.after, arm, piece, slots)
+    try:
+        carry = from_hand(job.before, job.after, arm, piece, slots)
+        return (yield from _plan_placing(job, carry, arm, slots, ground, checker, others))
+    except ArmInTheWay:
+        raise
+    except (JobRefused, PlanRefused):
+        if job.kind != "setup":
+            raise
+    aside = from_hand(job.before, job.before, arm, piece, slots)
+    return (yield from _plan_placing(job, aside, arm, slots, ground, checker, others))
+
+
+def _plan_placing(
+    job: ArmJob, carry: Carry, arm: str, slots: Slots, ground: Ground, checker: Checker, others: Mapping[str, object]
+) -> Gradual[tuple[Part, CheckedPlan]]:
     beside = {slot.name: slot.piece for slot in slots if slot.piece is not None}
     standing = Standing({**pieces_on(job.before), **beside})
     measured = checker.state()
@@ -143,7 +159,7 @@ def plan_placing(
         floor_mm = float(over.tool_mm[-1, 2]) + more_mm + 1.0
         if more_mm <= 0.0 or floor_mm > HIGHEST_MM:
             break
-    letter = piece if place == carry.to_place else standing.pieces[place]
+    letter = carry.piece if place == carry.to_place else standing.pieces[place]
     raise JobRefused("clearance", f"{carry}: the {piece_name(letter)} at {place} is in the way")
 
 

@@ -87,8 +87,8 @@ class Jobs(Homecoming):
         slots = self.state.table.slots
         if waiting.plan is not None and waiting.plan.slots == slots:
             return
-        arm = waiting.arm
-        piece = self.state.table.hand(arm) if arm is not None and self.condition(arm).phase == "loaded" else None
+        full = self.full_hand(waiting)
+        arm, piece = full or waiting.arm, self.state.table.hand(full) if full is not None else None
         plan = PlanJob(self.state.plans + 1, waiting.job, arm, slots, piece)
         self.set(plans=plan.number, waiting=dataclasses.replace(waiting, plan=plan))
         self.effects.append(plan)
@@ -101,8 +101,13 @@ class Jobs(Homecoming):
         return free and all(self.fit(arm, waiting) and self.at_home(arm) for arm in state.arms)
 
     def fit(self, arm: str, waiting: Waiting) -> bool:
-        phase = self.condition(arm).phase
-        return phase == "ready" or (phase == "loaded" and arm == waiting.arm and waiting.job.kind == "repair")
+        return self.condition(arm).phase == "ready" or arm == self.full_hand(waiting)
+
+    def full_hand(self, waiting: Waiting) -> str | None:
+        """The arm that holds a piece and is to put it down by this job: a repair's own one, and any one of a setup's."""
+        kind, asked = waiting.job.kind, waiting.arm
+        full = [arm for arm in self.state.arms if self.condition(arm).phase == "loaded" and asked in (None, arm)]
+        return full[0] if len(full) == 1 and kind in ("repair", "setup") else None
 
     def job_planned(self, event: JobPlanned) -> None:
         waiting = self.planned(event.number)
