@@ -38,6 +38,14 @@ PARTS = (
 )
 
 
+def parts_of(plan: c.PlanJob) -> tuple[Part, ...]:
+    """Of an arm that holds a piece: putting it down, and no more."""
+    if plan.piece is None:
+        return PARTS
+    placing = Carry(plan.piece, f"hand-{plan.arm}", "tray-white-3")
+    return (Part(placing, Plan((Open(30.0), Park(250.0))), 0, 0),)
+
+
 def way_home(opens: bool) -> Plan:
     return Plan((Open(50.0), Park(250.0)) if opens else (Park(250.0),))
 
@@ -97,7 +105,7 @@ class Harness:
                 if self.plans_slowly:
                     self.plans.append(effect)
                 else:
-                    return [c.JobPlanned(number, PARTS, arm or ARMS[0])]
+                    return [c.JobPlanned(number, parts_of(effect), arm or ARMS[0])]
             case c.PlanRetreat(number, open_first=opens):
                 if not self.plans_slowly:
                     return [c.RetreatPlanned(number, way_home(opens))]
@@ -132,6 +140,8 @@ class Harness:
         assert run is not None
         if run.stage == "carrying":
             assert self.journal[-1].kind == "grasping"
+            placing = run.parts[run.index].carry.from_place == f"hand-{begin.arm}"
+            assert placing == self.arms[begin.arm].holding, "a full hand puts down what it holds, and takes nothing"
             for other in ARMS:
                 if other != begin.arm:
                     assert self.arms[other].linked
@@ -193,7 +203,7 @@ class Harness:
         """The oldest one, whether or not anybody waits for it still."""
         if self.plans:
             job = self.plans.pop(0)
-            planned = c.JobPlanned(job.number, PARTS, job.arm or ARMS[0])
+            planned = c.JobPlanned(job.number, parts_of(job), job.arm or ARMS[0])
             self.feed(planned if possible else c.JobImpossible(job.number, "clearance", "no way"))
         elif self.retreats:
             asked = self.retreats.pop(0)
@@ -222,16 +232,25 @@ class Harness:
             self.aborted = "link-lost"
         self.feed(c.Looked())
 
+    def ask_setup(self, number: int) -> None:
+        """Of whichever arm can, or of one that is named."""
+        arm = (None, None, *ARMS)[number % 4]
+        self.give(ArmJob(job_id=f"s{number}", kind="setup", session_id="s", before=BEFORE, after=BEFORE, arm=arm))
+
     def ask(self, number: int) -> None:
-        job = ArmJob(
-            job_id=f"j{number}",
-            kind="move",
-            session_id="s",
-            before=BEFORE,
-            after=BEFORE,
-            lan="e4d5",
-            arm=ARMS[number % 2],
+        self.give(
+            ArmJob(
+                job_id=f"j{number}",
+                kind="move",
+                session_id="s",
+                before=BEFORE,
+                after=BEFORE,
+                lan="e4d5",
+                arm=ARMS[number % 2],
+            )
         )
+
+    def give(self, job: ArmJob) -> None:
         self.owed.add(job.job_id)
         recorded = self.results.get(job.job_id)
         known = any(n.kind == "table-reset" for n in self.journal)
@@ -277,6 +296,7 @@ class Harness:
 
 OPERATIONS = st.one_of(
     st.tuples(st.just("ask"), st.integers(0, 5)),
+    st.tuples(st.just("ask_setup"), st.integers(0, 7)),
     st.tuples(
         st.just("end_act"),
         st.sampled_from(["done", "done", "done", "missed-grasp", "lost-piece", "not-reached", "alarm"]),

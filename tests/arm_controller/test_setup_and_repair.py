@@ -143,37 +143,61 @@ async def test_a_piece_in_the_hand_after_a_lost_link_is_put_down_by_a_repair_of_
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("goal", ["e4", "tray", "blocked"])
-async def test_a_setup_goes_on_with_what_is_in_the_hand(desk: Any, goal: str) -> None:
-    """After a crash or a lost link in the middle of one: the piece goes where it is wanted, else into the tray."""
+@pytest.mark.parametrize("goal", ["e4", "tray", "blocked", "too far", "no slot"])
+async def test_a_setup_goes_on_with_what_a_killed_controller_has_left_in_a_hand(desk: Any, goal: str) -> None:
+    """The piece goes where it is wanted, else into a tray, and to the next place where the arm cannot do the first."""
     lifted, after = BOARD.replace("PPPPPPPP", "PPPP1PPP"), "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR"
     async with desk.running():
-        first = setup("j1", START, f"{after} w - - 0 1", None)
-        await desk.publish(desk.topics.arm_job, first)
+        await desk.publish(desk.topics.arm_job, setup("j1", START, f"{after} w - - 0 1", None))
         await anyio.sleep(3.5)
         assert desk.arms["white"].holding == "P"
-        desk.arms["white"].lose_link()
-        assert (await desk.result("j1")).outcome == "unknown"
-        desk.arms["white"].regain_link()
-        await anyio.sleep(15)
+    async with desk.running():
+        assert (await desk.result("j1")).code == "restarted"
         found = lifted
         if goal == "tray":
             after = lifted
         elif goal == "blocked":
             found = lifted.replace("rnbqkbnr", "r1bqkbnr").replace("8/8/8/8", "8/8/4n3/8", 1)
             desk.bench.pieces["e4"] = desk.bench.pieces.pop("b8")
+        elif goal == "too far":
+            desk.arms["white"].unreachable = lambda place: place in ("e4", "tray-white-0", "tray-white-1")
+        elif goal == "no slot":
+            desk.arms["white"].unreachable = lambda place: place == "e4" or place.startswith("tray")
         await desk.publish(desk.topics.arm_job, setup("j2", f"{found} w - - 0 1", f"{after} w - - 0 1", None))
         result = await desk.result("j2")
-        place = "e4" if goal == "e4" else "tray-white-0"
-        assert (result.outcome, [(grasp.from_place, grasp.to_place) for grasp in result.grasps]) == (
-            "done",
-            [("hand-white", place)],
-        )
+        if goal == "no slot":
+            assert (result.outcome, result.code) == ("refused", "unreachable")
+            assert "e4" in (result.reason or "")
+            return
+        place = {"e4": "e4", "too far": "tray-white-2"}.get(goal, "tray-white-0")
+        carried = [(grasp.from_place, grasp.to_place) for grasp in result.grasps]
+        assert (result.outcome, carried) == ("done", [("hand-white", place)])
         assert desk.bench.pieces[place] == "P"
         await anyio.sleep(3)
         shown = desk.shown()
         assert (shown.arms[0].holding, shown.arms[0].mode) == (None, "parked")
-        assert [slot.slot for slot in shown.tray if slot.piece] == ([] if goal == "e4" else ["tray-white-0"])
+        assert [slot.slot for slot in shown.tray if slot.piece] == ([] if goal == "e4" else [place])
+
+
+@pytest.mark.anyio
+async def test_a_piece_in_a_hand_is_in_its_slot_no_more(desk: Any) -> None:
+    """Whoever counts what there is would count it twice, and a setup would look for it."""
+    without = BOARD.replace("PPPPPPPP", "PPPP1PPP")
+    desk.bench.pieces.pop("e2")
+    async with desk.running():
+        desk.bench.pieces["d3"] = "N"
+        aside = without.replace("8/8/8/8", "8/8/8/3N4", 1)
+        await desk.publish(desk.topics.arm_job, setup("j1", f"{aside} w - - 0 1", f"{without} w - - 0 1", "white"))
+        assert (await desk.result("j1", within_s=100.0)).outcome == "done"
+        assert desk.bench.pieces["tray-white-0"] == "N"
+        await desk.publish(desk.topics.arm_job, setup("j2", f"{without} w - - 0 1", f"{aside} w - - 0 1", "white"))
+        await anyio.sleep(3.5)
+        assert desk.arms["white"].holding == "N"
+    async with desk.running():
+        assert (await desk.result("j2")).code == "restarted"
+        await anyio.sleep(3)
+        shown = desk.shown()
+        assert (shown.arms[0].holding, [slot.slot for slot in shown.tray if slot.piece]) == ("N", [])
 
 
 @pytest.mark.anyio

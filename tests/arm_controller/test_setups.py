@@ -253,6 +253,9 @@ def test_a_slot_that_may_be_empty_holds_nothing_else_up() -> None:
         carries = planned(fen_of(board), START, slots)[1]
         others += carries
     assert set(others) == {Carry("P", "tray-white-0", "a2"), Carry("n", "tray-black-5", "b8"), doubtful}
+    for arm, slot in (("black", "tray-black-3"), ("white", "tray-white-3")):
+        last = FRESH.put(slot, "p").doubt(slot)
+        assert planned(START.replace("pppppppp", "1ppppppp"), START, last) == (arm, (Carry("p", slot, "a7"),))
 
 
 def test_a_full_tray_leaves_the_clearing_to_the_other_arm() -> None:

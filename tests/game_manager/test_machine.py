@@ -912,6 +912,21 @@ def test_a_setup_goes_on_job_by_job_until_the_board_shows_it(start: Make, move: 
     assert walk.entries[-2].kind == "set-up"
 
 
+def test_a_setup_is_not_over_with_a_piece_in_a_gripper(start: Make, move: Make) -> None:
+    """The board shows all that was wanted; but the next job of whoever plays then would find the arm with its hand full."""
+    walk = Walk(start, move).to_setup_arm()
+    walk.feed(walk.job("unknown", code="restarted", holding="N"))
+    walk.feed(walk.table(holding="N"))
+    walk.feed(walk.started(chess.STARTING_FEN))
+    job = walk.find(do.GiveJob).job
+    assert (job.kind, job.before.split()[0], job.after.split()[0]) == ("setup", *(chess.STARTING_BOARD_FEN,) * 2)
+    walk.feed(walk.job("refused", code="clearance"))
+    walk.feed(walk.table(holding="N"))
+    walk.feed(walk.started(chess.STARTING_FEN))
+    answer = walk.find(do.Answer).response
+    assert (answer.status, answer.detail.code) == (500, "setup-incomplete")
+
+
 def test_a_setup_ends_only_the_running_session_that_it_names(start: Make, move: Make) -> None:
     walk = Walk(start, move).to_ready()
     walk.feed(walk.setup(session="other"))

@@ -10,8 +10,11 @@ import anyio
 import chess
 import pytest
 import trio.testing
+from anyio.abc import TaskGroup
 
+from edgechess_inference.ladder.player import Ladder, LadderPlayer
 from edgechess_inference.ladder.reserve import EngineReserve
+from edgechess_inference.ladder.voice import Rung, Said
 from edgechess_inference.player import Answer, PlayerOptions, Question, Seat
 
 pytestmark = pytest.mark.anyio
@@ -44,12 +47,27 @@ class Engine:
 
 @asynccontextmanager
 async def reserve_of(engine: Engine) -> AsyncIterator[EngineReserve]:
+    async with anyio.create_task_group() as tasks:
+        yield reserve_in(tasks, engine)
+        tasks.cancel_scope.cancel()
+
+
+def reserve_in(tasks: TaskGroup, engine: Engine) -> EngineReserve:
     async def opened(_rest: str, _options: PlayerOptions) -> Engine:
         return engine
 
-    async with anyio.create_task_group() as tasks:
-        yield EngineReserve(opened, "", PlayerOptions(inline=True), tasks)
-        tasks.cancel_scope.cancel()
+    return EngineReserve(opened, "", PlayerOptions(inline=True), tasks)
+
+
+class Voice:
+    name = "quick"
+
+    async def say(self, rung: Rung) -> Said:
+        await anyio.sleep(0.1)
+        return Said("e4")
+
+    async def close(self) -> None:
+        await anyio.lowlevel.checkpoint()
 
 
 async def test_questions_wait_for_the_engine_and_then_the_small_one_answers() -> None:
@@ -95,3 +113,16 @@ async def test_a_search_that_is_under_way_ends_by_itself() -> None:
         assert under_way.answer is not None
         assert again.answer is not None
     assert engine.searches == 2
+
+
+async def test_a_player_whose_model_answers_leaves_the_engine_to_others() -> None:
+    engine = Engine()
+    async with anyio.create_task_group() as tasks:
+        reserve = reserve_in(tasks, engine)
+        player = LadderPlayer("model:x", Ladder(Voice(), reserve, 3, tasks, owned=False))
+        for _ in range(100):
+            assert (await player.choose(QUESTION)).by == "quick"
+        assert engine.searches <= 11, "one after the other, a second each"
+        await anyio.sleep(QUESTION.timeout_s)
+        assert engine.searches <= 12
+        tasks.cancel_scope.cancel()

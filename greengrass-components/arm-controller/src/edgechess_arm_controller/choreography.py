@@ -112,6 +112,23 @@ def from_hand(before: str, after: str, arm: str, piece: str, slots: Slots, avoid
     return Carry(piece, f"{HAND}{arm}", free[0] if free else _Store(slots, arm, avoid).free_slot(piece))
 
 
+def from_hand_anywhere(before: str, after: str, arm: str, piece: str, slots: Slots) -> tuple[Carry, ...]:
+    """As `from_hand`, for a setup: wherever the piece may go, best first. It may come out of a slot again.
+
+    Raises JobRefused ("malformed", "no-slot").
+    """
+    now, wanted = pieces_on(before), pieces_on(after)
+    places = [square for square, letter in wanted.items() if letter == piece and square not in now]
+    store = _Store(slots, arm, EMPTY)
+    try:
+        while True:
+            places.append(store.free_slot(piece))
+    except JobRefused:
+        if not places:
+            raise
+    return tuple(Carry(piece, f"{HAND}{arm}", place) for place in places)
+
+
 def rearrangement(before: str, after: str, arm: str, slots: Slots, avoid: frozenset[str] = EMPTY) -> tuple[Carry, ...]:
     """The carries that turn any placement into any other one, for repairs: all of them or none.
 
@@ -150,7 +167,8 @@ def shares(before: str, after: str, near: Mapping[str, frozenset[str]], slots: S
     """A setup's next job in the order in which arms and ways are to be tried. `near`: the squares nearest to each arm.
 
     Every arm begins at what is nearest to it, that with most to do first, and goes further only when no arm can do
-    anything there; then what only stands in the way steps aside, and what may not be in its slot is felt for last of all.
+    anything there; then what only stands in the way steps aside. What may not be in its slot is felt for last of all, by
+    the arm beside it.
     """
 
     def open_to(share: Share) -> int:
@@ -161,8 +179,10 @@ def shares(before: str, after: str, near: Mapping[str, frozenset[str]], slots: S
 
     begin = [Share(arm, len(chess.SQUARES), "near", squares) for arm, squares in near.items()]
     begin.sort(key=open_to, reverse=True)
-    turns: tuple[Way, ...] = ("near", "any", "aside", "doubtful")
-    return [dataclasses.replace(share, limit=limit, turn=turn) for turn in turns for share in begin]
+    turns: tuple[Way, ...] = ("near", "any", "aside")
+    tried = [dataclasses.replace(share, limit=limit, turn=turn) for turn in turns for share in begin]
+    begin.sort(key=lambda share: not any(slot.doubtful and slot.piece and _beside(slot, share.arm) for slot in slots))
+    return [*tried, *(dataclasses.replace(share, limit=limit, turn="doubtful") for share in begin)]
 
 
 def _unlike(these: Squares, those: Squares) -> dict[str, str]:
@@ -299,7 +319,7 @@ class _Store:
         return chosen.name
 
     def _own(self, slot: Slot) -> bool:
-        return slot.name.partition("-")[2].rpartition("-")[0] == self._arm
+        return _beside(slot, self._arm)
 
     def _ours(self, slot: Slot) -> bool:
         """Of a share near the arm: the other arms' slots are left to them."""
@@ -326,6 +346,10 @@ class _Store:
         if best.doubtful and self.share is not None and self.share.turn != "doubtful":
             raise JobRefused("no-piece", f"nobody is sure that the {piece_name(piece)} is in {best.name} still")
         return best.name
+
+
+def _beside(slot: Slot, arm: str) -> bool:
+    return slot.name.partition("-")[2].rpartition("-")[0] == arm
 
 
 def _position(fen: str) -> chess.Board:

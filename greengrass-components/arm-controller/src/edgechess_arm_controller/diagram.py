@@ -19,7 +19,7 @@ must be brought home, or needs a person.
 - `bringing`: being stopped, released and made ready, without motion.
 - `unsure`: ready to move, but perhaps not parked or not empty-handed.
 - `ready`: parked and empty, or executing a job.
-- `loaded`: parked with a piece that it is known to hold; only a repair, which puts it down, or a person's `recover` helps.
+- `loaded`: parked with a piece that it is known to hold; only a repair or a setup, which puts it down, or a person's `recover` helps.
 - `blocked`: only a person's `recover` helps.
 
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgechess_arm_controller.choreography import Carry, from_hand, piece_name, pieces_on
+from edgechess_arm_controller.choreography import Carry, from_hand, from_hand_anywhere, piece_name, pieces_on
 from edgechess_arm_controller.clearance import Field, Hand
 from edgechess_arm_controller.errors import ArmInTheWay, JobRefused
 from edgechess_arm_controller.motion import (
@@ -32,6 +32,9 @@ from edgechess_robots.layout import TableLayout
 from edgechess_robots.poses import Pose
 from edgechess_robots.shapes import ShapeSet
 
+PLACES_TRIED = (
+    8  # for a piece in a gripper during a setup: each is a whole plan, and who cannot reach eight needs a person
+)
 HIGHER_MM = 20.0  # where links and not the hand come too near, how much higher the next attempt is
 
 
@@ -120,20 +123,23 @@ def plan_placing(
     job: ArmJob, arm: str, piece: str, slots: Slots, ground: Ground, checker: Checker, others: Mapping[str, object]
 ) -> Gradual[tuple[Part, CheckedPlan]]:
     """The arm holds `piece`: of the job it does what puts that down, and no more. `job.before` is what the board shows.
-    During a setup a tray will do for a piece whose own square is not free, or not this arm's to reach.
 
-    Raises JobRefused naming the piece or the arm that is in the way, PlanRefused.
+    Raises JobRefused naming the piece, the arm or the limit that is in the way; of a setup, in that of the first place.
     """
-    try:
-        carry = from_hand(job.before, job.after, arm, piece, slots)
-        return (yield from _plan_placing(job, carry, arm, slots, ground, checker, others))
-    except ArmInTheWay:
-        raise
-    except (JobRefused, PlanRefused):
-        if job.kind != "setup":
-            raise
-    aside = from_hand(job.before, job.before, arm, piece, slots)
-    return (yield from _plan_placing(job, aside, arm, slots, ground, checker, others))
+    if job.kind == "setup":
+        carries = from_hand_anywhere(job.before, job.after, arm, piece, slots)[:PLACES_TRIED]
+    else:
+        carries = (from_hand(job.before, job.after, arm, piece, slots),)
+    refusal: JobRefused | None = None
+    for carry in carries:
+        try:
+            return (yield from _plan_placing(job, carry, arm, slots, ground, checker, others))
+        except JobRefused as error:
+            refusal = refusal or error
+        except PlanRefused as error:
+            refusal = refusal or JobRefused(error.code, f"{carry}: {error}")
+    assert refusal is not None  # there is a place to try, or that there is none was a refusal
+    raise refusal
 
 
 def _plan_placing(

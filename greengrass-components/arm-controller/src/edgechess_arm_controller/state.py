@@ -5,7 +5,7 @@ Each arm has a phase; `PHASES` is the table of its legal changes:
 - away: no fresh measurement. returned: measured again (or stopped by us); must be brought back.
 - bringing: being stopped, released and made ready, without motion. unsure: ready to move, but perhaps not parked or
   not empty-handed. ready: parked and empty (or executing a job). loaded: parked with a piece that it is known to hold;
-  only a repair, which puts it down, or a person's `recover` helps. blocked: only a person's `recover` helps.
+  only a repair or a setup, which puts it down, or a person's `recover` helps. blocked: only a person's `recover` helps.
 """
 
 from __future__ import annotations

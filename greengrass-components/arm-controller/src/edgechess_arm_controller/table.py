@@ -211,7 +211,7 @@ def _carry_ended(table: Table, data: Mapping[str, Any]) -> Table:
     elif grasp.released:
         slots = slots.put(grasp.from_place, None).put(grasp.to_place, grasp.piece)
     else:
-        if grasp.grasped:
+        if grasp.grasped or (grasp.grasped is None and data["held"] is True):
             slots = slots.put(grasp.from_place, None)
         if grasp.grasped is False or data["held"] is True:
             slots = slots.put(grasp.to_place, None)

@@ -51,11 +51,12 @@ def setup_says(state: State, at: float, found: str) -> Step:
         lost = sorted((Counter(work.progress.pieces) - known).elements())
         expected = found if code == "arm-refused" else _put_back(found, goal, lost)
         return _stuck(state, at, found, expected, code, words)
-    if found == goal:
+    full = any(status.holding is not None for status in arms.arms)
+    if found == goal and not full:
         if not _spares_may_go_home(work, progress, arms):
             return finish(state, at, 200, Draft("set-up", {"fen": goal}, work.request.session_id, work.token))
         progress = dataclasses.replace(progress, homeward=progress.homeward + 1)
-    elif progress.jobs == 0 and work.wrong != found:
+    elif progress.jobs == 0 and work.wrong != found and found != goal:
         # a hand may still be in it: what shows the same a while later stands there
         work = fresh_questions(dataclasses.replace(work, wrong=found))
         return Step(dataclasses.replace(state, work=work), (StartTimer("board", state.settings.repair_look_s),))

@@ -1,8 +1,8 @@
 """The engine behind the ladder: a few engines for many tables, each question's answer computed beside the model's.
 
-A question that is answered before an engine is free for it leaves the queue: whoever needs an engine waits for nobody who
-does not. A search under way is left to end by itself: an engine that is stopped in the middle of one is a process to be started
-anew, and that takes longer than the search.
+A question that is answered before an engine is free for it leaves the queue: whoever needs an engine waits for nobody
+who does not. A search under way is left to end by itself: an engine that is stopped in the middle of one is a process
+to be started anew, and that takes longer than the search.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class EngineReserve:
             if acquired and not reserved.dropped:
                 return await self._search(question)
         except PlayerFailed as error:
-            LOG.warning("the engine in reserve failed, the built-in one answers: %s", error)
+            LOG.warning("the engine in reserve failed: %s", error)
         finally:
             if acquired:
                 self._free.release()
