@@ -53,7 +53,8 @@ async def reserve_of(engine: Engine) -> AsyncIterator[EngineReserve]:
 
 
 def reserve_in(tasks: TaskGroup, engine: Engine) -> EngineReserve:
-    async def opened(_rest: str, _options: PlayerOptions) -> Engine:
+    async def opened(_rest: str, options: PlayerOptions) -> Engine:
+        assert options.spare
         return engine
 
     return EngineReserve(opened, "", PlayerOptions(inline=True), tasks)
