@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,20 +52,6 @@ async def test_an_engine_answers_and_leaves_no_process(scripted: Scripted, inlin
     await player.close()
     await gone(pid)
     await player.close()
-
-
-@pytest.mark.skipif(shutil.which("nice") is None, reason="this system has no `nice`")
-async def test_an_engine_whose_answers_may_not_be_needed_steps_back(scripted: Scripted) -> None:
-    scripted("")
-    for spare, more in ((False, 0), (True, engine_adapter.SPARE_NICENESS)):
-        player = await open_engine("stockfish:nodes=10", spare=spare)
-        pid = player.pid
-        assert pid is not None
-        ours = os.getpriority(os.PRIO_PROCESS, 0)
-        assert os.getpriority(os.PRIO_PROCESS, pid) == min(ours + more, 19)
-        assert (await player.choose(START)).uci == "e2e4"
-        await player.close()
-        await gone(pid)
 
 
 async def test_in_virtual_time_the_seed_draws_among_lines_that_are_about_as_good(scripted: Scripted) -> None:

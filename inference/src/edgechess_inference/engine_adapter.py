@@ -11,7 +11,6 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import random
-import shutil
 import subprocess
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
@@ -24,7 +23,6 @@ from edgechess_inference.errors import PlayerFailed
 
 START_TIMEOUT_S = 10.0  # a loaded Raspberry Pi needs seconds to map the network file of an NNUE engine
 QUIT_TIMEOUT_S = 1.0  # Stockfish leaves at once; whoever does not is killed
-SPARE_NICENESS = 10  # of engines whose answers may not be needed; enough for the least part of a contended core
 CONFIGURE_TIMEOUT_S = 10.0  # isready after setoption: a large hash table is cleared first
 
 T = TypeVar("T")
@@ -48,16 +46,11 @@ class EngineProcess:
         self._lock = threading.Lock()
         self._abandoned = False
 
-    def open(self, command: Sequence[str], *, spare: bool = False) -> None:
-        """Starts the process and reads its options. Raises PlayerFailed; nothing then stays.
-
-        `spare`: it gets the processor when others leave it free, where the system has the program `nice`.
-        """
-        nice = shutil.which("nice") if spare else None
-        before = [nice, "-n", str(SPARE_NICENESS)] if nice is not None else []
+    def open(self, command: Sequence[str]) -> None:
+        """Starts the process and reads its options. Raises PlayerFailed; nothing then stays."""
         try:
             engine = chess.engine.SimpleEngine.popen_uci(
-                [*before, *command], timeout=START_TIMEOUT_S, setpgrp=True, stderr=subprocess.DEVNULL
+                list(command), timeout=START_TIMEOUT_S, setpgrp=True, stderr=subprocess.DEVNULL
             )  # a process group of its own: Ctrl-C is for us, and we close the engine
         except (OSError, TimeoutError, concurrent.futures.CancelledError) as error:
             text = str(error) or f"no `uciok` within {START_TIMEOUT_S:g} s"

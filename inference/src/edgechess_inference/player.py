@@ -66,8 +66,6 @@ class PlayerOptions:
     tasks: anyio.abc.TaskGroup | None = None
     """Where a player may run what outlasts a question (weights that stream, a search nobody waits for). Whoever opens
     players for long gives one; without it, players that need it are opened by `registry.seated`."""
-    spare: bool = False
-    """Its answers may not be needed: a process of its own steps back for whoever computes those that are."""
 
 
 PlayerFactory = Callable[[str, PlayerOptions], Awaitable[Player]]

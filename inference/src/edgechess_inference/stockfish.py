@@ -107,15 +107,12 @@ class EnginePlayer:
 
     seat: Seat = "answers"
 
-    def __init__(
-        self, word: str, command: tuple[str, ...], strength: Strength, *, seed: int, inline: bool, spare: bool = False
-    ) -> None:
+    def __init__(self, word: str, command: tuple[str, ...], strength: Strength, *, seed: int, inline: bool) -> None:
         self.word = word
         self._command = command
         self._strength = strength
         self._seed = seed
         self._inline = inline
-        self._spare = spare
         self._process: EngineProcess | None = None
         self._game = object()  # one for this player's life: the engine keeps what it learnt from move to move
 
@@ -173,7 +170,7 @@ class EnginePlayer:
             options |= {"UCI_LimitStrength": True, "UCI_Elo": strength.elo}
         if not self._inline and strength.level is not None:
             options["Skill Level"] = strength.level
-        process.open(self._command, spare=self._spare)
+        process.open(self._command)
         try:
             self._check_range(process, "elo", strength.elo, "UCI_Elo")
             self._check_range(process, "level", strength.level, "Skill Level")
@@ -243,6 +240,6 @@ async def open_player(rest: str, options: PlayerOptions) -> Player:
     if path is None:
         notice = f"Stockfish is not installed; `{word}` is played by the small engine `builtin`"
         return BuiltinPlayer(word, seed=options.seed, nodes=NODES_DEFAULT, inline=options.inline, notice=notice)
-    player = EnginePlayer(word, (path,), strength, seed=options.seed, inline=options.inline, spare=options.spare)
+    player = EnginePlayer(word, (path,), strength, seed=options.seed, inline=options.inline)
     await player.start()
     return player

@@ -53,8 +53,7 @@ async def reserve_of(engine: Engine) -> AsyncIterator[EngineReserve]:
 
 
 def reserve_in(tasks: TaskGroup, engine: Engine) -> EngineReserve:
-    async def opened(_rest: str, options: PlayerOptions) -> Engine:
-        assert options.spare
+    async def opened(_rest: str, _options: PlayerOptions) -> Engine:
         return engine
 
     return EngineReserve(opened, "", PlayerOptions(inline=True), tasks)

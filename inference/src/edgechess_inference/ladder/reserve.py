@@ -54,7 +54,7 @@ class EngineReserve:
         """`factory` and `rest`: of the engine's word. `tasks`: where the searches run, until it is cancelled."""
         self._factory = factory
         self._rest = rest
-        self._options = dataclasses.replace(options, spare=True)
+        self._options = options
         self._tasks = tasks
         self._free = anyio.Semaphore(size)
         self._idle: list[Player] = []
