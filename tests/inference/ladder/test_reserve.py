@@ -62,9 +62,12 @@ def reserve_in(tasks: TaskGroup, engine: Engine) -> EngineReserve:
 class Voice:
     name = "quick"
 
+    def __init__(self) -> None:
+        self.says = "e4"
+
     async def say(self, rung: Rung) -> Said:
         await anyio.sleep(0.1)
-        return Said("e4")
+        return Said(self.says)
 
     async def close(self) -> None:
         await anyio.lowlevel.checkpoint()
@@ -115,14 +118,37 @@ async def test_a_search_that_is_under_way_ends_by_itself() -> None:
     assert engine.searches == 2
 
 
-async def test_a_player_whose_model_answers_leaves_the_engine_to_others() -> None:
+async def test_the_engine_begins_when_the_model_is_late_or_has_failed() -> None:
     engine = Engine()
+    async with reserve_of(engine) as reserve:
+        began = anyio.current_time()
+        late = reserve.begin(QUESTION, after_s=100.0)
+        await late.ready.wait()
+        assert anyio.current_time() - began == pytest.approx(1.5), "a twentieth of the question's time, and its own"
+        assert late.took_s == pytest.approx(1.0)
+        failed = reserve.begin(QUESTION, after_s=0.4)
+        failed.hurry()
+        await failed.ready.wait()
+        assert anyio.current_time() - began == pytest.approx(2.5)
+        dropped = reserve.begin(QUESTION, after_s=0.4)
+        await anyio.sleep(0.2)
+        dropped.drop()
+        await dropped.ready.wait()
+        assert dropped.answer is None
+    assert engine.searches == 2
+
+
+async def test_a_player_whose_model_answers_leaves_the_engine_to_others() -> None:
+    engine, voice = Engine(), Voice()
     async with anyio.create_task_group() as tasks:
         reserve = reserve_in(tasks, engine)
-        player = LadderPlayer("model:x", Ladder(Voice(), reserve, 3, tasks, owned=False))
+        player = LadderPlayer("model:x", Ladder(voice, reserve, 1, tasks, owned=False))
         for _ in range(100):
             assert (await player.choose(QUESTION)).by == "quick"
-        assert engine.searches <= 11, "one after the other, a second each"
         await anyio.sleep(QUESTION.timeout_s)
-        assert engine.searches <= 12
+        assert engine.searches == 1, "the first one: how long the model takes was not known"
+        voice.says, began = "Ke9", anyio.current_time()
+        answer = await player.choose(QUESTION)
+        assert answer.by == "engine"
+        assert anyio.current_time() - began == pytest.approx(1.1), "begun when the model had failed"
         tasks.cancel_scope.cancel()

@@ -18,6 +18,7 @@ from edgechess_inference.ladder.reserve import EngineReserve, Reserved
 from edgechess_inference.ladder.voice import Rung, Voice, VoiceFailed
 from edgechess_inference.player import Answer, Question, Seat
 
+ENGINE_AFTER = 2.0  # times what the model is expected to take the engine leaves the processor to it
 SEED_BITS = 31  # what samplers take
 
 
@@ -75,11 +76,10 @@ class _Ascent:
     async def run(self) -> m.Finish:
         ladder, question = self._ladder, self._question
         self._send, inbox = anyio.create_memory_object_stream[m.Event](math.inf)  # at most one per attempt, and three
-        reserved = ladder.reserve.begin(question)
+        expected_s = ladder.latency.expected_s
+        reserved = ladder.reserve.begin(question, after_s=ENGINE_AFTER * expected_s)
         rules = m.Rules(ladder.voice.name, ladder.attempts)
-        climb, effects = m.begin(
-            rules, at=anyio.current_time(), timeout_s=question.timeout_s, expected_s=ladder.latency.expected_s
-        )
+        climb, effects = m.begin(rules, at=anyio.current_time(), timeout_s=question.timeout_s, expected_s=expected_s)
         if climb.number == 0:
             ladder.latency.passed_over()
         try:
@@ -88,6 +88,8 @@ class _Ascent:
                 tasks.start_soon(self._watch_the_clock, climb.cutoff, name="ladder clock")
                 finish = self._do(climb, effects)
                 while finish is None:
+                    if climb.stage == "waiting" or climb.attempts:
+                        reserved.hurry()
                     climb, effects = m.decide(climb, await inbox.receive())
                     finish = self._do(climb, effects)
                 tasks.cancel_scope.cancel()

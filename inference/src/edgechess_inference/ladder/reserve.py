@@ -1,4 +1,7 @@
-"""The engine behind the ladder: a few engines for many tables, each question's answer computed beside the model's.
+"""The engine behind the ladder: a few engines for many tables, each question's answer there when it is needed.
+
+Whoever asks says how long the model may be waited for first: an engine that computes beside it takes the processor that
+the model computes on, and most of its answers are needed by nobody.
 
 A question that is answered before an engine is free for it leaves the queue: whoever needs an engine waits for nobody
 who does not. A search under way is left to end by itself: an engine that is stopped in the middle of one is a process
@@ -9,6 +12,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import anyio
 import anyio.abc
@@ -21,6 +26,7 @@ from edgechess_inference.player import Answer, Player, PlayerFactory, PlayerOpti
 LOG = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 5.0  # of an engine on a busy small machine
+LATEST_SHARE = 0.05  # of a question's time the model is waited for; then an engine's answer is computed beside
 FREE_SHARE = 0.3  # of a question's time is spent waiting for a free engine; then the built-in one answers
 ENGINE_SHARE = 0.45  # of a question's time for the engine itself
 SPARE_NODES = 150  # of the built-in engine where it stands in: about 0.05 s
@@ -36,13 +42,26 @@ class Reserved:
     failure: str | None = None
     took_s: float = 0.0
     dropped: bool = False
-    leave: anyio.CancelScope = dataclasses.field(default_factory=anyio.CancelScope)
-    """Around what may be left at once: waiting for an engine, and the built-in one's search."""
+    needed: anyio.Event = dataclasses.field(default_factory=anyio.Event)
+    _leaving: anyio.CancelScope = dataclasses.field(default_factory=anyio.CancelScope)
+
+    def hurry(self) -> None:
+        """The model has failed: the search begins now."""
+        self.needed.set()
 
     def drop(self) -> None:
         """Nobody needs the answer any more."""
         self.dropped = True
-        self.leave.cancel()
+        self._leaving.cancel()
+
+    @contextmanager
+    def may_leave(self) -> Iterator[None]:
+        """Around what is left at once by `drop`: waiting, and the built-in engine's search."""
+        self._leaving = anyio.CancelScope()
+        if self.dropped:
+            self._leaving.cancel()
+        with self._leaving:
+            yield
 
 
 class EngineReserve:
@@ -72,10 +91,11 @@ class EngineReserve:
             return str(error)
         return None
 
-    def begin(self, question: Question) -> Reserved:
-        """Starts the search. What it finds is there before the question's time is up, if anything moves at all."""
-        reserved = Reserved()
-        self._tasks.start_soon(self._work, question, reserved, name="engine in reserve")
+    def begin(self, question: Question, after_s: float = 0.0) -> Reserved:
+        """The search begins after so long (or `LATEST_SHARE` of the question's time), or when it is needed. What it finds is
+        there before the question's time is up, if anything moves at all."""
+        reserved, wait_s = Reserved(), min(after_s, LATEST_SHARE * question.timeout_s)
+        self._tasks.start_soon(self._work, question, reserved, wait_s, name="engine in reserve")
         return reserved
 
     async def close(self) -> None:
@@ -85,7 +105,10 @@ class EngineReserve:
         for player in idle:
             await player.close()
 
-    async def _work(self, question: Question, reserved: Reserved) -> None:
+    async def _work(self, question: Question, reserved: Reserved, wait_s: float) -> None:
+        if wait_s > 0.0:
+            with reserved.may_leave(), anyio.move_on_after(wait_s):
+                await reserved.needed.wait()
         began = anyio.current_time()
         try:
             reserved.answer = await self._answer(question, reserved)
@@ -99,7 +122,7 @@ class EngineReserve:
         """Raises PlayerFailed where the game is over, or nobody needs the answer any more."""
         acquired = False
         try:
-            with reserved.leave, anyio.move_on_after(FREE_SHARE * question.timeout_s):
+            with reserved.may_leave(), anyio.move_on_after(FREE_SHARE * question.timeout_s):
                 await self._free.acquire()
                 acquired = True
             if acquired and not reserved.dropped:
@@ -109,11 +132,9 @@ class EngineReserve:
         finally:
             if acquired:
                 self._free.release()
-        if not reserved.dropped:
-            reserved.leave = anyio.CancelScope()
-            with reserved.leave:
-                short = dataclasses.replace(question, timeout_s=SPARE_SHARE * question.timeout_s)
-                return await self._spare.choose(short)
+        with reserved.may_leave():
+            short = dataclasses.replace(question, timeout_s=SPARE_SHARE * question.timeout_s)
+            return await self._spare.choose(short)
         raise PlayerFailed("nobody needs the answer any more")
 
     async def _search(self, question: Question) -> Answer:
