@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from edgechess_arm_controller.choreography import Carry, move_carries, pieces_on, rearrangement
 from edgechess_arm_controller.errors import JobRefused
-from edgechess_arm_controller.hand import Handling
-from edgechess_arm_controller.planner import Ground, plan_job
 from edgechess_arm_controller.slots import Slots
-from edgechess_kit.messages import ArmJob
-from edgechess_robots.arm import ArmState, CheckedPlan, Plan, Straight, Travel
-from edgechess_robots.errors import PlanRefused
-from edgechess_robots.gradual import at_once
 from edgechess_robots.layout import standard_layout
-from edgechess_robots.poses import Pose
-from edgechess_robots.shapes import STAUNTON_6
 
 LAYOUT = standard_layout()
 FRESH = Slots.filled(LAYOUT, {"white": "QQRBN", "black": "qqrbn"})
@@ -110,39 +102,6 @@ def test_a_full_tray_is_followed_by_the_other_one() -> None:
     assert taken[2] == "tray-black-0"
     taken, _ = moves("4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5", with_full_trays("black"))
     assert taken[2] == "tray-white-0"
-
-
-class Reach:
-    """Checks plans of an arm that reaches none of these places."""
-
-    def __init__(self, *beyond: str) -> None:
-        self.beyond = {(LAYOUT.place(name).x_mm, LAYOUT.place(name).y_mm): name for name in beyond}
-
-    def check(self, plan: Plan) -> CheckedPlan:
-        for step in plan.steps:
-            if isinstance(step, Travel | Straight):
-                name = self.beyond.get((step.target.x_mm, step.target.y_mm))
-                if name is not None:
-                    raise PlanRefused("unreachable", f"{name} is too far")
-        return CheckedPlan(plan, (), (), 1.0)
-
-    def state(self) -> ArmState:
-        return ArmState("idle", (), Pose(0.0, -345.0, 200.0), True, False, None, 0.0)
-
-
-def test_another_arms_tray_is_used_only_where_it_is_within_reach() -> None:
-    ground = Ground(LAYOUT, STAUNTON_6, Handling())
-    before, lan = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "e4d5"
-    job = ArmJob(job_id="1", kind="move", session_id="s", before=before, after=after(before, lan), lan=lan)
-    far = [f"tray-black-{n}" for n in range(16)]
-    parts, _ = at_once(plan_job(job, "white", with_full_trays("white"), ground, Reach(*far[:5], *far[6:])))
-    assert parts[0].carry.to_place == "tray-black-5"
-    with pytest.raises(JobRefused, match="within reach of arm white has a free slot for the black pawn") as crowded:
-        at_once(plan_job(job, "white", with_full_trays("white"), ground, Reach(*far)))
-    assert crowded.value.code == "no-slot"
-    with pytest.raises(JobRefused, match="d5 is too far") as unreachable:
-        at_once(plan_job(job, "white", FRESH, ground, Reach("d5")))
-    assert unreachable.value.code == "unreachable"
 
 
 def test_no_piece_and_no_slot_are_refused_by_name() -> None:

@@ -20,7 +20,7 @@ from edgechess_arm_controller.choreography import (
 )
 from edgechess_arm_controller.errors import JobRefused
 from edgechess_arm_controller.hand import Handling
-from edgechess_arm_controller.planner import Ground
+from edgechess_arm_controller.planner import Ground, plan_job
 from edgechess_arm_controller.setups import nearest_squares, plan_setup
 from edgechess_arm_controller.slots import Slots
 from edgechess_kit.messages import ArmJob
@@ -311,6 +311,23 @@ def test_a_slot_beyond_reach_is_left_for_the_next_one() -> None:
     assert planned(without, START, slots, white=Arm("tray-white-0"))[1] == (Carry("P", "tray-white-1", "a2"),)
     extra = START.replace("8/8/8/8", "8/8/8/P7")
     assert planned(extra, START, FRESH, white=Arm("tray-white-0"))[1] == (Carry("P", "a3", "tray-white-1"),)
+
+
+def test_of_a_move_too_another_arms_tray_is_used_only_where_it_is_within_reach() -> None:
+    before, after = "4k3/8/8/3p4/4P3/8/8/4K3 w - - 0 1", "4k3/8/8/3P4/8/8/8/4K3 b - - 0 1"
+    job = ArmJob(job_id="1", kind="move", session_id="s", before=before, after=after, lan="e4d5")
+    full = FRESH
+    for number in range(16):
+        full = full.put(f"tray-white-{number}", "p")
+    far = [f"tray-black-{n}" for n in range(16)]
+    parts, _ = at_once(plan_job(job, "white", full, GROUND, Arm(*far[:5], *far[6:])))
+    assert parts[0].carry.to_place == "tray-black-5"
+    with pytest.raises(JobRefused, match="within reach of arm white has a free slot for the black pawn") as crowded:
+        at_once(plan_job(job, "white", full, GROUND, Arm(*far)))
+    assert crowded.value.code == "no-slot"
+    with pytest.raises(JobRefused, match="d5 is too far") as unreachable:
+        at_once(plan_job(job, "white", FRESH, GROUND, Arm("d5")))
+    assert unreachable.value.code == "unreachable"
 
 
 def test_a_job_that_is_too_much_at_once_is_made_shorter() -> None:
